@@ -1,0 +1,51 @@
+# make demo   the main job on a fresh machine, without an API key
+# make test   all tests, and what they need
+# make check  everything a change has to pass
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+
+.PHONY: demo test check lint coverage bench format constraints clean
+.DEFAULT_GOAL := check
+
+$(VENV)/installed: constraints/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.11") if sys.version_info < (3, 10) else None'
+	@$(PYTHON) -m venv $(VENV) || { echo 'No virtual environment could be made. On Debian: apt-get install python3-venv'; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/installed
+	@$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/installed
+	$(BIN)/coverage run -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+coverage: test
+	$(BIN)/coverage report
+
+check: lint test coverage
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/hook_overhead.py
+	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
+
+# Pins every dependency by version and hash, for all platforms and Pythons. Needs uv.
+constraints:
+	uv pip compile pyproject.toml --group dev --extra proxy --extra local-ocr --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints/dev.txt
+
+clean:
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
