@@ -1,0 +1,53 @@
+"""Image understanding for every model behind LiteLLM, the text-only ones included.
+
+Importing this package costs nothing: LiteLLM, which takes seconds, is imported when a name that needs it is
+first used. ``image_analysis`` is the instance a proxy names in ``litellm_settings.callbacks``; it reads
+``callback_settings.image_analysis``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.errors import ConfigError, ImageAnalysisError, RequestError
+    from litellm_image_analysis.plugin import ImageAnalysis
+
+    image_analysis: ImageAnalysis
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "ImageAnalysis",
+    "ImageAnalysisConfig",
+    "ImageAnalysisError",
+    "RequestError",
+    "image_analysis",
+]
+
+_HOMES = {
+    "ConfigError": "errors",
+    "ImageAnalysis": "plugin",
+    "ImageAnalysisConfig": "config",
+    "ImageAnalysisError": "errors",
+    "RequestError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's home on first use (PEP 562)."""
+    if name == "image_analysis":
+        value: object = import_module(f"{__name__}.plugin").from_proxy_settings()
+    elif name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

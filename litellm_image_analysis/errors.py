@@ -1,0 +1,55 @@
+"""Every exception this package raises.
+
+::
+
+    ImageAnalysisError
+    ├── ConfigError (also ValueError)   the settings are wrong; raised at start, never for one request
+    └── RequestError                    one request cannot be served as it is; carries the HTTP status
+
+Inside the package failures are values (see ``outcomes``); these are raised at its rim only.
+"""
+
+from __future__ import annotations
+
+
+class ImageAnalysisError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(ImageAnalysisError, ValueError):
+    """The settings cannot be used. The message names each setting, its value and what would be right."""
+
+
+class RequestError(ImageAnalysisError):
+    """One request cannot be served; its sender can tell from the message what to change.
+
+    Attributes:
+        status_code: HTTP status for the response, also read by LiteLLM.
+        message: what is wrong, where, and what to do; free of image data and of providers' own words.
+        param: the part of the request body that is to blame, or ``None``.
+        code: machine-readable reason, such as ``"image_too_large"``.
+        retry_after_seconds: when to try again, if that is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int = 400,
+        param: str | None = None,
+        code: str = "invalid_request",
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.param = param
+        self.code = code
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def type(self) -> str:
+        """OpenAI's error type for the status: what clients branch on."""
+        if self.status_code == 429:
+            return "rate_limit_error"
+        return "invalid_request_error" if self.status_code < 500 else "api_error"

@@ -1,0 +1,87 @@
+"""What became of one image: ``Analysed`` or ``Failed``. Failures are values until the hook decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import TypeAlias
+
+
+class FailureReason(Enum):
+    """Why an image has no analysis.
+
+    Each carries the HTTP status of a rejected request and a neutral clause that is safe to show to the text
+    model and to the caller: no provider's words, no URL, no data.
+    """
+
+    TIMEOUT = ("timeout", 504, "the vision model did not answer in time")
+    RATE_LIMITED = ("rate_limited", 429, "the vision model is over its rate limit; try again later")
+    UNAVAILABLE = ("unavailable", 502, "the vision model is not available")
+    MISCONFIGURED = ("misconfigured", 502, "the gateway's vision model is not set up correctly")
+    EMPTY = ("empty", 502, "the vision model returned no text")
+    REFUSED = ("refused", 400, "the vision model refused to look at the image")
+    BAD_IMAGE = (
+        "bad_image",
+        400,
+        "the vision model could not read the image; send it as PNG, JPEG, WEBP or GIF",
+    )
+    MALFORMED = (
+        "malformed",
+        400,
+        "the image part holds no image; send a data: URI with base64 or an http(s) URL",
+    )
+    UNSUPPORTED_SOURCE = (
+        "unsupported_source",
+        400,
+        "the image is neither a data: URI of an image type nor an http(s) URL; send it as one of these",
+    )
+    URL_NOT_ALLOWED = (
+        "url_not_allowed",
+        400,
+        "this gateway does not accept the image's URL; send the image as a data: URI with base64",
+    )
+
+    def __init__(self, code: str, status_code: int, clause: str) -> None:
+        self.code = code
+        self.status_code = status_code
+        self.clause = clause
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """The vision model's text about one image.
+
+    Attributes:
+        text: what it wrote, as it wrote it.
+        truncated: whether it hit ``max_output_tokens``.
+        cost: USD for the call that made it, 0 if no call was paid for, ``None`` if LiteLLM knows no price.
+        call_id: id of the spend-log row of that call.
+        cached: whether it was had without a vision call of its own.
+    """
+
+    text: str
+    truncated: bool = False
+    cost: Decimal | None = None
+    call_id: str | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No analysis, and why.
+
+    Attributes:
+        reason: the class of failure.
+        cost: USD, if a call was paid for all the same.
+        call_id: id of the spend-log row of that call.
+        retry_after_seconds: when the vision model wants to be asked again, if it said so.
+    """
+
+    reason: FailureReason
+    cost: Decimal | None = Decimal(0)
+    call_id: str | None = None
+    retry_after_seconds: int | None = None
+
+
+Outcome: TypeAlias = Analysed | Failed
