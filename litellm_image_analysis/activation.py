@@ -1,0 +1,93 @@
+"""Is analysis asked for, by which model, for which target? Pure decisions on names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.config import ImageAnalysisConfig
+
+PARAMETER = "ocr_model"
+_JSON_NAMES = {type(None): "null", bool: "true", int: "a number", float: "a number", list: "a list", dict: "an object"}
+
+
+@dataclass(frozen=True, slots=True)
+class Inactive:
+    """No analysis.
+
+    Attributes:
+        model: the model to call, its suffix removed if it had one.
+    """
+
+    model: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Analysis is asked for.
+
+    Attributes:
+        model: the model to call, its suffix removed if it had one.
+        vision_model: the model that is to look at the images.
+        chosen_by_caller: whether the caller named the vision model, who then has to be allowed to call it.
+    """
+
+    model: Any
+    vision_model: str
+    chosen_by_caller: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """``ocr_model`` is no model name.
+
+    Attributes:
+        problem: what is wrong with it, a sentence.
+    """
+
+    problem: str
+
+
+Activation: TypeAlias = Active | Inactive | Invalid
+
+
+def decide(body: Mapping[str, Any], config: ImageAnalysisConfig, is_real_name: Callable[[str], bool]) -> Activation:
+    """Read the two ways to ask: the model name's suffix and the ``ocr_model`` parameter.
+
+    Args:
+        body: the request; only ``model`` and ``ocr_model`` are looked at.
+        config: the settings.
+        is_real_name: whether a model really bears this name, suffix and all; such a name is left alone.
+
+    Returns:
+        The decision.
+    """
+    named = body.get("model")
+    model = _without_suffix(named, config.suffix, is_real_name)
+    if PARAMETER not in body:
+        return Inactive(model) if model == named else Active(model, config.vision_model, chosen_by_caller=False)
+    vision_model = body[PARAMETER]
+    if vision_model is False:
+        return Inactive(model)
+    if not isinstance(vision_model, str) or not vision_model.strip():
+        got = "an empty string" if isinstance(vision_model, str) else _JSON_NAMES.get(type(vision_model), "no string")
+        return Invalid(f"it must be the name of a vision model, or false for no image analysis; got {got}.")
+    return Active(model, _bare(vision_model.strip(), config.suffix, is_real_name), chosen_by_caller=True)
+
+
+def _without_suffix(model: object, suffix: str | None, is_real_name: Callable[[str], bool]) -> object:
+    """Remove the suffix; LiteLLM also takes several models in one string, separated by commas."""
+    if not isinstance(model, str) or suffix is None or suffix not in model or is_real_name(model):
+        return model
+    names = [name.strip() for name in model.split(",")]
+    bare = [_bare(name, suffix, is_real_name) for name in names]
+    return model if bare == names else ",".join(bare)
+
+
+def _bare(name: str, suffix: str | None, is_real_name: Callable[[str], bool]) -> str:
+    """A name without its suffix, or as it is if it is real or nothing but the suffix."""
+    while suffix and name.endswith(suffix) and name != suffix and not is_real_name(name):
+        name = name.removesuffix(suffix).rstrip()
+    return name
