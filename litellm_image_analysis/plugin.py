@@ -1,0 +1,171 @@
+"""LiteLLM's hooks, translated in and out. What is done in between is the pipeline's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+from litellm_image_analysis import gateway, journal, local_ocr, spend, vision
+from litellm_image_analysis.activation import PARAMETER, Active, Invalid, decide
+from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.dialects import Dialect, chat
+from litellm_image_analysis.errors import ConfigError, RequestError
+from litellm_image_analysis.pipeline import Report, rewrite
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.types.utils import CallTypes
+
+    from litellm_image_analysis.dialects import FoundImage
+
+DIALECTS: dict[str, Dialect] = {"acompletion": chat}
+"""Wire format by LiteLLM's call type."""
+
+
+@final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
+class ImageAnalysis(CustomLogger):
+    """Image understanding as a LiteLLM callback.
+
+    Args:
+        config: the settings; all defaults if left out.
+    """
+
+    def __init__(self, config: ImageAnalysisConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ImageAnalysisConfig()
+        local_ocr.register()
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
+    ) -> dict[str, Any] | None:
+        """Proxy: replace the images of a request that asks for it.
+
+        Raises:
+            ProxyException: the request cannot be served; LiteLLM answers with its status and message.
+        """
+        del cache  # the proxy's auth cache: never a place for analyses
+        dialect = DIALECTS.get(call_type)
+        if dialect is None:
+            return None
+        try:
+            await self._serve(data, dialect, user_api_key_dict)
+        except RequestError as error:
+            raise gateway.http_error(error) from None
+        return data
+
+    async def _serve(self, data: dict[str, Any], dialect: Dialect, caller: UserAPIKeyAuth) -> None:
+        router = gateway.running_router()
+        activation = decide(data, self.config, partial(gateway.bears_name, router))
+        if isinstance(activation, Invalid):
+            raise await gateway.wrong_choice(activation.problem, router, caller)
+        if activation.model != data.get("model"):
+            # Access was checked for the name with its suffix; a suffix must not open a model.
+            await gateway.check_access(activation.model.split(","), router, caller)
+            data["model"] = activation.model
+        data.pop(PARAMETER, None)
+        if not isinstance(activation, Active):
+            return
+        if activation.chosen_by_caller:
+            await gateway.check_chosen(activation.vision_model, router, caller)
+        found = dialect.find_images(data)
+        if found and not activation.chosen_by_caller:
+            await gateway.check_default(activation.vision_model, router, caller)
+        acompletion = litellm.acompletion if router is None else router.acompletion
+        await self._replace(data, found, dialect, activation.vision_model, acompletion)
+
+    async def async_pre_call_deployment_hook(
+        self, kwargs: dict[str, Any], call_type: CallTypes | None
+    ) -> dict[str, Any] | None:
+        """SDK: replace the images of an ``acompletion`` call that asks for it; the caller's objects stay as they are.
+
+        Calls a Router makes are left alone: their ``model`` is a deployment's, on a proxy the images are gone
+        by now, and a vision call of ours must not be analysed in its turn.
+
+        Raises:
+            RequestError: the request cannot be served.
+        """
+        dialect = DIALECTS.get(call_type.value) if call_type is not None else None
+        metadata = kwargs.get("metadata") or {}
+        if dialect is None or vision.is_looking() or "model_group" in metadata:
+            return None
+        activation = decide(kwargs, self.config, partial(gateway.bears_name, None))
+        if isinstance(activation, Invalid):
+            raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
+        request = {key: value for key, value in kwargs.items() if key != PARAMETER} | {"model": activation.model}
+        if isinstance(activation, Active):
+            request["metadata"] = dict(metadata)
+            found = dialect.find_images(request)
+            await self._replace(request, found, dialect, activation.vision_model, litellm.acompletion)
+        return request
+
+    async def _replace(
+        self,
+        data: dict[str, Any],
+        found: Sequence[FoundImage],
+        dialect: Dialect,
+        vision_model: str,
+        acompletion: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """Put texts where the images of ``data`` stand, and note in it how that went."""
+        if not found:
+            spend.record(data, Report(vision_model))
+            return
+        local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
+        look = vision.looker(acompletion, spend.child_identity(data))
+        result = await rewrite(data, found, dialect, vision_model, self.config, look)
+        if isinstance(result, RequestError):
+            raise result
+        data.update(result.changes)
+        spend.record(data, result.report)
+        journal.log_request(data.get("litellm_call_id"), result.report)
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: UserAPIKeyAuth,
+        response: Any,
+        request_headers: dict[str, str] | None = None,
+        litellm_call_info: dict[str, Any] | None = None,
+    ) -> dict[str, str] | None:
+        """Proxy: tell the caller which model looked, how many images, how long and at what cost."""
+        report = spend.recorded(data)
+        if not isinstance(report, Report):
+            return None
+        return spend.headers(report, spend.base_cost(data, response))
+
+
+_startup_checks: set[asyncio.Task[None]] = set()
+"""The event loop keeps only weak references to its tasks."""
+
+
+def from_proxy_settings() -> ImageAnalysis:
+    """The instance a proxy's ``litellm_settings.callbacks`` names, set up by ``callback_settings.image_analysis``.
+
+    LiteLLM sets ``callback_settings`` before it loads callbacks, and loads them inside its event loop.
+
+    Raises:
+        ConfigError: the settings are wrong; the proxy does not start.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return ImageAnalysis(_settings())  # imported by a program, not loaded by a proxy
+    try:
+        plugin = ImageAnalysis(_settings())
+    except ConfigError as error:
+        gateway.announce_at_exit(str(error))
+        raise
+    journal.show_requests()
+    check = loop.create_task(gateway.report_unserved_default(plugin.config.vision_model))
+    _startup_checks.add(check)
+    check.add_done_callback(_startup_checks.discard)
+    return plugin
+
+
+def _settings() -> ImageAnalysisConfig:
+    return ImageAnalysisConfig.from_settings((litellm.callback_settings or {}).get("image_analysis"))

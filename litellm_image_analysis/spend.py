@@ -1,0 +1,153 @@
+"""Whose call it is, what it cost, and where that is reported. Identity follows LiteLLM's own sub-calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.pipeline import Report
+
+METADATA_KEY = "image_analysis"
+_REPORT_KEY = "_image_analysis_report"
+_HEADER = "x-litellm-image-analysis"
+_HEADER_SAFE = "/:@.,+*- "
+_PLACES = 15
+
+_PARENTS_OWN = frozenset(
+    {
+        # Settling the parent's budget reservation is the parent's business: forwarded, it settles twice.
+        "user_api_key_budget_reservation",
+        # What guardrails cost is billed with the parent; forwarded, it is billed again.
+        "standard_logging_guardrail_information",
+        "applied_guardrails",
+        "routing_decision",
+        "queue_time_seconds",
+        METADATA_KEY,
+        _REPORT_KEY,
+    }
+)
+
+
+def usd(value: object) -> Decimal | None:
+    """LiteLLM's price (a float, or nothing) as a decimal; ``None`` if it is unknown."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        price = Decimal(repr(float(value)))
+    except OverflowError:
+        return None
+    return price if price.is_finite() else None
+
+
+def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The request's metadata bucket, which LiteLLM keeps under one of two names by route; made if missing."""
+    name = "litellm_metadata" if isinstance(data.get("litellm_metadata"), dict) else "metadata"
+    bucket = data.get(name)
+    if not isinstance(bucket, dict):
+        bucket = data[name] = {}
+    return bucket
+
+
+def child_identity(data: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments that bill a vision call to the caller of ``data`` and group it with the parent's row."""
+    metadata = {key: value for key, value in metadata_of(data).items() if key not in _PARENTS_OWN}
+    if "user_api_key_auth" in metadata:
+        metadata["user_api_key_auth"] = _without_reservation(metadata["user_api_key_auth"])
+    identity: dict[str, Any] = {"metadata": metadata}
+    trace_id = data.get("litellm_trace_id") or getattr(data.get("litellm_logging_obj"), "litellm_trace_id", None)
+    if trace_id is not None:
+        data["litellm_trace_id"] = identity["litellm_trace_id"] = trace_id
+    if data.get("litellm_session_id") is not None:
+        identity["litellm_session_id"] = data["litellm_session_id"]
+    return identity
+
+
+def _without_reservation(auth: Any) -> Any:
+    """The caller's auth object without the parent's budget reservation; LiteLLM also looks for it in there."""
+    if isinstance(auth, dict):
+        return {key: value for key, value in auth.items() if key != "budget_reservation"}
+    if getattr(auth, "budget_reservation", None) is None:
+        return auth
+    return auth.model_copy(update={"budget_reservation": None})
+
+
+def record(data: MutableMapping[str, Any], report: Report) -> None:
+    """Note the report in the request's metadata: for this package's later hooks, loggers, and the spend log.
+
+    LiteLLM keeps only keys it knows in a spend-log row's metadata; its place for others is
+    ``spend_logs_metadata``.
+    """
+    metadata = metadata_of(data)
+    summary = _summary(report)
+    spend_logs = metadata.get("spend_logs_metadata")
+    metadata["spend_logs_metadata"] = {
+        **(spend_logs if isinstance(spend_logs, dict) else {}),
+        METADATA_KEY: summary,
+    }
+    metadata[METADATA_KEY] = summary
+    metadata[_REPORT_KEY] = report
+
+
+def recorded(data: Mapping[str, Any]) -> object:
+    """The report ``record`` noted, or ``None``. Callers cannot forge one: JSON does not make such objects."""
+    for name in ("litellm_metadata", "metadata"):
+        bucket = data.get(name)
+        if isinstance(bucket, dict) and _REPORT_KEY in bucket:
+            return bucket[_REPORT_KEY]
+    return None
+
+
+def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:
+    """Response headers for a report.
+
+    Args:
+        report: what was done.
+        base_cost: USD of the request's own call; ``None`` if unknown or not known yet, as in a stream.
+    """
+    if not report.images and not report.failed:
+        return {f"{_HEADER}-images": "0"}
+    found = {
+        f"{_HEADER}-model": quote(report.vision_model, safe=_HEADER_SAFE, errors="replace"),
+        f"{_HEADER}-images": str(report.images),
+        f"{_HEADER}-cached": str(report.cached),
+        f"{_HEADER}-failed": str(report.failed),
+        f"{_HEADER}-duration-ms": str(report.duration_ms),
+    }
+    if report.cost is not None:
+        found[f"{_HEADER}-cost"] = plain(report.cost)
+        if base_cost is not None:
+            found["x-litellm-response-cost-total"] = plain(base_cost + report.cost)
+    return found
+
+
+def base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
+    """USD of the request's own call, as LiteLLM itself reports it; ``None`` for a stream or an unknown price."""
+    if response is None or hasattr(response, "__aiter__"):
+        return None
+    hidden = getattr(response, "_hidden_params", None)
+    cost = usd(hidden.get("response_cost")) if isinstance(hidden, Mapping) else None
+    if cost is not None:
+        return cost
+    details = getattr(data.get("litellm_logging_obj"), "model_call_details", None)
+    return usd(details.get("response_cost")) if isinstance(details, Mapping) else None
+
+
+def plain(amount: Decimal) -> str:
+    """USD without an exponent or a float's noise: ``0.00021``, never ``2.1E-4`` or ``0.00020999999999999998``."""
+    return f"{amount:.{_PLACES}f}".rstrip("0").rstrip(".")
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    """The report as JSON for spend logs and loggers."""
+    return {
+        "model": report.vision_model,
+        "images": report.images,
+        "cached": report.cached,
+        "failed": report.failed,
+        "cost": None if report.cost is None else float(report.cost),
+        "duration_ms": report.duration_ms,
+        "call_ids": list(report.call_ids),
+    }

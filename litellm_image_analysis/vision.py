@@ -1,0 +1,148 @@
+"""The call to the vision model through LiteLLM, and its failures as values."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from litellm.exceptions import (
+    BudgetExceededError,
+    ContentPolicyViolationError,
+    LiteLLMUnknownProvider,
+    Timeout,
+    UnsupportedParamsError,
+)
+
+from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.spend import usd
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.pipeline import Look
+    from litellm_image_analysis.prompt import VisionRequest
+
+_LOOKING: ContextVar[bool] = ContextVar("litellm_image_analysis_looking", default=False)
+
+_STATUS_REASONS: Mapping[int, FailureReason] = {
+    400: FailureReason.BAD_IMAGE,
+    401: FailureReason.MISCONFIGURED,
+    403: FailureReason.MISCONFIGURED,
+    404: FailureReason.MISCONFIGURED,
+    408: FailureReason.TIMEOUT,
+    413: FailureReason.BAD_IMAGE,
+    415: FailureReason.BAD_IMAGE,
+    422: FailureReason.BAD_IMAGE,
+    429: FailureReason.RATE_LIMITED,
+    504: FailureReason.TIMEOUT,
+}
+_SECONDS = re.compile(r"[0-9]{1,6}")
+_WORTH_ANOTHER_TRY = frozenset({FailureReason.RATE_LIMITED, FailureReason.UNAVAILABLE})
+
+
+def is_looking() -> bool:
+    """Whether the running code serves a vision call of ours, which must not be analysed in its turn."""
+    return _LOOKING.get()
+
+
+def looker(acompletion: Callable[..., Awaitable[Any]], identity: Mapping[str, Any]) -> Look:
+    """Make the function that asks a vision model.
+
+    Args:
+        acompletion: a Router's or LiteLLM's own ``acompletion``.
+        identity: keyword arguments that bill the call to its caller.
+    """
+
+    async def look(request: VisionRequest) -> Outcome:
+        token = _LOOKING.set(True)
+        try:
+            response = await acompletion(
+                model=request.model,
+                messages=request.messages,
+                max_tokens=request.max_output_tokens,
+                **_fresh(identity),
+            )
+        except Exception as error:  # noqa: BLE001 - the one point where LiteLLM's errors become values
+            outcome: Outcome = failure_of(error)
+            LOGGER.debug("vision call failed: %s: %.500s", type(error).__name__, error)
+            return outcome
+        finally:
+            _LOOKING.reset(token)
+        outcome = _outcome_of(response)
+        LOGGER.debug("vision call answered: %s", _described(outcome))
+        return outcome
+
+    return look
+
+
+def failure_of(error: Exception) -> Failed:
+    """Sort one of LiteLLM's exceptions into our classes of failure, forgetting the provider's words."""
+    reason = _reason(error)
+    return Failed(reason, retry_after_seconds=_retry_after(error) if reason in _WORTH_ANOTHER_TRY else None)
+
+
+def _reason(error: Exception) -> FailureReason:
+    if isinstance(error, Timeout):
+        return FailureReason.TIMEOUT
+    if isinstance(error, ContentPolicyViolationError):
+        return FailureReason.REFUSED
+    if isinstance(error, (LiteLLMUnknownProvider, UnsupportedParamsError)):
+        return FailureReason.MISCONFIGURED
+    if isinstance(error, BudgetExceededError):
+        return FailureReason.UNAVAILABLE
+    if hasattr(error, "cooldown_time"):  # the router has no deployment left: all are cooling down
+        return FailureReason.RATE_LIMITED
+    return _STATUS_REASONS.get(getattr(error, "status_code", 0), FailureReason.UNAVAILABLE)
+
+
+def _retry_after(error: Exception) -> int | None:
+    cooldown = getattr(error, "cooldown_time", None)
+    if isinstance(cooldown, (int, float)):
+        return max(1, math.ceil(cooldown))
+    for holder in (getattr(error, "response", None), error):
+        for headers in (getattr(holder, "headers", None), getattr(holder, "litellm_response_headers", None)):
+            value = headers.get("retry-after") if isinstance(headers, Mapping) else None
+            if isinstance(value, str) and _SECONDS.fullmatch(value):
+                return int(value)
+    return None
+
+
+def _fresh(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy for one call: LiteLLM writes into the metadata it is given."""
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in identity.items()}
+
+
+def _outcome_of(response: Any) -> Outcome:
+    cost, call_id = _price(response), _text(getattr(response, "id", None))
+    choices = getattr(response, "choices", None) or [None]
+    text = _text(getattr(getattr(choices[0], "message", None), "content", None))
+    finish_reason = getattr(choices[0], "finish_reason", None)
+    if text is None:
+        reason = FailureReason.REFUSED if finish_reason == "content_filter" else FailureReason.EMPTY
+        return Failed(reason, cost=cost, call_id=call_id)
+    hit = _hidden(response).get("cache_hit") is True
+    return Analysed(text, truncated=finish_reason == "length", cost=cost, call_id=call_id, cached=hit)
+
+
+def _price(response: Any) -> Decimal | None:
+    """USD billed for the call; LiteLLM shows a hit in its response cache at its old price, but bills nothing."""
+    hidden = _hidden(response)
+    return Decimal(0) if hidden.get("cache_hit") is True else usd(hidden.get("response_cost"))
+
+
+def _hidden(response: Any) -> Mapping[str, Any]:
+    hidden = getattr(response, "_hidden_params", None)
+    return hidden if isinstance(hidden, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _described(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        return outcome.reason.code
+    return f"{len(outcome.text)} characters, truncated={outcome.truncated}, cached={outcome.cached}"

@@ -1,0 +1,101 @@
+"""What LiteLLM relies on in the plugin's class, and how a proxy makes its instance."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import litellm
+import pytest
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.types.utils import CallTypes
+
+from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig, gateway, journal, plugin
+
+HOOKS = {"async_pre_call_hook", "async_pre_call_deployment_hook", "async_post_call_response_headers_hook"}
+
+
+def test_litellm_finds_the_hooks_on_the_class_itself() -> None:
+    assert issubclass(ImageAnalysis, CustomLogger)
+    assert vars(ImageAnalysis).keys() >= HOOKS
+    assert {name for name in vars(ImageAnalysis) if name in vars(CustomLogger) and "hook" in name} == HOOKS
+
+
+def test_it_has_defaults() -> None:
+    assert ImageAnalysis().config == ImageAnalysisConfig()
+
+
+@pytest.mark.parametrize("call_type", ["aembedding", "atext_completion", "acreate_batch", "pass_through_endpoint"])
+async def test_call_types_it_does_not_serve_pass_untouched(call_type: str) -> None:
+    data: dict[str, Any] = {"model": "deepseek-chat-ocr", "ocr_model": "x", "messages": []}
+    before = dict(data)
+    caller: Any = None
+    assert await ImageAnalysis().async_pre_call_hook(caller, None, data, call_type) is None
+    assert data == before
+
+
+@pytest.mark.parametrize("call_type", [None, CallTypes.aembedding])
+async def test_library_calls_it_does_not_serve_pass_untouched(call_type: CallTypes | None) -> None:
+    kwargs = {"model": "m-ocr", "messages": []}
+    assert await ImageAnalysis().async_pre_call_deployment_hook(kwargs, call_type) is None
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """``callback_settings.image_analysis`` as LiteLLM sets it."""
+    settings: dict[str, Any] = {}
+    monkeypatch.setattr(litellm, "callback_settings", {"image_analysis": settings})
+    return settings
+
+
+@pytest.fixture
+def last_words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What would be written when the process ends."""
+    words: list[str] = []
+    monkeypatch.setattr(gateway, "announce_at_exit", words.append)
+    return words
+
+
+def test_a_program_gets_the_instance_with_litellm_s_settings(settings: dict[str, Any]) -> None:
+    settings["vision_model"] = "some-vision"
+    assert plugin.from_proxy_settings().config.vision_model == "some-vision"
+
+
+def test_without_settings_it_has_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(litellm, "callback_settings", None)
+    assert plugin.from_proxy_settings().config == ImageAnalysisConfig()
+
+
+def test_a_program_with_wrong_settings_gets_the_error_and_no_last_words(
+    settings: dict[str, Any], last_words: list[str]
+) -> None:
+    settings["vison_model"] = "x"
+    with pytest.raises(ConfigError, match="did you mean vision_model"):
+        plugin.from_proxy_settings()
+    assert last_words == []
+
+
+async def test_a_proxy_with_wrong_settings_says_so_once_more_when_it_ends(
+    settings: dict[str, Any], last_words: list[str]
+) -> None:
+    settings["vison_model"] = "x"
+    with pytest.raises(ConfigError) as raised:
+        plugin.from_proxy_settings()
+    assert last_words == [str(raised.value)]
+
+
+async def test_a_proxy_checks_its_vision_model_once_it_is_up(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    async def check(name: str) -> None:
+        checked.append(name)
+
+    monkeypatch.setattr(gateway, "report_unserved_default", check)
+    monkeypatch.setattr(journal, "show_requests", lambda: None)
+    settings["vision_model"] = "some-vision"
+    plugin.from_proxy_settings()
+    await asyncio.gather(*plugin._startup_checks)
+    assert checked == ["some-vision"]
+    assert not plugin._startup_checks

@@ -1,0 +1,352 @@
+"""Whose call it is, what it cost, and where the caller and the operator read that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from litellm import ModelResponse
+from litellm.proxy._types import UserAPIKeyAuth
+
+from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.spend import (
+    base_cost,
+    child_identity,
+    headers,
+    metadata_of,
+    plain,
+    record,
+    recorded,
+    usd,
+)
+
+BUCKETS = ["metadata", "litellm_metadata"]
+in_each_bucket = pytest.mark.parametrize("bucket", BUCKETS)
+
+REPORT = Report(
+    "eyes",
+    images=3,
+    cached=1,
+    failed=1,
+    cost=Decimal("0.00021"),
+    duration_ms=812,
+    call_ids=("call-1", "call-2"),
+    reasons=("timeout",),
+)
+SUMMARY = {
+    "model": "eyes",
+    "images": 3,
+    "cached": 1,
+    "failed": 1,
+    "cost": 0.00021,
+    "duration_ms": 812,
+    "call_ids": ["call-1", "call-2"],
+}
+
+
+class TestUsd:
+    @pytest.mark.parametrize(
+        ("price", "amount"),
+        [(0.00021, "0.00021"), (2.1e-07, "0.00000021"), (0, "0"), (0.0, "0"), (3, "3"), (0.1, "0.1")],
+    )
+    def test_a_price_keeps_the_digits_litellm_shows(self, price: float, amount: str) -> None:
+        assert usd(price) == Decimal(amount)
+
+    def test_a_price_computed_with_numpy_is_a_price(self) -> None:
+        class Float64(float):
+            def __repr__(self) -> str:
+                return f"np.float64({float(self)!r})"
+
+        assert usd(Float64(0.1)) == Decimal("0.1")
+
+    @pytest.mark.parametrize(
+        "price",
+        [
+            None,
+            "0.1",
+            True,
+            False,
+            float("nan"),
+            float("inf"),
+            pytest.param(10**400, id="larger than any float"),
+            [0.1],
+            {},
+        ],
+    )
+    def test_what_is_no_price_is_unknown(self, price: object) -> None:
+        assert usd(price) is None
+
+
+class TestMetadata:
+    @in_each_bucket
+    def test_the_bucket_is_the_one_litellm_made(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        assert metadata_of(data) is data[bucket]
+
+    def test_litellms_bucket_goes_before_the_callers(self) -> None:
+        data: dict[str, Any] = {"metadata": {"mine": "yes"}, "litellm_metadata": {"user_api_key": "hashed"}}
+        assert metadata_of(data) == {"user_api_key": "hashed"}
+
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"litellm_metadata": None}, {"metadata": "text"}])
+    def test_a_missing_bucket_is_made(self, data: dict[str, Any]) -> None:
+        metadata_of(data)["key"] = "value"
+        assert data["metadata"] == {"key": "value"}
+
+
+class TestIdentity:
+    @in_each_bucket
+    def test_a_vision_call_is_billed_to_its_parents_caller(self, bucket: str) -> None:
+        caller = {"user_api_key": "hashed", "user_api_key_team_id": "team-1", "tags": ["blue"]}
+        assert child_identity({bucket: caller}) == {"metadata": caller}
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "user_api_key_budget_reservation",
+            "standard_logging_guardrail_information",
+            "applied_guardrails",
+            "routing_decision",
+            "queue_time_seconds",
+        ],
+    )
+    def test_what_is_the_parents_own_is_left_out(self, key: str) -> None:
+        assert child_identity({"metadata": {"user_api_key": "hashed", key: "parent's"}}) == {
+            "metadata": {"user_api_key": "hashed"}
+        }
+
+    def test_an_earlier_report_is_left_out(self) -> None:
+        data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}}
+        record(data, REPORT)
+        assert child_identity(data)["metadata"].keys() == {"user_api_key", "spend_logs_metadata"}
+
+    def test_a_callers_auth_object_goes_without_the_reservation(self) -> None:
+        auth = UserAPIKeyAuth(api_key="sk-1", team_id="team-1", budget_reservation={"id": "r-1"})
+        forwarded = child_identity({"metadata": {"user_api_key_auth": auth}})["metadata"]["user_api_key_auth"]
+        assert forwarded.budget_reservation is None
+        assert (forwarded.api_key, forwarded.team_id) == (auth.api_key, "team-1")
+        assert auth.budget_reservation == {"id": "r-1"}
+
+    def test_a_callers_auth_as_a_dict_goes_without_the_reservation(self) -> None:
+        auth = {"team_id": "team-1", "budget_reservation": {"id": "r-1"}}
+        identity = child_identity({"metadata": {"user_api_key_auth": auth}})
+        assert identity == {"metadata": {"user_api_key_auth": {"team_id": "team-1"}}}
+
+    @pytest.mark.parametrize("auth", [UserAPIKeyAuth(api_key="sk-1"), None, SimpleNamespace(team_id="team-1")])
+    def test_auth_without_a_reservation_is_forwarded_as_it_is(self, auth: object) -> None:
+        assert child_identity({"metadata": {"user_api_key_auth": auth}})["metadata"]["user_api_key_auth"] is auth
+
+    def test_the_parents_metadata_is_not_changed(self) -> None:
+        metadata = {
+            "user_api_key": "hashed",
+            "user_api_key_budget_reservation": {"id": "r-1"},
+            "user_api_key_auth": {"budget_reservation": {"id": "r-1"}},
+        }
+        before = deepcopy(metadata)
+        child_identity({"metadata": metadata})["metadata"]["user_api_key"] = "another"
+        assert metadata == before
+
+    def test_parent_and_child_share_the_trace(self) -> None:
+        identity = child_identity({"metadata": {}, "litellm_trace_id": "trace-1"})
+        assert identity["litellm_trace_id"] == "trace-1"
+
+    def test_the_trace_litellm_chose_is_kept_for_the_parent_too(self) -> None:
+        data = {"metadata": {}, "litellm_logging_obj": SimpleNamespace(litellm_trace_id="trace-1")}
+        assert child_identity(data)["litellm_trace_id"] == "trace-1"
+        assert data["litellm_trace_id"] == "trace-1"
+
+    def test_the_callers_own_trace_goes_before_the_one_litellm_chose(self) -> None:
+        logging_obj = SimpleNamespace(litellm_trace_id="trace-2")
+        data = {"metadata": {}, "litellm_trace_id": "trace-1", "litellm_logging_obj": logging_obj}
+        assert child_identity(data)["litellm_trace_id"] == "trace-1"
+
+    def test_the_session_is_shared(self) -> None:
+        identity = child_identity({"metadata": {}, "litellm_session_id": "session-1"})
+        assert identity["litellm_session_id"] == "session-1"
+
+    def test_the_parents_call_id_is_its_own(self) -> None:
+        identity = child_identity({"metadata": {}, "litellm_call_id": "call-1", "model": "blind", "messages": []})
+        assert identity == {"metadata": {}}
+
+
+class TestRecord:
+    @in_each_bucket
+    def test_a_report_is_found_again(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        record(data, REPORT)
+        assert recorded(data) is REPORT
+
+    @in_each_bucket
+    def test_loggers_and_spend_logs_get_a_summary(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        record(data, REPORT)
+        assert data[bucket]["user_api_key"] == "hashed"
+        assert data[bucket]["image_analysis"] == SUMMARY
+        assert data[bucket]["spend_logs_metadata"] == {"image_analysis": SUMMARY}
+
+    def test_an_unknown_cost_is_null_in_the_summary(self) -> None:
+        data: dict[str, Any] = {}
+        record(data, Report("eyes", images=1, cost=None))
+        assert data["metadata"]["image_analysis"]["cost"] is None
+
+    def test_the_summary_is_json(self) -> None:
+        data: dict[str, Any] = {}
+        record(data, REPORT)
+        assert json.loads(json.dumps(data["metadata"]["image_analysis"])) == SUMMARY
+
+    def test_the_callers_own_spend_log_entries_stay(self) -> None:
+        entries = {"project": "blue"}
+        data: dict[str, Any] = {"metadata": {"spend_logs_metadata": entries}}
+        record(data, REPORT)
+        assert data["metadata"]["spend_logs_metadata"] == {"project": "blue", "image_analysis": SUMMARY}
+        assert entries == {"project": "blue"}
+
+    @pytest.mark.parametrize("entries", [None, "text", ["list"]])
+    def test_spend_log_entries_of_another_type_give_way(self, entries: object) -> None:
+        data: dict[str, Any] = {"metadata": {"spend_logs_metadata": entries}}
+        record(data, REPORT)
+        assert data["metadata"]["spend_logs_metadata"] == {"image_analysis": SUMMARY}
+
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {}}, {"litellm_metadata": "text"}])
+    def test_without_a_record_there_is_no_report(self, data: dict[str, Any]) -> None:
+        assert recorded(data) is None
+
+    @in_each_bucket
+    @pytest.mark.parametrize("forged", [{"vision_model": "eyes", "images": 99}, "Report(vision_model='eyes')", None])
+    def test_a_caller_cannot_forge_a_report(self, bucket: str, forged: object) -> None:
+        assert not isinstance(recorded({bucket: {"_image_analysis_report": forged}}), Report)
+
+    @in_each_bucket
+    def test_a_forged_report_gives_way_to_the_true_one(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"_image_analysis_report": {"images": 99}, "image_analysis": {"images": 99}}}
+        record(data, REPORT)
+        assert recorded(data) is REPORT
+        assert data[bucket]["image_analysis"] == SUMMARY
+
+
+class TestHeaders:
+    def test_all_is_told(self) -> None:
+        assert headers(REPORT, base_cost=Decimal("0.00065")) == {
+            "x-litellm-image-analysis-model": "eyes",
+            "x-litellm-image-analysis-images": "3",
+            "x-litellm-image-analysis-cached": "1",
+            "x-litellm-image-analysis-failed": "1",
+            "x-litellm-image-analysis-duration-ms": "812",
+            "x-litellm-image-analysis-cost": "0.00021",
+            "x-litellm-response-cost-total": "0.00086",
+        }
+
+    def test_a_request_without_images_says_only_that(self) -> None:
+        assert headers(Report("eyes"), base_cost=Decimal("0.00065")) == {"x-litellm-image-analysis-images": "0"}
+
+    def test_images_that_failed_and_stayed_are_told(self) -> None:
+        told = headers(Report("eyes", images=0, failed=2), base_cost=None)
+        assert told["x-litellm-image-analysis-images"] == "0"
+        assert told["x-litellm-image-analysis-failed"] == "2"
+
+    def test_an_unknown_cost_is_not_told_and_neither_is_a_total(self) -> None:
+        told = headers(Report("eyes", images=1, cost=None), base_cost=Decimal("0.00065"))
+        assert [name for name in told if "cost" in name] == []
+
+    def test_a_stream_has_no_total_yet(self) -> None:
+        told = headers(REPORT, base_cost=None)
+        assert [name for name in told if "cost" in name] == ["x-litellm-image-analysis-cost"]
+
+    @pytest.mark.parametrize("vision_model", ["gpt-4o-mini", "azure/eu@2024-05", "ollama/qwen2.5vl:7b", "two words"])
+    def test_an_ordinary_name_stands_in_its_header_as_it_is(self, vision_model: str) -> None:
+        told = headers(Report(vision_model, images=1), base_cost=None)
+        assert told["x-litellm-image-analysis-model"] == vision_model
+
+    @pytest.mark.parametrize("vision_model", ["視覺", "eyes\r\nset-cookie: a=b", "\ud800"])
+    def test_whatever_the_vision_model_is_called_its_header_can_be_sent(self, vision_model: str) -> None:
+        """Servers refuse other characters, or send them on as a header of their own: the answer would be lost."""
+        value = headers(Report(vision_model, images=1), base_cost=None)["x-litellm-image-analysis-model"]
+        assert value.isascii()
+        assert value.isprintable()
+
+
+class TestBaseCost:
+    @staticmethod
+    def response_with(**hidden: Any) -> ModelResponse:
+        response = ModelResponse()
+        response._hidden_params = hidden
+        return response
+
+    @staticmethod
+    def data_with(**details: Any) -> dict[str, Any]:
+        return {"litellm_logging_obj": SimpleNamespace(model_call_details=details)}
+
+    def test_it_is_what_the_response_carries(self) -> None:
+        data = self.data_with(response_cost=0.9)
+        assert base_cost(data, self.response_with(response_cost=0.00065)) == Decimal("0.00065")
+
+    def test_a_free_call_costs_nothing(self) -> None:
+        assert base_cost(self.data_with(response_cost=0.9), self.response_with(response_cost=0.0)) == Decimal(0)
+
+    @pytest.mark.parametrize("hidden", [{}, {"response_cost": None}, {"response_cost": "text"}])
+    def test_otherwise_it_is_what_litellm_logged(self, hidden: dict[str, Any]) -> None:
+        data = self.data_with(response_cost=0.00065)
+        assert base_cost(data, self.response_with(**hidden)) == Decimal("0.00065")
+
+    def test_a_response_that_is_a_dict_is_looked_up_in_the_log(self) -> None:
+        assert base_cost(self.data_with(response_cost=0.00065), {"id": "msg-1"}) == Decimal("0.00065")
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            {},
+            {"litellm_logging_obj": None},
+            {"litellm_logging_obj": SimpleNamespace(model_call_details={})},
+            {"litellm_logging_obj": SimpleNamespace(model_call_details={"response_cost": None})},
+        ],
+    )
+    def test_a_price_nobody_knows_is_unknown(self, data: dict[str, Any]) -> None:
+        assert base_cost(data, self.response_with()) is None
+
+    def test_a_stream_has_none_yet(self) -> None:
+        async def stream() -> AsyncIterator[str]:
+            yield "chunk"
+
+        assert base_cost(self.data_with(response_cost=0.9), stream()) is None
+
+    def test_no_response_has_none(self) -> None:
+        assert base_cost(self.data_with(response_cost=0.9), None) is None
+
+
+class TestPlain:
+    @pytest.mark.parametrize(
+        ("amount", "text"),
+        [
+            ("0", "0"),
+            ("1", "1"),
+            ("10", "10"),
+            ("100.50", "100.5"),
+            ("2.1E-4", "0.00021"),
+            ("1E+3", "1000"),
+            ("0.00020999999999999998", "0.00021"),
+            ("0.30000000000000004", "0.3"),
+            ("1E-15", "0.000000000000001"),
+            ("1E-20", "0"),
+            ("12345678901234", "12345678901234"),
+        ],
+    )
+    def test_money_is_written_out(self, amount: str, text: str) -> None:
+        assert plain(Decimal(amount)) == text
+
+    @given(st.floats(min_value=0, allow_infinity=False))
+    @example(1e-300)
+    @example(1e300)
+    def test_every_price_is_written_without_an_exponent(self, price: float) -> None:
+        amount = usd(price)
+        assert amount is not None
+        assert set(plain(amount)) <= set("0123456789.")
+
+    @given(st.decimals(min_value=0, max_value=10**6, places=15))
+    def test_nothing_but_noise_is_lost(self, amount: Decimal) -> None:
+        assert Decimal(plain(amount)) == amount

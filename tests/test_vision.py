@@ -1,0 +1,255 @@
+"""The call to the vision model: what it is given, what is made of the answer, and failures as values."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from anyio.lowlevel import checkpoint
+from litellm import ModelResponse
+from litellm.exceptions import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    BadGatewayError,
+    BadRequestError,
+    BudgetExceededError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
+    InternalServerError,
+    LiteLLMUnknownProvider,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServiceUnavailableError,
+    Timeout,
+    UnprocessableEntityError,
+    UnsupportedParamsError,
+)
+from litellm.types.router import RouterRateLimitError
+from litellm.types.utils import Choices, Message
+
+from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.prompt import VisionRequest
+from litellm_image_analysis.vision import failure_of, is_looking, looker
+
+REQUEST = VisionRequest("key", "eyes", messages=[{"role": "user", "content": "What is it?"}], max_output_tokens=7)
+SECRET = "the provider's own words"
+MODEL: dict[str, Any] = {"model": "eyes", "llm_provider": "openai"}
+
+
+def answer(text: Any = "A cat.", finish_reason: str = "stop", **hidden: Any) -> ModelResponse:
+    """What LiteLLM returns for a vision call."""
+    choice = Choices(message=Message(content=text), finish_reason=finish_reason)
+    response = ModelResponse(id="chatcmpl-1", choices=[choice])
+    response._hidden_params = hidden
+    return response
+
+
+def http_response(status: int, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = httpx.Request("POST", "https://provider.example")
+    return httpx.Response(status, headers=httpx.Headers(named, encoding="latin-1"), request=request)
+
+
+class Completion:
+    """Stands for ``acompletion``: gives its answer, or raises it, and remembers how it was called."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+        self.calls: list[dict[str, Any]] = []
+        self.was_looking = False
+
+    async def __call__(self, **kwargs: Any) -> Any:
+        self.calls.append(kwargs)
+        self.was_looking = is_looking()
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+async def outcome_of(result: Any) -> Outcome:
+    return await looker(Completion(result), {"metadata": {}})(REQUEST)
+
+
+class TestCall:
+    async def test_it_is_the_question_and_the_callers_identity_and_nothing_else(self) -> None:
+        completion = Completion(answer())
+        await looker(completion, {"metadata": {"user_api_key": "hashed"}, "litellm_trace_id": "trace-1"})(REQUEST)
+        assert completion.calls == [
+            {
+                "model": "eyes",
+                "messages": REQUEST.messages,
+                "max_tokens": 7,
+                "metadata": {"user_api_key": "hashed"},
+                "litellm_trace_id": "trace-1",
+            }
+        ]
+
+    async def test_what_litellm_writes_into_one_calls_metadata_is_not_seen_by_the_next(self) -> None:
+        identity = {"metadata": {"user_api_key": "hashed"}}
+        completion = Completion(answer())
+        look = looker(completion, identity)
+        await look(REQUEST)
+        completion.calls[0]["metadata"]["model_group"] = "eyes"
+        await look(REQUEST)
+        assert completion.calls[1]["metadata"] == {"user_api_key": "hashed"}
+        assert identity == {"metadata": {"user_api_key": "hashed"}}
+
+    @pytest.mark.parametrize("result", [answer(), ValueError(SECRET)])
+    async def test_it_is_marked_as_ours_while_it_lasts(self, result: object) -> None:
+        completion = Completion(result)
+        await looker(completion, {})(REQUEST)
+        assert completion.was_looking
+        assert not is_looking()
+
+    async def test_it_is_made_once_even_if_it_fails(self) -> None:
+        completion = Completion(InternalServerError(SECRET, **MODEL))
+        await looker(completion, {})(REQUEST)
+        assert len(completion.calls) == 1
+
+    async def test_cancelling_it_is_no_failure(self) -> None:
+        async def cancelled_meanwhile(**_: Any) -> ModelResponse:
+            scope.cancel()
+            await checkpoint()
+            return answer()
+
+        outcomes: list[Outcome] = []
+        with anyio.CancelScope() as scope:
+            outcomes.append(await looker(cancelled_meanwhile, {})(REQUEST))
+        assert scope.cancelled_caught
+        assert outcomes == []
+        assert not is_looking()
+
+
+class TestAnswer:
+    async def test_the_text_is_the_analysis_with_its_price_and_its_spend_log_row(self) -> None:
+        assert await outcome_of(answer(" A cat.\n", response_cost=0.00021)) == Analysed(
+            " A cat.\n", truncated=False, cost=Decimal("0.00021"), call_id="chatcmpl-1", cached=False
+        )
+
+    async def test_a_text_cut_at_the_token_limit_is_truncated(self) -> None:
+        outcome = await outcome_of(answer("A ca", finish_reason="length"))
+        assert isinstance(outcome, Analysed)
+        assert outcome.truncated
+
+    async def test_a_hit_in_litellms_cache_costs_nothing_although_it_shows_a_price(self) -> None:
+        outcome = await outcome_of(answer(response_cost=0.00021, cache_hit=True))
+        assert isinstance(outcome, Analysed)
+        assert (outcome.cost, outcome.cached) == (Decimal(0), True)
+
+    @pytest.mark.parametrize("hidden", [{}, {"response_cost": None}, {"cache_hit": None}])
+    async def test_a_price_litellm_does_not_know_is_unknown(self, hidden: dict[str, Any]) -> None:
+        outcome = await outcome_of(answer(**hidden))
+        assert isinstance(outcome, Analysed)
+        assert (outcome.cost, outcome.cached) == (None, False)
+
+    @pytest.mark.parametrize("text", [None, "", " \n"])
+    @pytest.mark.parametrize(
+        ("finish_reason", "reason"),
+        [
+            ("stop", FailureReason.EMPTY),
+            ("length", FailureReason.EMPTY),
+            ("content_filter", FailureReason.REFUSED),
+        ],
+    )
+    async def test_no_text_is_a_failure_that_was_paid_for(
+        self, text: str | None, finish_reason: str, reason: FailureReason
+    ) -> None:
+        assert await outcome_of(answer(text, finish_reason, response_cost=0.00021)) == Failed(
+            reason, cost=Decimal("0.00021"), call_id="chatcmpl-1"
+        )
+
+    @pytest.mark.parametrize("response", [ModelResponse(id="chatcmpl-1", choices=[]), None, "text"])
+    async def test_an_answer_of_no_known_shape_is_empty(self, response: object) -> None:
+        outcome = await outcome_of(response)
+        assert isinstance(outcome, Failed)
+        assert outcome.reason is FailureReason.EMPTY
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (BadRequestError(SECRET, **MODEL), FailureReason.BAD_IMAGE),
+            (UnprocessableEntityError(SECRET, response=http_response(422), **MODEL), FailureReason.BAD_IMAGE),
+            (APIError(413, SECRET, **MODEL), FailureReason.BAD_IMAGE),
+            (APIError(415, SECRET, **MODEL), FailureReason.BAD_IMAGE),
+            (ContextWindowExceededError(SECRET, **MODEL), FailureReason.BAD_IMAGE),
+            (ContentPolicyViolationError(SECRET, **MODEL), FailureReason.REFUSED),
+            (AuthenticationError(SECRET, **MODEL), FailureReason.MISCONFIGURED),
+            (PermissionDeniedError(SECRET, response=http_response(403), **MODEL), FailureReason.MISCONFIGURED),
+            (NotFoundError(SECRET, **MODEL), FailureReason.MISCONFIGURED),
+            (UnsupportedParamsError(SECRET), FailureReason.MISCONFIGURED),
+            (LiteLLMUnknownProvider("eyes"), FailureReason.MISCONFIGURED),
+            (RateLimitError(SECRET, **MODEL), FailureReason.RATE_LIMITED),
+            (RouterRateLimitError("eyes", 4.6, False, []), FailureReason.RATE_LIMITED),
+            (Timeout(SECRET, **MODEL), FailureReason.TIMEOUT),
+            (APIError(504, SECRET, **MODEL), FailureReason.TIMEOUT),
+            (APIConnectionError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
+            (InternalServerError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
+            (BadGatewayError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
+            (ServiceUnavailableError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
+            (ValueError(SECRET), FailureReason.UNAVAILABLE),
+            (KeyError("choices"), FailureReason.UNAVAILABLE),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.code,
+    )
+    def test_litellms_exceptions_are_sorted(self, error: Exception, reason: FailureReason) -> None:
+        assert failure_of(error).reason is reason
+
+    def test_a_spent_budget_is_not_blamed_on_the_image(self) -> None:
+        """LiteLLM gives its own BudgetExceededError the status 422."""
+        assert failure_of(BudgetExceededError(current_cost=2, max_budget=1)).reason is not FailureReason.BAD_IMAGE
+
+    async def test_an_exception_becomes_a_value_that_costs_nothing(self) -> None:
+        assert await outcome_of(ServiceUnavailableError(SECRET, **MODEL)) == Failed(FailureReason.UNAVAILABLE)
+
+    @pytest.mark.parametrize(
+        ("error", "seconds"),
+        [
+            (RateLimitError(SECRET, response=http_response(429, retry_after="7"), **MODEL), 7),
+            (RateLimitError(SECRET, headers={"retry-after": "7"}, **MODEL), 7),
+            (RateLimitError(SECRET, **MODEL), None),
+            (ServiceUnavailableError(SECRET, response=http_response(503, retry_after="7"), **MODEL), 7),
+            (RouterRateLimitError("eyes", 7, False, []), 7),
+            (RouterRateLimitError("eyes", 0.2, False, []), 1),
+            (NotFoundError(SECRET, response=http_response(404, retry_after="7"), **MODEL), None),
+        ],
+    )
+    def test_when_to_try_again_is_kept_where_trying_again_helps(self, error: Exception, seconds: int | None) -> None:
+        assert failure_of(error).retry_after_seconds == seconds
+
+    def test_a_cooldown_is_not_shortened_by_rounding(self) -> None:
+        assert failure_of(RouterRateLimitError("eyes", 2.5, False, [])).retry_after_seconds == 3
+
+    @pytest.mark.parametrize("value", ["", "soon", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", "²", "9" * 5000])
+    def test_a_retry_after_that_is_no_number_of_seconds_is_unknown(self, value: str) -> None:
+        response = http_response(429, retry_after=value)
+        assert failure_of(RateLimitError(SECRET, response=response, **MODEL)).retry_after_seconds is None
+
+
+class TestLog:
+    async def test_an_answer_is_told_at_debug_without_its_text(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, LOGGER.name)
+        await outcome_of(answer("A cat."))
+        assert caplog.record_tuples == [
+            (LOGGER.name, logging.DEBUG, "vision call answered: 6 characters, truncated=False, cached=False")
+        ]
+
+    async def test_an_answer_without_text_is_told_at_debug(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, LOGGER.name)
+        await outcome_of(answer(None))
+        assert caplog.messages == ["vision call answered: empty"]
+
+    async def test_a_failure_is_told_at_debug_only(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, LOGGER.name)
+        await outcome_of(ValueError(SECRET))
+        [record] = caplog.records
+        assert record.levelno == logging.DEBUG
+        assert record.getMessage().startswith("vision call failed: ValueError")
