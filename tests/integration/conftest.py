@@ -1,0 +1,59 @@
+"""LiteLLM's own FastAPI app in this process, started from a config file as its command line does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import pytest_asyncio
+import yaml
+from support.configs import proxy_config
+from support.upstream import Upstream, running_upstream
+
+MASTER_KEY = "sk-integration-7d1f0c"
+
+
+@pytest.fixture(scope="package")
+def shared_upstream() -> Iterator[Upstream]:
+    with running_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(shared_upstream: Upstream) -> Upstream:
+    """The provider, its memory and rules empty."""
+    shared_upstream.reset()
+    return shared_upstream
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def started_app(
+    shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    import litellm
+    from litellm.proxy import proxy_server
+
+    import litellm_image_analysis
+
+    vars(litellm_image_analysis).pop("image_analysis", None)  # as in a process that has just started
+    path = tmp_path_factory.mktemp("app") / "config.yaml"
+    path.write_text(yaml.safe_dump(proxy_config(shared_upstream)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litellm, "callbacks", [])
+        patch.setattr(litellm, "callback_settings", {})
+        patch.setenv("LITELLM_MASTER_KEY", MASTER_KEY)
+        patch.setenv("WORKER_CONFIG", json.dumps({"config": str(path)}))
+        async with proxy_server.app.router.lifespan_context(proxy_server.app):
+            transport = httpx.ASGITransport(app=proxy_server.app)
+            headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://proxy", headers=headers) as client:
+                yield client
+
+
+@pytest.fixture
+def app(started_app: httpx.AsyncClient, upstream: Upstream) -> httpx.AsyncClient:
+    """A client of the app."""
+    del upstream
+    return started_app

@@ -1,0 +1,84 @@
+"""The hooks as LiteLLM's proxy app calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from litellm.integrations.custom_logger import CustomLogger
+from support.images import data_uri, image, message, text
+from support.upstream import Rule, Upstream, images_in
+
+import litellm_image_analysis
+from litellm_image_analysis import ImageAnalysis
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+QUESTION = {"model": "deepseek-chat-ocr", "messages": [message(text("?"), image("a"))]}
+
+
+def analysis_headers(response: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if "image-analysis" in name}
+
+
+async def test_images_are_replaced_before_the_request_goes_out(app: httpx.AsyncClient, upstream: Upstream) -> None:
+    response = await app.post("/v1/chat/completions", json=QUESTION)
+    assert response.status_code == 200
+    assert analysis_headers(response)["x-litellm-image-analysis-images"] == "1"
+    assert [(body["model"], bool(images_in(body))) for body in upstream.requests] == [
+        ("seeing-mini", True),
+        ("blind-chat", False),
+    ]
+
+
+async def test_the_proxy_has_loaded_the_instance_the_package_exports(app: httpx.AsyncClient) -> None:
+    import litellm
+
+    plugins = [callback for callback in litellm.callbacks if isinstance(callback, ImageAnalysis)]
+    assert plugins == [litellm_image_analysis.image_analysis]
+
+
+async def test_a_failed_main_call_still_tells_what_was_spent_on_vision(
+    app: httpx.AsyncClient, upstream: Upstream
+) -> None:
+    upstream.rules.append(Rule(lambda body: body["model"].startswith("blind"), status=500))
+    response = await app.post("/v1/chat/completions", json=QUESTION)
+    assert response.status_code == 500
+    assert analysis_headers(response)["x-litellm-image-analysis-cost"] == "0.00021"
+    assert "x-litellm-response-cost-total" not in response.headers
+
+
+@pytest.mark.parametrize("key", ["image_analysis", "_image_analysis_report"])
+async def test_a_caller_cannot_forge_a_report(app: httpx.AsyncClient, key: str) -> None:
+    body = {"model": "deepseek-chat", "messages": [message(text("?"))], "metadata": {key: {"images": 7, "cost": 0}}}
+    response = await app.post("/v1/chat/completions", json=body)
+    assert response.status_code == 200
+    assert analysis_headers(response) == {}
+
+
+async def test_routes_it_does_not_serve_pass_untouched(app: httpx.AsyncClient, upstream: Upstream) -> None:
+    response = await app.post("/v1/embeddings", json={"model": "deepseek-chat", "input": "x"})
+    assert analysis_headers(response) == {}
+
+
+class Rewriter(CustomLogger):
+    """Another callback that rewrites messages."""
+
+    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> Any:
+        return {**data, "messages": [{"role": "system", "content": "Be brief."}, *data["messages"]]}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+async def test_another_callback_that_rewrites_messages(
+    app: httpx.AsyncClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    import litellm
+
+    others = list(litellm.callbacks)
+    monkeypatch.setattr(litellm, "callbacks", [Rewriter(), *others] if first else [*others, Rewriter()])
+    response = await app.post("/v1/chat/completions", json=QUESTION)
+    assert analysis_headers(response)["x-litellm-image-analysis-images"] == "1"
+    system, user = upstream.requests[-1]["messages"]
+    assert system["content"] == "Be brief."
+    assert "image 1 of 1" in user["content"]
+    assert images_in(upstream.requests[0]) == [data_uri("a")]

@@ -1,0 +1,35 @@
+"""Proxy configs that lead to the provider on loopback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.upstream import Upstream
+
+BASE_PRICE = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+VISION_PRICE = {"input_cost_per_token": 1.5e-7, "output_cost_per_token": 6e-7}
+
+
+def deployment(name: str, model: str, base_url: str, **info: Any) -> dict[str, Any]:
+    """A model_list entry that leads to the loopback provider."""
+    params = {"model": f"openai/{model}", "api_base": base_url, "api_key": "sk-upstream"}
+    return {"model_name": name, "litellm_params": params, "model_info": info}
+
+
+def proxy_config(upstream: Upstream, **settings: Any) -> dict[str, Any]:
+    """A proxy's config with a model of each kind, and these settings of the plugin."""
+    url = upstream.base_url
+    return {
+        "model_list": [
+            deployment("deepseek-chat", "blind-chat", url, **BASE_PRICE),
+            deployment("multimodal", "seeing-chat", url, **BASE_PRICE, supports_vision=True),
+            deployment("gpt-4o-mini", "seeing-mini", url, **VISION_PRICE, supports_vision=True),
+            deployment("other-vision", "seeing-other", url, **VISION_PRICE, supports_vision=True),
+            deployment("scan-ocr", "seeing-scan", url, **VISION_PRICE, supports_vision=True),
+        ],
+        "litellm_settings": {"callbacks": ["litellm_image_analysis.image_analysis"]},
+        "callback_settings": {"image_analysis": settings},
+        "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+        # A test that makes a model fail must not disturb the next one.
+        "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+    }

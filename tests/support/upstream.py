@@ -1,0 +1,188 @@
+"""The edge of the world: an OpenAI-compatible provider on loopback that tests own.
+
+Models whose name starts with ``seeing`` describe what they are shown, as ``gpt-4o-mini`` does; all others are blind and
+answer 400 to anything that holds an image. Every request is recorded; ``rules`` make it delay, fail or truncate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+Body = dict[str, Any]
+
+PROMPT_TOKENS, COMPLETION_TOKENS = 1000, 100
+ANSWER = "It is 42."
+
+
+def description_of(url: str) -> str:
+    """What a seeing model says about an image: other text for other bytes."""
+    return f"a picture with mark {hashlib.sha256(url.encode()).hexdigest()[:10]}"
+
+
+def sees(model: str) -> bool:
+    """Whether this provider's model takes images."""
+    return model.startswith("seeing") or model == "gpt-4o-mini"
+
+
+def images_in(value: Any) -> list[str]:
+    """URLs of all images anywhere in a JSON body, whatever its format calls them."""
+    if isinstance(value, dict):
+        kind = value.get("type")
+        if kind == "image_url":
+            image = value.get("image_url")
+            return [image["url"] if isinstance(image, dict) else str(image)]
+        return [url for item in value.values() for url in images_in(item)]
+    if isinstance(value, list):
+        return [url for item in value for url in images_in(item)]
+    return [value] if isinstance(value, str) and "data:image/" in value else []
+
+
+@dataclass
+class Rule:
+    """What happens to requests that match.
+
+    They wait for ``gate``, open the gate ``opens``, and are answered with the status, or with parts of the answer
+    changed. ``delay_seconds`` is for benchmarks.
+    """
+
+    matches: Callable[[Body], bool]
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    error: str = "upstream says no"
+    text: str | None = None
+    finish_reason: str = "stop"
+    gate: threading.Event | None = None
+    opens: threading.Event | None = None
+    delay_seconds: float = 0.0
+
+
+class Upstream:
+    """The provider's behaviour and memory."""
+
+    def __init__(self) -> None:
+        self.requests: list[Body] = []
+        self.rules: list[Rule] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.port = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def reset(self) -> None:
+        self.requests.clear()
+        self.rules.clear()
+        self.most_in_flight = 0
+
+    def calls(self, prefix: str) -> list[Body]:
+        """Requests to models of that kind, oldest first."""
+        return [body for body in self.requests if body["model"].startswith(prefix)]
+
+    async def chat(self, request: Request) -> Response:
+        body = await request.json()
+        self.requests.append(body)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            return await self._answer(body)
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, body: Body) -> Response:
+        rule = next((rule for rule in self.rules if rule.matches(body)), Rule(lambda _: True))
+        if rule.delay_seconds:
+            await asyncio.sleep(rule.delay_seconds)
+        if rule.gate is not None:
+            await asyncio.to_thread(rule.gate.wait, 30)
+        if rule.opens is not None:
+            rule.opens.set()
+        if rule.status != 200:
+            return _error(rule.status, rule.error, rule.headers)
+        images = images_in(body["messages"])
+        if images and not sees(body["model"]):
+            return _error(400, "this model takes no images", {})
+        text = rule.text
+        if text is None:
+            text = "; ".join(map(description_of, images)) if sees(body["model"]) else ANSWER
+        if body.get("stream"):
+            return StreamingResponse(_chunks(body, text), media_type="text/event-stream")
+        return JSONResponse(_completion(body, text, rule.finish_reason))
+
+
+def _error(status: int, message: str, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, "type": "error", "code": status}}, status, headers)
+
+
+def _new_id() -> str:
+    """Ids are primary keys of spend-log rows."""
+    return f"chatcmpl-{secrets.token_hex(12)}"
+
+
+def _usage() -> Body:
+    total = PROMPT_TOKENS + COMPLETION_TOKENS
+    return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": COMPLETION_TOKENS, "total_tokens": total}
+
+
+def _completion(body: Body, text: str, finish_reason: str) -> Body:
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": _new_id(),
+        "object": "chat.completion",
+        "created": 1,
+        "model": body["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": _usage(),
+    }
+
+
+async def _chunks(body: Body, text: str) -> AsyncIterator[str]:
+    head = {"id": _new_id(), "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+    for word in text.split(" "):
+        choice = {"index": 0, "delta": {"role": "assistant", "content": word + " "}, "finish_reason": None}
+        yield f"data: {json.dumps({**head, 'choices': [choice]})}\n\n"
+    yield f"data: {json.dumps({**head, 'choices': [{'index': 0, 'delta': {}, 'finish_reason': 'stop'}]})}\n\n"
+    yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage()})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+@contextmanager
+def running_upstream() -> Iterator[Upstream]:
+    """Serve an ``Upstream`` on a free loopback port until the block ends."""
+    upstream = Upstream()
+    app = Starlette(routes=[Route("/v1/chat/completions", upstream.chat, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off"))
+    started = threading.Event()
+
+    async def serve() -> None:
+        config = server.config
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        upstream.port = server.servers[0].sockets[0].getsockname()[1]
+        started.set()
+        await server.main_loop()
+        await server.shutdown()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield upstream
+    finally:
+        server.should_exit = True
+        thread.join(10)
