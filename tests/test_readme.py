@@ -1,0 +1,52 @@
+"""README tells the truth: its settings, its instructions, its YAML and its code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ByteSize
+
+from litellm_image_analysis import ImageAnalysisConfig
+from litellm_image_analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_settings_table_is_complete_and_its_defaults_are_right() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", README, re.MULTILINE))
+    documented = ImageAnalysisConfig.from_settings({name: yaml.safe_load(value) for name, value in table.items()})
+    assert list(table) == list(ImageAnalysisConfig.model_fields)
+    assert documented == ImageAnalysisConfig()
+
+
+def test_sizes_in_the_table_are_written_as_settings_may_be() -> None:
+    assert ImageAnalysisConfig.from_settings({"max_image_bytes": "20MiB"}).max_image_bytes == ByteSize(20 * 1024**2)
+
+
+def test_the_built_in_instructions_stand_in_it() -> None:
+    assert f"{INSTRUCTIONS}\n" in blocks("text")
+
+
+def test_the_question_s_limit_is_the_code_s() -> None:
+    assert f"above {MAX_QUESTION_CHARACTERS:,} characters" in README
+
+
+def test_the_three_lines_of_yaml_are_valid_settings() -> None:
+    (block,) = blocks("yaml")
+    config = yaml.safe_load(block)
+    assert config["litellm_settings"]["callbacks"] == ["litellm_image_analysis.image_analysis"]
+    assert ImageAnalysisConfig.from_settings(config["callback_settings"]["image_analysis"]) == ImageAnalysisConfig()
+    assert len([line for line in block.splitlines() if not line.startswith("#")]) == 3
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_its_commands_are_the_makefile_s(target: str) -> None:
+    assert f"make {target} " in "".join(blocks("bash"))
+    assert re.search(rf"^{target}:", (Path(__file__).parents[1] / "Makefile").read_text(), re.MULTILINE)
