@@ -45,7 +45,7 @@ def strict(upstream_of_strict: Upstream, tmp_path_factory: pytest.TempPathFactor
     config = proxy_config(
         upstream_of_strict,
         on_failure="reject",
-        timeout_seconds=1,
+        timeout_seconds=5,  # a first request pays for LiteLLM's lazy imports
         remote_urls="reject",
         prompt="Say what you see.",
         max_images=2,
