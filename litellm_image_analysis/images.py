@@ -17,7 +17,12 @@ from litellm_image_analysis.errors import RequestError
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
 
-SourceKind = Literal["inline", "remote", "unsupported"]
+SourceKind = Literal["inline", "remote", "held", "unsupported"]
+Holder = Literal["anthropic", "gemini", "openai", "vertex_ai"]
+"""A provider, as LiteLLM calls it, that keeps files its own models may look at."""
+
+_STANDARD_BASE64 = str.maketrans("-_", "+/")
+_GEMINI_FILES = "https://generativelanguage.googleapis.com/"
 
 
 @dataclass(frozen=True)
@@ -25,18 +30,49 @@ class ImageSource:
     """Where an image's bytes are.
 
     Attributes:
-        url: ``data:`` URI or http(s) URL, exactly as the client sent it.
+        url: ``data:`` URI, http(s) URL, or the id of a file kept at a provider, as the client sent it.
         detail: OpenAI's resolution hint (``low``, ``high``, ``auto``), if sent.
-        format: LiteLLM's MIME type hint, if sent.
+        format: MIME type, if sent.
+        holder: the provider that keeps the file ``url`` is the id of.
     """
 
     url: str
     detail: str | None = None
     format: str | None = None
+    holder: Holder | None = None
+
+    @classmethod
+    def referenced(
+        cls,
+        reference: str,
+        detail: str | None = None,
+        format: str | None = None,  # noqa: A002
+        holder: Holder | None = None,
+    ) -> ImageSource:
+        """An image that is named by URL or file id; some of these only one provider's models can look at."""
+        if reference.startswith("gs://"):
+            holder = "vertex_ai"
+        elif reference.startswith(_GEMINI_FILES):
+            holder = "gemini"
+        elif "://" in reference or reference.startswith("data:"):
+            holder = None
+        return cls(reference, detail, format, holder)
+
+    @classmethod
+    def encoded(cls, media_type: str, payload: str) -> ImageSource:
+        """An image that is sent as base64 beside its MIME type.
+
+        Google's clients write base64 with ``-`` and ``_``; a ``data:`` URI has ``+`` and ``/`` for the same bits.
+        """
+        if "-" in payload or "_" in payload:
+            payload = payload.translate(_STANDARD_BASE64)
+        return cls(f"data:{media_type};base64,{payload}")
 
     @property
     def kind(self) -> SourceKind:
-        """Whether the bytes are in the request, behind a URL, or neither."""
+        """Where the bytes are: in the request, behind a URL, at a provider, or nowhere to be had."""
+        if self.holder is not None:
+            return "held"
         head = self.url[:11].lower()
         if head.startswith("data:image/"):
             return "inline"
@@ -50,7 +86,7 @@ class ImageSource:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that tells this image from another, in hex; computed once."""
-        head = f"{self.detail!r} {self.format!r} "
+        head = f"{self.detail!r} {self.format!r} {self.holder!r} "
         return hashlib.sha256((head + self.url).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from support.strategies import texts
 
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import ImageSource, check_limits, may_be_fetched
+from litellm_image_analysis.images import Holder, ImageSource, check_limits, may_be_fetched
 
 PNG = "data:image/png;base64,"
 
@@ -59,6 +60,63 @@ def test_kind(url: str, kind: str) -> None:
     assert ImageSource(url).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("reference", "named", "holder", "kind"),
+    [
+        ("gs://bucket/cat.png", None, "vertex_ai", "held"),
+        ("gs://bucket/cat.png", "openai", "vertex_ai", "held"),
+        ("https://generativelanguage.googleapis.com/v1beta/files/abc", None, "gemini", "held"),
+        ("https://generativelanguage.googleapis.com.evil.net/files/abc", None, None, "remote"),
+        ("https://images.example.com/cat.png", None, None, "remote"),
+        ("https://images.example.com/cat.png", "openai", None, "remote"),
+        ("data:image/png;base64,AAAA", "openai", None, "inline"),
+        ("file-abc", "openai", "openai", "held"),
+        ("file_011C", "anthropic", "anthropic", "held"),
+        ("file-abc", None, None, "unsupported"),
+        ("s3://bucket/cat.png", "openai", None, "unsupported"),
+        ("AAAA", None, None, "unsupported"),
+    ],
+)
+def test_a_reference_tells_who_holds_the_image(
+    reference: str, named: Holder | None, holder: Holder | None, kind: str
+) -> None:
+    source = ImageSource.referenced(reference, holder=named)
+    assert (source.url, source.holder, source.kind) == (reference, holder, kind)
+
+
+def test_a_reference_keeps_its_hints() -> None:
+    source = ImageSource.referenced("file-abc", "low", "image/png", "openai")
+    assert source == ImageSource("file-abc", "low", "image/png", "openai")
+
+
+@pytest.mark.parametrize(
+    ("media_type", "payload", "url", "kind"),
+    [
+        ("image/png", "ab+/cd==", "data:image/png;base64,ab+/cd==", "inline"),
+        ("image/png", "ab-_cd==", "data:image/png;base64,ab+/cd==", "inline"),
+        ("image/png", "ab-cd", "data:image/png;base64,ab+cd", "inline"),
+        ("image/png", "ab_cd", "data:image/png;base64,ab/cd", "inline"),
+        ("IMAGE/PNG", "abcd", "data:IMAGE/PNG;base64,abcd", "inline"),
+        ("application/octet-stream", "abcd", "data:application/octet-stream;base64,abcd", "unsupported"),
+    ],
+)
+def test_an_encoded_image_is_a_data_uri(media_type: str, payload: str, url: str, kind: str) -> None:
+    source = ImageSource.encoded(media_type, payload)
+    assert (source.url, source.kind, source.format, source.holder) == (url, kind, None, None)
+
+
+@given(st.binary(max_size=60))
+def test_both_alphabets_of_base64_are_the_same_image(content: bytes) -> None:
+    standard = ImageSource.encoded("image/png", base64.b64encode(content).decode())
+    url_safe = ImageSource.encoded("image/png", base64.urlsafe_b64encode(content).decode())
+    assert standard.digest == url_safe.digest
+    assert base64.b64decode(url_safe.url.partition(",")[2], validate=True) == content
+
+
+def test_an_image_that_is_held_weighs_nothing() -> None:
+    assert ImageSource("data:image/png;base64,AAAA", holder="openai").encoded_bytes == 0
+
+
 def test_an_inline_image_weighs_what_it_takes_of_the_request() -> None:
     assert image_of(1000).encoded_bytes == 1000
 
@@ -77,6 +135,7 @@ def test_an_image_that_is_not_in_the_request_weighs_nothing(url: str) -> None:
         ImageSource("data:image/png;base64,AAAA", "high", "image/webp"),
         ImageSource("data:image/png;base64,AAAA", "high", None),
         ImageSource("data:image/png;base64,AAAA", "image/png", "high"),
+        ImageSource("data:image/png;base64,AAAA", "high", "image/png", "openai"),
     ],
 )
 def test_what_tells_images_apart_tells_their_digests_apart(other: ImageSource) -> None:
@@ -91,6 +150,7 @@ def test_what_tells_images_apart_tells_their_digests_apart(other: ImageSource) -
         (ImageSource("data:,", "low", "png"), ImageSource("gdata:,", "low", "pn")),
         (ImageSource("data:,", None), ImageSource("data:,", "None")),
         (ImageSource("data:,", ""), ImageSource("data:,", None)),
+        (ImageSource("file-1", None, None, "openai"), ImageSource("file-1", None, None, "anthropic")),
     ],
 )
 def test_what_tells_images_apart_does_not_run_together(one: ImageSource, other: ImageSource) -> None:

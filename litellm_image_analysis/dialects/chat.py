@@ -9,90 +9,133 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from litellm_image_analysis.dialects import Body, FoundImage, Path
-from litellm_image_analysis.images import ImageSource
-
-_Part = Mapping[str, Any]
+from litellm_image_analysis.dialects.walk import (
+    Json,
+    Spot,
+    at,
+    earlier,
+    joined,
+    kind,
+    mapping,
+    numbered,
+    objects,
+    replaced,
+    text,
+    tool_question,
+    words_in_turn,
+)
+from litellm_image_analysis.images import Holder, ImageSource
 
 
 def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["messages"]``, in order."""
-    return [image for index, message in _messages(body) for image in _images_of(index, message)]
+    messages = dict(objects(body.get("messages")))
+    return [image for index in messages for image in numbered(list(_spots(messages, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """``{"messages": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
     if not texts:
         return {}
-    messages = list(body["messages"])
-    for index, message in _messages(body):
-        if any(path[1] == index for path in texts):
-            messages[index] = {**message, "content": _rewritten(index, message["content"], texts)}
+    messages = replaced(
+        body["messages"], {path[1:]: _text_part(at(body, path), words) for path, words in texts.items()}
+    )
+    for index in {path[1] for path in texts}:
+        messages[index]["content"] = _simplest(messages[index]["content"])
     return {"messages": messages}
 
 
-def _messages(body: Body) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        yield from ((index, message) for index, message in enumerate(messages) if isinstance(message, Mapping))
+def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
+    content = messages[index].get("content")
+    for place, part in objects(content):
+        if (found := _image(part)) is not None:
+            yield ("messages", index, "content", place), found[0], _question(messages, index)
 
 
-def _images_of(index: int, message: Mapping[str, Any]) -> list[FoundImage]:
-    content = message.get("content")
-    if not isinstance(content, list):
-        return []
-    places = [place for place, part in enumerate(content) if _is_image(part)]
-    if not places:
-        return []
-    question = "\n".join(text for part in content if (text := _text_of(part)))
-    return [
-        FoundImage(
-            path=("messages", index, "content", place),
-            source=_source_of(content[place]),
-            number=number,
-            count=len(places),
-            question=question,
-        )
-        for number, place in enumerate(places, start=1)
-    ]
+def _image(part: Json) -> tuple[ImageSource | None] | None:
+    """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
+    match kind(part):
+        case "image_url":
+            return (_named(part.get("image_url"), part),)
+        case "input_image":  # the Responses API's part, which clients send by mistake
+            return (_named(part.get("image_url"), part) or _kept(part.get("file_id"), _text(part, "detail")),)
+        case "file":
+            return _file(mapping(part.get("file")))
+        case _:
+            return None
 
 
-def _is_image(part: object) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "image_url"
-
-
-def _text_of(part: object) -> str | None:
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    return None
-
-
-def _source_of(part: _Part) -> ImageSource | None:
+def _named(image: object, part: Json) -> ImageSource | None:
     """Read ``image_url`` as an object or, as some clients send it, as a plain string."""
-    image = part.get("image_url")
-    named: Mapping[str, Any] = {"url": image} if isinstance(image, str) else image if isinstance(image, Mapping) else {}
-    url = named.get("url")
-    if not isinstance(url, str) or not url:
+    url = text(image if isinstance(image, str) else mapping(image).get("url"))
+    if url is None:
         return None
-    return ImageSource(url, detail=_optional_text(named.get("detail")), format=_optional_text(named.get("format")))
+    hints = part if isinstance(image, str) else mapping(image)
+    return ImageSource.referenced(url, _text(hints, "detail"), _text(hints, "format"))
 
 
-def _optional_text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _file(file: Json) -> tuple[ImageSource | None] | None:
+    """LiteLLM's ``file`` part, if it holds an image by its data's type or by its ``format``."""
+    data, media_type = text(file.get("file_data")), _text(file, "format") or ""
+    if data is not None and data[:11].lower() == "data:image/":
+        return (ImageSource(data),)
+    if not media_type.lower().startswith("image/"):
+        return None
+    if data is not None and not data.startswith("data:"):
+        return (ImageSource.encoded(media_type, data),)
+    return (_kept(file.get("file_id"), None, media_type),)
 
 
-def _rewritten(index: int, content: list[Any], texts: Mapping[Path, str]) -> list[Any] | str:
-    parts = [
-        part if (text := texts.get(("messages", index, "content", place))) is None else _text_part(part, text)
-        for place, part in enumerate(content)
-    ]
-    words = [_text_of(part) if part.keys() == {"type", "text"} else None for part in parts if isinstance(part, Mapping)]
-    if len(words) < len(parts) or None in words:
-        return parts
-    # Some providers refuse a list of parts where a string says the same.
-    return "\n\n".join(filter(None, words))
+def _kept(file_id: object, detail: str | None, media_type: str | None = None) -> ImageSource | None:
+    """A file kept at a provider; Anthropic's ids tell themselves from OpenAI's."""
+    if (name := text(file_id)) is None:
+        return None
+    holder: Holder | None = "anthropic" if name.startswith("file_") else "openai" if name.startswith("file-") else None
+    return ImageSource.referenced(name, detail, media_type, holder)
 
 
-def _text_part(image: _Part, text: str) -> dict[str, Any]:
+def _text(part: Json, key: str) -> str | None:
+    return text(part.get(key))
+
+
+def _question(messages: Mapping[int, Json], index: int) -> str:
+    message = messages[index]
+    own = _words(message)
+    if message.get("role") == "tool":
+        call = mapping(_tool_call(messages, index, message.get("tool_call_id")).get("function"))
+        return tool_question(call.get("name"), call.get("arguments"), own)
+    return own or words_in_turn(earlier(messages, index), _words, _ends_turn)
+
+
+def _words(message: Json) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return joined(text(part.get("text")) for _, part in objects(content) if kind(part) == "text")
+
+
+def _tool_call(messages: Mapping[int, Json], index: int, call_id: object) -> Json:
+    """The latest earlier call with this id."""
+    for message in earlier(messages, index):
+        for _, call in objects(message.get("tool_calls")):
+            if call.get("id") == call_id:
+                return call
+    return {}
+
+
+def _ends_turn(message: Json) -> bool:
+    """An assistant's answer ends a turn; its tool calls do not."""
+    return message.get("role") == "assistant" and not message.get("tool_calls")
+
+
+def _text_part(image: Json, words: str) -> dict[str, Any]:
     """A text part that stands where ``image`` stood and keeps its prompt-cache breakpoint."""
-    part: dict[str, Any] = {"type": "text", "text": text}
+    part: dict[str, Any] = {"type": "text", "text": words}
     return {**part, "cache_control": image["cache_control"]} if "cache_control" in image else part
+
+
+def _simplest(parts: list[Any]) -> list[Any] | str:
+    """One string where only plain text is left: some providers refuse a list that says the same."""
+    plain = [part["text"] for _, part in objects(parts) if kind(part) == "text" and part.keys() == {"type", "text"}]
+    strings = [words for words in plain if isinstance(words, str)]
+    return "\n\n".join(filter(None, strings)) if len(strings) == len(parts) else parts

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from support.strategies import ROLES, arbitrary_bodies, chat_bodies, json_values
+from support.strategies import ROLES
 
 from litellm_image_analysis.dialects import FoundImage
 from litellm_image_analysis.dialects.chat import find_images, replace_images
 from litellm_image_analysis.images import ImageSource
 
+CHAT_AGENT = Path(__file__).parents[1] / "fixtures" / "chat_agent.json"
 NOTE = "a note"
 CAT, DOG = "data:image/png;base64,CAT", "https://images.example.com/dog.png"
 
@@ -40,13 +41,34 @@ def content_with_notes(*parts: Part) -> Any:
     return with_notes(body_with(list(parts)))["messages"][0]["content"]
 
 
-def is_image(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") == "image_url"
+def file(**keys: Any) -> Part:
+    return {"type": "file", "file": keys}
 
 
-def noted(part: Part) -> Part:
-    """The note that stands where an image was."""
-    return text(NOTE, **{key: part[key] for key in ("cache_control",) if key in part})
+def user(*parts: Part) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
+
+
+def calls(*named: tuple[str, str], **more: Any) -> dict[str, Any]:
+    """An assistant message that calls tools by id and name."""
+    tool_calls = [
+        {"id": call_id, "type": "function", "function": {"name": name, "arguments": '{"url": "/"}'}}
+        for call_id, name in named
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": tool_calls} | more
+
+
+def result(*parts: Part, call_id: str = "call_1") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": list(parts)}
+
+
+def source_of(part: Part) -> ImageSource | None:
+    [found] = find_images(body_with([part]))
+    return found.source
+
+
+def questions(*messages: dict[str, Any]) -> list[str]:
+    return [found.question for found in find_images({"messages": list(messages)})]
 
 
 class TestFind:
@@ -102,10 +124,106 @@ class TestFind:
         assert find_images(body_with([{"type": "image_url"}]))[0].source is None
 
     @pytest.mark.parametrize(
+        ("keys", "source"),
+        [
+            ({"image_url": CAT}, ImageSource(CAT)),
+            ({"image_url": DOG, "detail": "low"}, ImageSource(DOG, detail="low")),
+            ({"image_url": {"url": CAT, "detail": "low"}}, ImageSource(CAT, detail="low")),
+            ({"file_id": "file-1"}, ImageSource("file-1", holder="openai")),
+            ({"file_id": "file-1", "image_url": None, "detail": "low"}, ImageSource("file-1", "low", holder="openai")),
+            ({"image_url": CAT, "file_id": "file-1"}, ImageSource(CAT)),
+            ({}, None),
+            ({"image_url": 5, "file_id": 5}, None),
+        ],
+    )
+    def test_an_image_part_of_the_responses_api_is_read(self, keys: Part, source: ImageSource | None) -> None:
+        assert source_of({"type": "input_image", **keys}) == source
+
+    @pytest.mark.parametrize(
+        ("part", "source"),
+        [
+            (file(file_data=CAT, filename="cat.png"), ImageSource(CAT)),
+            (file(file_data="DATA:IMAGE/PNG;base64,CAT"), ImageSource("DATA:IMAGE/PNG;base64,CAT")),
+            (file(file_data=CAT, format="application/pdf"), ImageSource(CAT)),
+            (file(file_data="CAT", format="image/png"), ImageSource(CAT)),
+            (file(file_data="a-b_c", format="image/png"), ImageSource("data:image/png;base64,a+b/c")),
+            (file(file_id="file-1", format="image/png"), ImageSource("file-1", None, "image/png", "openai")),
+            (file(file_id="file_1", format="IMAGE/png"), ImageSource("file_1", None, "IMAGE/png", "anthropic")),
+            (file(file_id="gs://b/cat", format="image/png"), ImageSource("gs://b/cat", None, "image/png", "vertex_ai")),
+            (file(file_id=DOG, format="image/png"), ImageSource(DOG, None, "image/png")),
+            (file(file_id="bWFuYWdlZA", format="image/png"), ImageSource("bWFuYWdlZA", None, "image/png")),
+            (file(format="image/png"), None),
+        ],
+    )
+    def test_a_file_that_is_an_image_is_read(self, part: Part, source: ImageSource | None) -> None:
+        assert source_of(part) == source
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            file(file_data="data:application/pdf;base64,JVBERi0", filename="report.pdf"),
+            file(file_data="JVBERi0", format="application/pdf"),
+            file(file_data="CAT"),
+            file(file_id="file-1"),
+            file(file_id="gs://bucket/film.mp4", format="video/mp4"),
+            file(file_id="file-1", format=["image/png"]),
+            {"type": "file", "file": CAT},
+            {"type": "file"},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            {"type": "video_url", "video_url": {"url": "https://images.example.com/film.mp4"}},
+            {"type": ["image_url"], "image_url": CAT},
+            {"type": "novelty", "image_url": {"url": CAT}},
+        ],
+    )
+    def test_other_parts_hold_no_image(self, part: Part) -> None:
+        assert find_images(body_with([part])) == []
+
+    @pytest.mark.parametrize(
         "content", ["data:image/png;base64,AAAA", None, 5, {"type": "image_url"}, [], [text("hi")]]
     )
     def test_other_content_holds_no_image(self, content: object) -> None:
         assert find_images(body_with(content)) == []
+
+
+class TestQuestion:
+    def test_a_tool_result_is_asked_for_the_tools_name_arguments_and_the_text_beside(self) -> None:
+        assert questions(
+            user(text("Fix the header.")),
+            calls(("call_1", "screenshot"), ("call_2", "read")),
+            result(text("Saved."), image(), call_id="call_2"),
+            result(image()),
+        ) == [
+            'It is a result of the tool read, called with: {"url": "/"}\nSaved.',
+            'It is a result of the tool screenshot, called with: {"url": "/"}',
+        ]
+
+    def test_an_id_that_is_used_again_means_the_latest_earlier_call(self) -> None:
+        old, new, later = (calls(("call_1", name)) for name in ("old", "new", "later"))
+        assert questions(old, new, result(image()), later) == [
+            'It is a result of the tool new, called with: {"url": "/"}'
+        ]
+
+    def test_a_result_without_its_call_is_asked_for_by_the_text_beside(self) -> None:
+        assert questions(user(text("no")), result(text("Saved."), image())) == ["Saved."]
+
+    @pytest.mark.parametrize("content", ["What is it?", [text("What is it?")]])
+    def test_a_message_of_images_is_asked_for_by_the_nearest_user_text_of_the_turn(self, content: object) -> None:
+        asked = {"role": "user", "content": content}
+        assert questions(user(text("first")), asked, user(image(), image())) == ["What is it?", "What is it?"]
+
+    def test_a_turn_goes_on_over_tool_calls(self) -> None:
+        """So an image a tool could not put into its result is asked for by what the user wants to know."""
+        called = calls(("call_1", "screenshot"), content="Let me see.")
+        assert questions(user(text("What is it?")), called, result(text("Saved.")), user(image())) == ["What is it?"]
+
+    @pytest.mark.parametrize("more", [{}, {"tool_calls": None}, {"tool_calls": []}])
+    def test_an_answer_ends_the_turn(self, more: dict[str, Any]) -> None:
+        answer = {"role": "assistant", "content": "A cat.", **more}
+        assert questions(user(text("What is it?")), answer, user(image())) == [""]
+
+    def test_no_other_message_is_taken_for_the_users(self) -> None:
+        system = {"role": "system", "content": "Be brief."}
+        assert questions(user(text("What is it?")), system, user(image())) == ["What is it?"]
 
 
 class TestReplace:
@@ -129,6 +247,17 @@ class TestReplace:
     def test_an_images_cache_breakpoint_moves_to_its_text(self) -> None:
         ephemeral = {"type": "ephemeral"}
         assert content_with_notes(image(cache_control=ephemeral)) == [text(NOTE, cache_control=ephemeral)]
+
+    @pytest.mark.parametrize("part", [{"type": "input_image", "image_url": CAT}, file(file_data=CAT)])
+    def test_every_kind_of_image_part_gives_way_and_keeps_its_cache_breakpoint(self, part: Part) -> None:
+        ephemeral = {"type": "ephemeral"}
+        assert content_with_notes(text("Look."), part) == "Look.\n\na note"
+        assert content_with_notes(part | {"cache_control": ephemeral}) == [text(NOTE, cache_control=ephemeral)]
+
+    @pytest.mark.parametrize("kind", ["novelty", "refusal", None, ["text"]])
+    def test_a_part_of_unknown_type_passes_untouched_though_it_has_a_text(self, kind: object) -> None:
+        part = {"type": kind, "text": "words"}
+        assert content_with_notes(part, image()) == [part, text(NOTE)]
 
     def test_an_empty_text_leaves_nothing_behind_in_plain_text(self) -> None:
         assert content_with_notes(text(""), image(), text("")) == "a note"
@@ -163,64 +292,12 @@ class TestReplace:
         assert replace_images(body_with([image()]), {}) == {}
 
 
-class TestAnyRequest:
-    @given(chat_bodies)
-    def test_images_are_found_in_the_order_they_stand_in(self, body: dict[str, Any]) -> None:
-        standing = [
-            ("messages", index, "content", place)
-            for index, message in enumerate(body["messages"])
-            if isinstance(message.get("content"), list)
-            for place, part in enumerate(message["content"])
-            if is_image(part)
-        ]
-        assert [found.path for found in find_images(body)] == standing
-
-    @given(chat_bodies)
-    def test_no_image_is_left(self, body: dict[str, Any]) -> None:
-        assert find_images(with_notes(body)) == []
-
-    @given(chat_bodies)
-    def test_rewriting_twice_changes_nothing(self, body: dict[str, Any]) -> None:
-        once = with_notes(body)
-        assert with_notes(once) == once
-
-    @given(chat_bodies)
-    def test_only_messages_change(self, body: dict[str, Any]) -> None:
-        assert replace_images(body, {found.path: NOTE for found in find_images(body)}).keys() <= {"messages"}
-
-    @given(chat_bodies)
-    def test_messages_keep_their_order_and_all_keys_but_the_content(self, body: dict[str, Any]) -> None:
-        def shells(messages: list[dict[str, Any]]) -> list[list[tuple[str, Any]]]:
-            return [[(key, key == "content" or value) for key, value in message.items()] for message in messages]
-
-        assert shells(with_notes(body)["messages"]) == shells(body["messages"])
-
-    @given(chat_bodies)
-    def test_messages_without_images_are_the_same_objects(self, body: dict[str, Any]) -> None:
-        touched = {found.path[1] for found in find_images(body)}
-        after = with_notes(body)["messages"]
-        assert {index for index, message in enumerate(body["messages"]) if after[index] is not message} == touched
-
-    @given(chat_bodies)
-    def test_nothing_but_images_changes(self, body: dict[str, Any]) -> None:
-        after = with_notes(body)["messages"]
-        for index in {found.path[1] for found in find_images(body)}:
-            parts = [noted(part) if is_image(part) else part for part in body["messages"][index]["content"]]
-            content = after[index]["content"]
-            assert content == parts or content == "\n\n".join(part["text"] for part in parts if part["text"] != "")
-
-    @given(chat_bodies)
-    def test_images_without_a_text_stay_where_they_are(self, body: dict[str, Any]) -> None:
-        found = find_images(body)
-        after = body | replace_images(body, {image.path: NOTE for image in found[::2]})
-        assert [(one.path, one.source) for one in find_images(after)] == [(one.path, one.source) for one in found[1::2]]
-
-    @given(arbitrary_bodies)
-    def test_what_the_client_sent_is_never_changed(self, body: dict[str, Any]) -> None:
-        before = deepcopy(body)
-        with_notes(body)
-        assert body == before
-
-    @given(json_values)
-    def test_no_json_is_too_odd_to_search(self, messages: object) -> None:
-        assert isinstance(find_images({"messages": messages}), list)
+def test_a_chat_agent() -> None:
+    found = find_images(json.loads(CHAT_AGENT.read_text()))
+    tool = "It is a result of the tool screenshot, called with:"
+    assert [(one.place, one.question) for one in found] == [
+        ("messages[1].content[1]", "The footer is off."),
+        ("messages[3].content[1]", f'{tool} {{"url":"http://localhost:3000"}}\nSaved page.png'),
+        ("messages[6].content[0]", "The footer is off."),
+        ("messages[8].content[0]", "Better?"),
+    ]

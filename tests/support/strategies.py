@@ -1,10 +1,24 @@
-"""Chat request bodies as clients send them: every role, every shape of content, the malformed ones too."""
+"""Request bodies as clients send them, for every dialect: every shape of content, the malformed ones too."""
 
 from __future__ import annotations
 
+import os
+from typing import Any, TypeAlias
+
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+PIXELS = "PIXELS"
+"""In every well-formed image the strategies make, and in nothing else they make."""
+
+Strategy: TypeAlias = st.SearchStrategy[Any]
+
+thorough = settings(
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "1000")),
+    suppress_health_check=[HealthCheck.too_slow],  # a timing assertion, as the deadline is
+)
+"""For what has to hold for any request."""
 
 texts = st.text(st.characters(), max_size=20)
 """Any string JSON can carry, lone surrogates included."""
@@ -17,64 +31,250 @@ json_values = st.recursive(
     max_leaves=12,
 )
 
-_urls = st.sampled_from(
+_odd: Strategy = st.sampled_from(
     [
-        "data:image/png;base64,AAAA",
-        "DATA:image/JPEG;base64,BBBB",
-        "https://images.example.com/cat.png",
-        "http://[",
-        "ftp://images.example.com/cat.png",
+        *(None, True, -1, 0.5, "", "text", "image/png", [], {}, [[]], [None], ["text"]),
+        *({"text": 5}, {"content": {}}, {"parts": 5}, {"source": []}, {"url": {}}, {"output": [[]]}, {"role": "user"}),
     ]
 )
+"""What may stand where something else is expected; cheap to draw."""
 
-_image_objects = st.fixed_dictionaries(
-    {"url": _urls},
-    optional={
-        "detail": st.sampled_from(["low", "high", "auto"]),
-        "format": st.sampled_from(["image/png", "image/webp"]),
-    },
+_odder: Strategy = _odd | st.sampled_from([{"type": []}, {"type": {}}, [{"type": ["text"]}], {"name": {}}, 10**30])
+"""And what cannot be looked up in a set."""
+
+_words = st.sampled_from(["What is it?", "Who?", "", " \n", "Größe, 大きさ", "\ud800", "data:image/png;base64,AAAA"])
+_ids = st.sampled_from(["call_1", "call_2"])
+_names = st.sampled_from(["screenshot", "read_file", ""])
+_types = st.sampled_from(["image/png", "IMAGE/JPEG", "image/webp"])
+_other_types = st.sampled_from(["application/pdf", "audio/wav", "video/mp4", "text/plain"])
+_payloads = st.sampled_from([f"{PIXELS}AA", f"{PIXELS}-_", f"{PIXELS}+/=="])
+_urls = st.sampled_from(
+    [
+        f"data:image/png;base64,{PIXELS}",
+        f"DATA:image/JPEG;base64,{PIXELS}",
+        f"https://images.example.com/{PIXELS}.png",
+        f"http://[{PIXELS}",
+        f"ftp://images.example.com/{PIXELS}.png",
+    ]
+)
+_file_ids = st.sampled_from([f"file-{PIXELS}", f"file_{PIXELS}", f"gs://bucket/{PIXELS}.png"])
+_breakpoint = {"cache_control": st.just({"type": "ephemeral"})}
+
+
+def _object(required: dict[str, Strategy], **optional: Strategy) -> Strategy:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def _typed(name: str, /, *others: str, **required: Strategy) -> dict[str, Strategy]:
+    return {"type": st.sampled_from([name, *others]) if others else st.just(name), **required}
+
+
+def _spelled(camel: str, snake: str, value: Strategy) -> Strategy:
+    """An object with one key, in one of Google's two spellings."""
+    return st.builds(lambda key, inner: {key: inner}, st.sampled_from([camel, snake]), value)
+
+
+def _merged(*parts: Strategy) -> Strategy:
+    return st.tuples(*parts).map(lambda drawn: {key: value for part in drawn for key, value in part.items()})
+
+
+_unknown_parts = _object(
+    {"type": st.sampled_from(["refusal", "video_url", "novelty", "", None, 5])}, text=_words, data=_odd
 )
 
-_image_parts = st.fixed_dictionaries(
-    {"type": st.just("image_url"), "image_url": _urls | _image_objects},
-    optional={"cache_control": st.just({"type": "ephemeral"}), "vendor": json_values},
+# OpenAI chat
+
+_image_objects = _object({"url": _urls}, detail=st.sampled_from(["low", "high", "auto"]), format=_types)
+_chat_files = st.one_of(
+    _object({"file_data": st.just(f"data:image/png;base64,{PIXELS}")}, filename=_words),
+    _object({"file_data": _payloads, "format": _types}),
+    _object({"file_id": _file_ids, "format": _types}),
 )
-
-_malformed_images = st.fixed_dictionaries({"type": st.just("image_url")}, optional={"image_url": json_values})
-
-_text_parts = st.fixed_dictionaries(
-    {"type": st.just("text"), "text": texts},
-    optional={"cache_control": st.just({"type": "ephemeral"}), "vendor": json_values},
+_chat_images = st.one_of(
+    _object(_typed("image_url", image_url=_urls | _image_objects), **_breakpoint, vendor=_odd),
+    _object(_typed("input_image", image_url=_urls), detail=st.just("low"), **_breakpoint),
+    _object(_typed("input_image", file_id=_file_ids), **_breakpoint),
+    _object(_typed("file", file=_chat_files), **_breakpoint),
 )
-
-_other_parts = st.fixed_dictionaries(
-    {"type": st.sampled_from(["input_audio", "file", "refusal", "thinking", "video_url"])},
-    optional={"input_audio": json_values, "file": json_values, "text": texts},
+_chat_texts = _object(_typed("text", text=_words), **_breakpoint, vendor=_odd)
+_chat_others = st.one_of(
+    _object(_typed("image_url", "input_image", "file"), image_url=_odd, file_id=_odd, file=_odd),
+    _object(_typed("input_audio", input_audio=_object({"data": st.just("AAAA"), "format": st.just("wav")}))),
+    _object(_typed("file", file=_object({"file_id": st.just("file-1")}, format=_other_types))),
+    _unknown_parts,
+    _odd,
 )
-
-_parts = st.one_of(_text_parts, _image_parts, _malformed_images, _other_parts, json_values)
-
-_messages = st.fixed_dictionaries(
+_chat_calls = _object(
+    _typed("function", id=_ids), function=_object({"name": _names, "arguments": st.just('{"path": "a"}') | _odd})
+)
+chat_messages = _object(
     {"role": st.sampled_from(ROLES)},
-    optional={
-        "content": st.none() | texts | st.lists(_parts, max_size=5),
-        "name": texts,
-        "id": texts,
-        "tool_call_id": texts,
-        "tool_calls": json_values,
-        "vendor": json_values,
-    },
+    content=st.one_of(_words, st.lists(_chat_texts | _chat_images | _chat_others, max_size=4), _odd),
+    name=_words,
+    tool_call_id=_ids,
+    tool_calls=st.lists(_chat_calls, max_size=2) | _odd,
 )
+chat_bodies = _object({"messages": st.lists(chat_messages, max_size=4)}, model=_words, tools=_odd)
+"""What a client of chat completions sends."""
 
-chat_bodies = st.fixed_dictionaries(
-    {"messages": st.lists(_messages, max_size=4)},
-    optional={"model": texts, "tools": json_values, "temperature": st.floats(0, 2), "vendor": json_values},
+# Anthropic messages
+
+_sources = st.one_of(
+    _object(_typed("base64", media_type=_types, data=_payloads)),
+    _object(_typed("url", url=_urls)),
+    _object(_typed("file", file_id=_file_ids)),
 )
-"""What a client of chat completions sends: messages are objects, all within them may be odd."""
+_image_sources = _object(_typed("base64", media_type=_types, data=_payloads))
+_blocks = st.one_of(
+    _object(_typed("text", text=_words), **_breakpoint, citations=_odd),
+    _object(_typed("image", source=_sources), **_breakpoint),
+    _object(_typed("document", source=_image_sources), **_breakpoint, title=_words),
+    _object(_typed("document", source=_object(_typed("base64", media_type=_other_types, data=st.just("AAAA"))))),
+    _object(_typed("image", "document"), source=_odd | _object(_typed("base64", "url", "file"), data=_odd)),
+    _unknown_parts,
+    _odd,
+)
+_tool_blocks = st.one_of(
+    _object(_typed("thinking", thinking=_words, signature=st.just("EqQBCg=="))),
+    _object(_typed("tool_use", "server_tool_use", "mcp_tool_use", id=_ids, name=_names, input=_odd)),
+    _object(
+        _typed(
+            "tool_result", "mcp_tool_result", tool_use_id=_ids, content=_words | _odd | st.lists(_blocks, max_size=3)
+        ),
+        **_breakpoint,
+        is_error=st.booleans(),
+    ),
+)
+messages_messages = _object(
+    {"role": st.sampled_from(["user", "assistant"])},
+    content=st.one_of(_words, st.lists(_blocks | _tool_blocks, max_size=4), _odd),
+)
+messages_bodies = _object(
+    {"messages": st.lists(messages_messages, max_size=4)},
+    system=_words | st.lists(_blocks, max_size=2) | _odd,
+    model=_words,
+    thinking=_odd,
+)
+"""What a client of Anthropic's messages sends."""
+
+# OpenAI Responses
+
+_input_images = st.one_of(
+    _object(_typed("input_image", image_url=_urls), detail=st.sampled_from(["low", "auto"])),
+    _object(_typed("input_image", file_id=_file_ids, image_url=st.none())),
+    _object(_typed("image_url", image_url=_image_objects)),
+    _object(_typed("input_file", file_data=st.just(f"data:image/png;base64,{PIXELS}")), filename=_words),
+)
+_input_parts = st.one_of(
+    _object(_typed("input_text", "output_text", "text", text=_words), annotations=_odd),
+    _input_images,
+    _object(_typed("input_file", file_id=st.just("file-1")), filename=_words),
+    _object(_typed("input_image", "image_url", "input_file"), image_url=_odd, file_id=_odd, file_data=_odd),
+    _unknown_parts,
+    _odd,
+)
+_screenshots = st.one_of(
+    _object(_typed("computer_screenshot", image_url=_urls)),
+    _object(_typed("computer_screenshot", file_id=_file_ids)),
+    _object(_typed("computer_screenshot")),
+)
+responses_items = st.one_of(
+    _object(
+        {"role": st.sampled_from(["user", "assistant", "system", "developer"])},
+        type=st.just("message"),
+        content=st.one_of(_words, st.lists(_input_parts, max_size=4), _odd),
+        id=_ids,
+    ),
+    _object(_typed("function_call", call_id=_ids, name=_names, arguments=st.just('{"path": "a"}') | _odd)),
+    _object(_typed("custom_tool_call", call_id=_ids, name=_names, input=_words)),
+    _object(_typed("computer_call", call_id=_ids, action=_odd), id=_ids),
+    _object(
+        _typed("function_call_output", "custom_tool_call_output", call_id=_ids),
+        output=_words | st.lists(_input_parts, max_size=3) | _odd,
+    ),
+    _object(_typed("computer_call_output", call_id=_ids, output=_screenshots), acknowledged_safety_checks=_odd),
+    _object(_typed("reasoning", summary=_odd, encrypted_content=st.just("gAAAAA==")), content=_odd),
+    _unknown_parts,
+    _odd,
+)
+responses_bodies = _object(
+    {"input": _words | st.lists(responses_items, max_size=5)},
+    model=_words,
+    instructions=_words,
+    previous_response_id=st.just("resp_1"),
+)
+"""What a client of OpenAI's Responses sends."""
+
+# Google generateContent
+
+_blobs = _spelled(
+    "inlineData", "inline_data", _merged(_spelled("mimeType", "mime_type", _types), _object({"data": _payloads}))
+)
+_files = _spelled(
+    "fileData",
+    "file_data",
+    _merged(_spelled("mimeType", "mime_type", _types), _spelled("fileUri", "file_uri", _urls | _file_ids)),
+)
+_odd_blobs = st.one_of(
+    _spelled("inlineData", "inline_data", _odd | _spelled("mimeType", "mime_type", _types | _odd)),
+    _spelled("fileData", "file_data", _odd | _spelled("mimeType", "mime_type", _types | _odd)),
+    _object({"inlineData": _object({"mimeType": _other_types, "data": st.just("AAAA")})}),
+    _object({"fileData": _object({"mimeType": _other_types, "fileUri": st.just("gs://bucket/report.pdf")})}),
+)
+_function_responses = _object(
+    {"name": _names | _odd},
+    id=_ids,
+    response=_odd | _object({"output": _words}),
+    parts=st.lists(_blobs | _files | _odd_blobs | _odd, max_size=3) | _odd,
+)
+_google_parts = st.one_of(
+    _object({"text": _words}, thought=st.booleans(), thoughtSignature=st.just("CiQB")),
+    _blobs,
+    _files,
+    _odd_blobs,
+    _spelled("functionCall", "function_call", _object({"name": _names}, id=_ids, args=_odd)),
+    _spelled("functionResponse", "function_response", _function_responses),
+    _odd,
+)
+google_contents = _object(
+    {"parts": st.lists(_google_parts, max_size=4) | _odd}, role=st.sampled_from(["user", "model", "function"])
+)
+google_bodies = _merged(
+    _object({"contents": st.lists(google_contents, max_size=4) | google_contents | _odd}, model=_words, tools=_odd),
+    st.just({}) | _spelled("systemInstruction", "system_instruction", google_contents | _odd),
+)
+"""What a client of Google's generateContent sends."""
+
+# Anything
 
 arbitrary_bodies = st.one_of(
-    st.fixed_dictionaries({"messages": json_values}),
-    st.fixed_dictionaries({"messages": st.lists(_messages | json_values, max_size=4)}),
+    st.fixed_dictionaries(dict.fromkeys(("messages", "input", "contents"), json_values)),
+    st.fixed_dictionaries({"messages": st.lists(chat_messages | json_values, max_size=4)}),
     st.dictionaries(texts, json_values, max_size=3),
 )
-"""Any JSON object, be it a chat request or not."""
+"""Any JSON object, be it a request or not."""
+
+
+def _nodes(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [here, *(path for key, below in inner for path in _nodes(below, (*here, key)))]
+
+
+def _with(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
+    if not path:
+        return odd
+    copy = value.copy()
+    copy[path[0]] = _with(value[path[0]], path[1:], odd)
+    return copy
+
+
+def _spoiled(body: dict[str, Any], spoils: list[tuple[int, Any]]) -> dict[str, Any]:
+    for number, odd in spoils:
+        paths = _nodes(body)[1:]
+        body = _with(body, paths[number % len(paths)], odd) if paths else body
+    return body
+
+
+def spoiled(bodies: Strategy) -> Strategy:
+    """Bodies with something odd where something else belongs, at one to three places anywhere in them."""
+    return st.builds(_spoiled, bodies, st.lists(st.tuples(st.integers(0, 60), _odder), min_size=1, max_size=3))

@@ -1,0 +1,145 @@
+"""Google generateContent: images in ``contents``, ``systemInstruction`` and function responses.
+
+Format: https://ai.google.dev/api/generate-content, in its camelCase and in its snake_case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from litellm_image_analysis.dialects import Body, FoundImage, Path
+from litellm_image_analysis.dialects.walk import (
+    Json,
+    Spot,
+    at,
+    earlier,
+    joined,
+    mapping,
+    numbered,
+    objects,
+    replaced,
+    text,
+    tool_question,
+    words_in_turn,
+    written,
+)
+from litellm_image_analysis.images import ImageSource
+
+_SYSTEM = ("systemInstruction", "system_instruction")
+_FUNCTION_RESPONSE = ("functionResponse", "function_response")
+_FUNCTION_CALL = ("functionCall", "function_call")
+_THOUGHT = ("thought", "thoughtSignature", "thought_signature")
+RESPONSE_KEY = "image_analysis"
+"""Where a function response, which has no text parts, holds what its images show."""
+
+
+def find_images(body: Body) -> list[FoundImage]:
+    """All images of the system instruction and of ``body["contents"]``, in order."""
+    found: list[FoundImage] = []
+    for key in _SYSTEM:
+        instruction = mapping(body.get(key))
+        found += numbered(list(_spots((key,), instruction, _words(instruction), {})))
+    contents = body.get("contents")
+    if isinstance(contents, Mapping):
+        return found + numbered(list(_spots(("contents",), contents, _words(contents), {})))
+    turns = dict(objects(contents))
+    for index, content in turns.items():
+        question = _words(content) or words_in_turn(earlier(turns, index), _words, _ends_turn)
+        found += numbered(list(_spots(("contents", index), content, question, turns)))
+    return found
+
+
+def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
+    """The body's values that change, with a text part in each image's place.
+
+    Function responses have no text parts: there the image goes, and its text joins the ``response`` object.
+    """
+    edits: dict[Path, Any] = {
+        path: _text_part(at(body, path), words) for path, words in texts.items() if path[-3] not in _FUNCTION_RESPONSE
+    }
+    for path in dict.fromkeys(path[:-2] for path in texts if path[-3] in _FUNCTION_RESPONSE):
+        inside = {here[-1]: words for here, words in texts.items() if here[:-2] == path}
+        edits[path] = _told(at(body, path), inside)
+    keys = {str(path[0]) for path in edits}
+    return dict(replaced({key: body[key] for key in keys}, edits)) if edits else {}
+
+
+def _spots(here: Path, content: Json, question: str, turns: Mapping[int, Json]) -> Iterator[Spot]:
+    for place, part in objects(content.get("parts")):
+        key, response = _either(part, _FUNCTION_RESPONSE)
+        if response:
+            asked = _function_question(turns, here, response)
+            for inner, image in objects(response.get("parts")):
+                if (found := _image(image)) is not None:
+                    yield (*here, "parts", place, key, "parts", inner), found[0], asked
+        elif (found := _image(part)) is not None:
+            yield (*here, "parts", place), found[0], question
+
+
+def _image(part: Json) -> tuple[ImageSource | None] | None:
+    """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
+    _, inline = _either(part, ("inlineData", "inline_data"))
+    _, file = _either(part, ("fileData", "file_data"))
+    media_type = text(_either_value(inline or file, ("mimeType", "mime_type"))) or ""
+    if not media_type.lower().startswith("image/"):
+        return None
+    if inline:
+        data = text(inline.get("data"))
+        return (ImageSource.encoded(media_type, data) if data else None,)
+    uri = text(_either_value(file, ("fileUri", "file_uri")))
+    return (ImageSource.referenced(uri, format=media_type) if uri else None,)
+
+
+def _either(part: Json, names: tuple[str, ...]) -> tuple[str, Json]:
+    """The name in use, of two spellings of the same, and the object under it."""
+    name = next((name for name in names if isinstance(part.get(name), Mapping)), names[0])
+    return name, mapping(part.get(name))
+
+
+def _either_value(value: Json, names: tuple[str, ...]) -> object:
+    return next((value[name] for name in names if name in value), None)
+
+
+def _function_question(turns: Mapping[int, Json], here: Path, response: Json) -> str:
+    """The function's name, its arguments in the latest earlier call, and what it answered beside the image."""
+    name = response.get("name")
+    call: Json = {}
+    for _, content in ((place, turn) for place, turn in turns.items() if (place,) < here[1:]):
+        calls = [_either(part, _FUNCTION_CALL)[1] for _, part in objects(content.get("parts"))]
+        call = next((each for each in reversed(calls) if each.get("name") == name and _same_id(each, response)), call)
+    answer = response.get("response")
+    return tool_question(name, call.get("args", {}), written(answer) if answer else "")
+
+
+def _same_id(call: Json, response: Json) -> bool:
+    """Ids tell calls of one function apart, where a client sends them."""
+    return "id" not in response or call.get("id") == response["id"]
+
+
+def _words(content: Json) -> str:
+    return joined(text(part.get("text")) for _, part in objects(content.get("parts")))
+
+
+def _ends_turn(content: Json) -> bool:
+    """A model's answer ends a turn; its function calls do not."""
+    calls = any(_either(part, _FUNCTION_CALL)[1] for _, part in objects(content.get("parts")))
+    return content.get("role") == "model" and not calls
+
+
+def _text_part(image: Json, words: str) -> dict[str, Any]:
+    """A text part that stands where ``image`` stood and keeps a model's thought signature."""
+    return {"text": words, **{key: image[key] for key in _THOUGHT if key in image}}
+
+
+def _told(function_response: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
+    """A function response that tells in its ``response`` what its images show, without those images."""
+    parts = [part for place, part in enumerate(function_response["parts"]) if place not in texts]
+    response = function_response.get("response")
+    answered = dict(response) if isinstance(response, Mapping) else {} if response is None else {"output": response}
+    key = RESPONSE_KEY
+    while key in answered:
+        key += "_"
+    shown = "\n\n".join(texts[place] for place in range(len(function_response["parts"])) if place in texts)
+    told = {**function_response, "response": {**answered, key: shown}}
+    return {**told, "parts": parts} if parts else {key: value for key, value in told.items() if key != "parts"}

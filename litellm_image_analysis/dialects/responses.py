@@ -1,0 +1,115 @@
+"""OpenAI Responses: images in ``input``, in message items, tool outputs and screenshots.
+
+Format: https://platform.openai.com/docs/api-reference/responses/create
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from litellm_image_analysis.dialects import Body, FoundImage, Path
+from litellm_image_analysis.dialects.walk import (
+    Json,
+    Spot,
+    at,
+    earlier,
+    joined,
+    kind,
+    mapping,
+    numbered,
+    objects,
+    replaced,
+    text,
+    tool_question,
+    words_in_turn,
+)
+from litellm_image_analysis.images import ImageSource
+
+_IMAGE_PARTS = {"input_image", "image_url", "computer_screenshot"}
+_TEXT_PARTS = {"input_text", "output_text", "text"}
+_CALLS = {"function_call", "custom_tool_call", "computer_call"}
+
+
+def find_images(body: Body) -> list[FoundImage]:
+    """All images of ``body["input"]``, in order; a string has none."""
+    items = dict(objects(body.get("input")))
+    return [image for index in items for image in numbered(list(_spots(items, index)))]
+
+
+def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
+    """``{"input": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
+    if not texts:
+        return {}
+    edits = {path[1:]: _text_parts(body, path, words) for path, words in texts.items()}
+    return {"input": replaced(body["input"], edits)}
+
+
+def _spots(items: Mapping[int, Json], index: int) -> Iterator[Spot]:
+    item = items[index]
+    if "output" in item:
+        place, parts, question = "output", item["output"], _output_question(items, index)
+        if isinstance(parts, Mapping):  # a computer's screenshot stands there by itself
+            if (found := _image(parts)) is not None:
+                yield ("input", index, place), found[0], question
+            return
+    else:
+        place, parts, question = "content", item.get("content"), ""
+        question = _words(parts) or _asked_before(items, index)
+    for inner, part in objects(parts):
+        if (found := _image(part)) is not None:
+            yield ("input", index, place, inner), found[0], question
+
+
+def _image(part: Json) -> tuple[ImageSource | None] | None:
+    """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
+    data = text(part.get("file_data")) or ""
+    if kind(part) == "input_file" and data[:11].lower() == "data:image/":
+        return (ImageSource(data),)
+    if kind(part) not in _IMAGE_PARTS:
+        return None
+    image = part.get("image_url")
+    url = text(image if isinstance(image, str) else mapping(image).get("url"))
+    detail = text(part.get("detail")) or text(mapping(image).get("detail"))
+    if url is not None:
+        return (ImageSource.referenced(url, detail),)
+    file_id = text(part.get("file_id"))
+    return (ImageSource.referenced(file_id, detail, holder="openai") if file_id else None,)
+
+
+def _output_question(items: Mapping[int, Json], index: int) -> str:
+    output = items[index]
+    call = _call(items, index, output.get("call_id"))
+    name = "computer" if kind(call) == "computer_call" else call.get("name")
+    arguments: object = next((call[key] for key in ("arguments", "input", "action") if key in call), {})
+    return tool_question(name, arguments, _words(output.get("output")))
+
+
+def _call(items: Mapping[int, Json], index: int, call_id: object) -> Json:
+    """The latest earlier call with this id; with ``previous_response_id`` it may be kept at the provider."""
+    for item in earlier(items, index):
+        if kind(item) in _CALLS and item.get("call_id") == call_id:
+            return item
+    return {}
+
+
+def _words(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    return joined(text(part.get("text")) for _, part in objects(content) if kind(part) in _TEXT_PARTS)
+
+
+def _asked_before(items: Mapping[int, Json], index: int) -> str:
+    """The nearest earlier user text; an assistant's message ends a turn, but not one before a tool call."""
+    calling = {place for place in items if kind(items.get(place + 1, {})) in _CALLS}
+    said = {place: item for place, item in items.items() if "role" in item and place not in calling}
+    return words_in_turn(
+        earlier(said, index), lambda item: _words(item.get("content")), lambda item: item.get("role") == "assistant"
+    )
+
+
+def _text_parts(body: Body, path: Path, words: str) -> dict[str, Any] | list[dict[str, Any]]:
+    """A text part; in place of a screenshot, which stands by itself, a list of one."""
+    item = at(body, path[:2])
+    part = {"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": words}
+    return [part] if path[2:] == ("output",) else part

@@ -1,0 +1,245 @@
+"""Every dialect, any request: every image is found, and nothing but images changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path as File
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.strategies import (
+    PIXELS,
+    arbitrary_bodies,
+    chat_bodies,
+    chat_messages,
+    google_bodies,
+    google_contents,
+    messages_bodies,
+    messages_messages,
+    responses_bodies,
+    responses_items,
+    spoiled,
+    thorough,
+)
+
+from litellm_image_analysis.dialects import Dialect, Path, chat, generate_content, messages, responses
+
+FIXTURES = File(__file__).parents[1] / "fixtures"
+FUNCTION_RESPONSES = ("functionResponse", "function_response")
+
+Json: TypeAlias = dict[str, Any]
+Texts: TypeAlias = Mapping[Path, str]
+
+
+def standing(value: Any, path: Path) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def kept_breakpoint(image: Json) -> Json:
+    return {key: image[key] for key in ("cache_control",) if key in image}
+
+
+def chat_expected(body: Json, texts: Texts) -> None:
+    for path, words in texts.items():
+        parts = standing(body, path[:-1])
+        parts[path[-1]] = {"type": "text", "text": words, **kept_breakpoint(parts[path[-1]])}
+    for path in {path[:2] for path in texts}:
+        message = standing(body, path)
+        if all(is_plain_text(part) for part in message["content"]):
+            message["content"] = "\n\n".join(part["text"] for part in message["content"] if part["text"])
+
+
+def is_plain_text(part: object) -> bool:
+    return isinstance(part, dict) and part == {"type": "text", "text": part.get("text")} and type(part["text"]) is str
+
+
+def messages_expected(body: Json, texts: Texts) -> None:
+    for path, words in texts.items():
+        blocks = standing(body, path[:-1])
+        blocks[path[-1]] = {"type": "text", "text": words, **kept_breakpoint(blocks[path[-1]])}
+
+
+def responses_expected(body: Json, texts: Texts) -> None:
+    for path, words in texts.items():
+        item = standing(body, path[:2])
+        part = {"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": words}
+        standing(body, path[:-1])[path[-1]] = [part] if path[-1] == "output" else part
+
+
+def google_expected(body: Json, texts: Texts) -> None:
+    told: dict[Path, list[str]] = {}
+    for path in sorted(texts, reverse=True):
+        parts = standing(body, path[:-1])
+        if path[-3] in FUNCTION_RESPONSES:
+            del parts[path[-1]]
+            told.setdefault(path[:-2], []).insert(0, texts[path])
+        else:
+            parts[path[-1]] = {"text": texts[path]}
+    for path, words in told.items():
+        answer = standing(body, path)
+        response = answer.get("response")
+        response = response if isinstance(response, dict) else {} if response is None else {"output": response}
+        answer["response"] = {**response, "image_analysis": "\n\n".join(words)}
+        if not answer["parts"]:
+            del answer["parts"]
+
+
+@dataclass(frozen=True, repr=False)
+class Wire:
+    """A dialect, requests in it, and what has to become of them."""
+
+    dialect: Dialect
+    bodies: st.SearchStrategy[Json]
+    conversation: str
+    turns: st.SearchStrategy[Any]
+    expect: Callable[[Json, Texts], None]
+    fixture: str
+
+    def texts(self, body: Json) -> dict[Path, str]:
+        """For each image, a text of its own."""
+        return {found.path: f"What {found.place} shows." for found in self.dialect.find_images(body)}
+
+    def rewritten(self, body: Json, texts: Texts | None = None) -> Json:
+        return body | self.dialect.replace_images(body, self.texts(body) if texts is None else texts)
+
+    def expected(self, body: Json, texts: Texts) -> Json:
+        copy = deepcopy(body)
+        self.expect(copy, texts)
+        return copy
+
+    def remade(self, path: Path) -> Path:
+        """The outermost object that is not only copied but made anew in an image's place."""
+        if self.dialect is chat:
+            return path[:3]
+        return path[:-2] if self.dialect is generate_content and path[-3] in FUNCTION_RESPONSES else path
+
+
+WIRES = {
+    "chat": Wire(chat, chat_bodies, "messages", chat_messages, chat_expected, "chat_agent.json"),
+    "messages": Wire(messages, messages_bodies, "messages", messages_messages, messages_expected, "claude_code.json"),
+    "responses": Wire(responses, responses_bodies, "input", responses_items, responses_expected, "codex_cli.json"),
+    "generate_content": Wire(
+        generate_content, google_bodies, "contents", google_contents, google_expected, "gemini_cli.json"
+    ),
+}
+every_dialect = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+
+
+def is_shared(before: Any, after: Any, paths: set[Path]) -> bool:
+    """Whether both are the same objects but for what leads to the paths."""
+    if () in paths:
+        return True
+    if not paths:
+        return before is after
+    keys = list(before) if isinstance(before, dict) else range(len(before))
+    return len(before) == len(after) and all(
+        is_shared(before[key], after[key], {path[1:] for path in paths if path[0] == key}) for key in keys
+    )
+
+
+def dumped(body: Json) -> str:
+    return json.dumps(body, ensure_ascii=False)
+
+
+class TestAnyRequest:
+    @every_dialect
+    @thorough
+    @given(st.data())
+    def test_every_image_is_found_and_none_is_left(self, wire: Wire, data: st.DataObject) -> None:
+        after = wire.rewritten(data.draw(wire.bodies))
+        assert PIXELS not in dumped(after)
+        assert wire.dialect.find_images(after) == []
+
+    @every_dialect
+    @thorough
+    @given(st.data())
+    def test_nothing_but_images_changes(self, wire: Wire, data: st.DataObject) -> None:
+        body = data.draw(wire.bodies)
+        found, texts, before = wire.dialect.find_images(body), wire.texts(body), dumped(body)
+        after = wire.rewritten(body, texts)
+        assert after == wire.expected(body, texts)
+        assert wire.rewritten(after) == after
+        half = {image.path: texts[image.path] for image in found[::2]}
+        halfway = wire.rewritten(body, half)
+        assert halfway == wire.expected(body, half)
+        assert [image.source for image in wire.dialect.find_images(halfway)] == [image.source for image in found[1::2]]
+        assert dumped(body) == before
+
+    @every_dialect
+    @thorough
+    @given(st.data())
+    def test_what_is_not_on_the_way_to_an_image_is_the_same_object(self, wire: Wire, data: st.DataObject) -> None:
+        body = data.draw(wire.bodies)
+        texts = wire.texts(body)
+        changes = wire.dialect.replace_images(body, texts)
+        assert changes.keys() == {path[0] for path in texts}
+        remade = [wire.remade(path) for path in texts]
+        for key, value in changes.items():
+            assert is_shared(body[key], value, {tuple(rest) for head, *rest in remade if head == key})
+
+    @every_dialect
+    @thorough
+    @given(st.data())
+    def test_images_are_numbered_in_each_message_and_no_question_depends_on_what_comes_later(
+        self, wire: Wire, data: st.DataObject
+    ) -> None:
+        turns = data.draw(st.lists(wire.turns, max_size=6))
+        found = wire.dialect.find_images({wire.conversation: turns})
+        assert [image.path for image in found] == sorted(image.path for image in found)
+        for _, group in groupby(found, key=lambda image: image.path[1]):
+            images = list(group)
+            numbers = [(number, len(images)) for number in range(1, len(images) + 1)]
+            assert [(image.number, image.count) for image in images] == numbers
+        earlier = wire.dialect.find_images({wire.conversation: turns[: len(turns) // 2 + 1]})
+        assert earlier == found[: len(earlier)]
+
+    @every_dialect
+    @thorough
+    @given(st.data())
+    def test_no_json_is_too_odd(self, wire: Wire, data: st.DataObject) -> None:
+        body = data.draw(spoiled(wire.bodies) | arbitrary_bodies)
+        before = dumped(body)
+        assert wire.dialect.find_images(wire.rewritten(body)) == []
+        assert dumped(body) == before
+
+
+class TestCodingAgents:
+    """Requests as agents send them; see ``tests/fixtures``."""
+
+    @every_dialect
+    def test_nothing_but_images_changes(self, wire: Wire) -> None:
+        body = json.loads((FIXTURES / wire.fixture).read_text())
+        texts = wire.texts(body)
+        after = wire.rewritten(body, texts)
+        assert after == wire.expected(body, texts)
+
+    @every_dialect
+    def test_no_image_is_left(self, wire: Wire) -> None:
+        sent = (FIXTURES / wire.fixture).read_text()
+        after = dumped(wire.rewritten(json.loads(sent)))
+        for first_bytes in ("iVBORw0KGgo", "R0lGODlh", "https://images.example.com"):
+            assert first_bytes not in after
+
+    @every_dialect
+    def test_each_turn_repeats_the_questions_of_the_turn_before(self, wire: Wire) -> None:
+        """What an agent sends with every turn is its whole history: the answers kept for it have to be found again."""
+        body = json.loads((FIXTURES / wire.fixture).read_text())
+        turns = body[wire.conversation]
+        found = wire.dialect.find_images(body)
+        for length in range(len(turns)):
+            earlier = wire.dialect.find_images(body | {wire.conversation: turns[:length]})
+            assert earlier == found[: len(earlier)]
+
+    @every_dialect
+    def test_without_images_nothing_changes(self, wire: Wire) -> None:
+        body = wire.rewritten(json.loads((FIXTURES / wire.fixture).read_text()))
+        assert wire.dialect.find_images(body) == []
+        assert wire.dialect.replace_images(body, {}) == {}
