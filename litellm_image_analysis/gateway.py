@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import litellm
+from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.activation import PARAMETER
 from litellm_image_analysis.config import SETTINGS_PATH
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from litellm.proxy._types import ProxyException, UserAPIKeyAuth
     from litellm.router import Router
 
+    from litellm_image_analysis.dialects import FoundImage
+
+_GOOGLE_STATUS = {
+    400: "INVALID_ARGUMENT",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 _NAMED_MODELS = 10
 _POLL_SECONDS = 0.2
 _STARTUP_SECONDS = 30.0
@@ -125,6 +136,23 @@ def vision_groups(router: Router, team_id: str | None) -> list[str]:
     )
 
 
+def holders(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:
+    """The providers behind a vision model, if an image is a file that one of them may keep; else nobody asks."""
+    if not any(image.source is not None and image.source.kind == "held" for image in found):
+        return set()
+    if router is None:
+        return {_provider(name)}
+    deployments = router.get_model_list(model_name=name) or []
+    return {_provider(str(deployment["litellm_params"].get("model") or "")) for deployment in deployments}
+
+
+def _provider(model: str) -> str:
+    try:
+        return str(litellm.get_llm_provider(model)[1])
+    except BadRequestError:
+        return ""
+
+
 def _takes_images(deployments: Iterable[Any]) -> bool:
     for deployment in deployments:
         declared = (deployment.get("model_info") or {}).get("supports_vision")
@@ -182,14 +210,22 @@ def announce_at_exit(message: str) -> None:
     atexit.register(lambda: sys.stderr.write(f"\n{message}\n"))
 
 
-def http_error(error: RequestError) -> ProxyException:
-    """The error as LiteLLM's proxy sends it: OpenAI's error object with the right status."""
+def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyException:
+    """The error as LiteLLM's proxy sends it, with the right status.
+
+    LiteLLM makes OpenAI's error object of it, on Anthropic's route Anthropic's; on Google's we do.
+    """
     from litellm.proxy._types import ProxyException
+
+    class GoogleError(ProxyException):
+        def to_dict(self) -> dict[str, Any]:
+            return {"code": error.status_code, "message": self.message, "status": _google_status(error.status_code)}
 
     retry_after = error.retry_after_seconds
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    kind = GoogleError if call_type.startswith("agenerate_content") else ProxyException
     return _with_status(
-        ProxyException(
+        kind(
             error.message,
             type=error.type,
             param=error.param,
@@ -198,6 +234,11 @@ def http_error(error: RequestError) -> ProxyException:
             headers=headers,
         )
     )
+
+
+def _google_status(status_code: int) -> str:
+    """Google's canonical name: https://cloud.google.com/apis/design/errors#handling_errors."""
+    return _GOOGLE_STATUS.get(status_code, "INTERNAL" if status_code >= 500 else "FAILED_PRECONDITION")
 
 
 def _with_status(error: ProxyException) -> ProxyException:

@@ -36,6 +36,11 @@ class FailureReason(Enum):
         400,
         "the image is neither a data: URI of an image type nor an http(s) URL; send it as one of these",
     )
+    NOT_HELD = (
+        "not_held",
+        400,
+        "the image is a file at a provider that does not serve the vision model; send the image itself or a URL",
+    )
     URL_NOT_ALLOWED = (
         "url_not_allowed",
         400,

@@ -6,7 +6,7 @@ outcome is in, so a request is rewritten as a whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -68,6 +68,7 @@ async def rewrite(
     vision_model: str,
     config: ImageAnalysisConfig,
     look: Look,
+    holders: Collection[str] = (),
 ) -> Rewrite | RequestError:
     """Have a request's images analysed and compute what stands in their place.
 
@@ -78,6 +79,7 @@ async def rewrite(
         vision_model: who looks.
         config: the settings.
         look: asks the vision model.
+        holders: the providers that serve the vision model; one alone can look at the files it keeps.
 
     Returns:
         The changes to make, or the error to answer with: a limit is exceeded, or ``on_failure: reject`` applies.
@@ -85,7 +87,7 @@ async def rewrite(
     exceeded = check_limits([(image.source, image.place) for image in found if image.source], config)
     if exceeded is not None:
         return exceeded
-    plan = [_planned(image, vision_model, config) for image in found]
+    plan = [_planned(image, vision_model, config, holders) for image in found]
     started = anyio.current_time()
     outcomes = await _outcomes(plan, config, look)
     duration_ms = round((anyio.current_time() - started) * 1000)
@@ -96,12 +98,16 @@ async def rewrite(
     return Rewrite(dialect.replace_images(body, texts), report)
 
 
-def _planned(image: FoundImage, vision_model: str, config: ImageAnalysisConfig) -> VisionRequest | Failed:
+def _planned(
+    image: FoundImage, vision_model: str, config: ImageAnalysisConfig, holders: Collection[str]
+) -> VisionRequest | Failed:
     """What to ask about one image, or why nobody is asked."""
     if image.source is None:
         return Failed(FailureReason.MALFORMED)
     if image.source.kind == "unsupported":
         return Failed(FailureReason.UNSUPPORTED_SOURCE)
+    if image.source.kind == "held" and set(holders) != {image.source.holder}:
+        return Failed(FailureReason.NOT_HELD)
     if image.source.kind == "remote" and not may_be_fetched(image.source, config):
         return Failed(FailureReason.URL_NOT_ALLOWED)
     return vision_request(vision_model, image.source, image.question, config.prompt, config.max_output_tokens)

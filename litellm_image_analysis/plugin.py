@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_image_analysis import gateway, journal, local_ocr, spend, vision
-from litellm_image_analysis.activation import PARAMETER, Active, Invalid, decide
+from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import Dialect, chat
+from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.pipeline import Report, rewrite
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
     from litellm.types.utils import CallTypes
 
     from litellm_image_analysis.dialects import FoundImage
 
-DIALECTS: dict[str, Dialect] = {"acompletion": chat}
-"""Wire format by LiteLLM's call type."""
+DIALECTS: dict[str, Dialect] = {
+    "acompletion": chat,
+    "anthropic_messages": messages,
+    "aresponses": responses,
+    "acompact_responses": responses,
+    "agenerate_content": generate_content,
+    "agenerate_content_stream": generate_content,
+}
+"""Wire format by LiteLLM's call type, on a proxy."""
+
+SDK_DIALECTS: dict[str, Dialect] = {"acompletion": chat}
+"""The same in code that calls LiteLLM as a library."""
 
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
@@ -55,7 +66,7 @@ class ImageAnalysis(CustomLogger):
         try:
             await self._serve(data, dialect, user_api_key_dict)
         except RequestError as error:
-            raise gateway.http_error(error) from None
+            raise gateway.http_error(error, call_type) from None
         return data
 
     async def _serve(self, data: dict[str, Any], dialect: Dialect, caller: UserAPIKeyAuth) -> None:
@@ -75,8 +86,7 @@ class ImageAnalysis(CustomLogger):
         found = dialect.find_images(data)
         if found and not activation.chosen_by_caller:
             await gateway.check_default(activation.vision_model, router, caller)
-        acompletion = litellm.acompletion if router is None else router.acompletion
-        await self._replace(data, found, dialect, activation.vision_model, acompletion)
+        await self._replace(data, found, dialect, activation.vision_model, router)
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
@@ -89,18 +99,20 @@ class ImageAnalysis(CustomLogger):
         Raises:
             RequestError: the request cannot be served.
         """
-        dialect = DIALECTS.get(call_type.value) if call_type is not None else None
+        dialect = SDK_DIALECTS.get(call_type.value) if call_type is not None else None
         metadata = kwargs.get("metadata") or {}
         if dialect is None or vision.is_looking() or "model_group" in metadata:
             return None
         activation = decide(kwargs, self.config, partial(gateway.bears_name, None))
         if isinstance(activation, Invalid):
             raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
+        if isinstance(activation, Inactive) and activation.model == kwargs.get("model") and PARAMETER not in kwargs:
+            return None
         request = {key: value for key, value in kwargs.items() if key != PARAMETER} | {"model": activation.model}
         if isinstance(activation, Active):
             request["metadata"] = dict(metadata)
             found = dialect.find_images(request)
-            await self._replace(request, found, dialect, activation.vision_model, litellm.acompletion)
+            await self._replace(request, found, dialect, activation.vision_model, None)
         return request
 
     async def _replace(
@@ -109,15 +121,17 @@ class ImageAnalysis(CustomLogger):
         found: Sequence[FoundImage],
         dialect: Dialect,
         vision_model: str,
-        acompletion: Callable[..., Awaitable[Any]],
+        router: Router | None,
     ) -> None:
         """Put texts where the images of ``data`` stand, and note in it how that went."""
         if not found:
             spend.record(data, Report(vision_model))
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
-        look = vision.looker(acompletion, spend.child_identity(data))
-        result = await rewrite(data, found, dialect, vision_model, self.config, look)
+        callee = cast("vision.Caller", litellm if router is None else router)
+        look = vision.looker(callee, spend.child_identity(data))
+        holders = gateway.holders(found, router, vision_model)
+        result = await rewrite(data, found, dialect, vision_model, self.config, look, holders)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)

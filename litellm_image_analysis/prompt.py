@@ -34,12 +34,14 @@ class VisionRequest:
         model: model group or LiteLLM model name.
         messages: the whole conversation it gets, in OpenAI's chat format.
         max_output_tokens: bound of its answer.
+        file: an image among OpenAI's files, which only its Responses API takes; the messages hold no image then.
     """
 
     key: str
     model: str
     messages: list[dict[str, Any]]
     max_output_tokens: int
+    file: dict[str, str] | None = None
 
 
 def vision_request(
@@ -54,17 +56,29 @@ def vision_request(
         instructions: what replaces the built-in ones; ``None``: nothing does.
         max_output_tokens: bound of the answer.
     """
-    image = {"url": source.url, "detail": source.detail, "format": source.format}
-    content = [
-        {"type": "text", "text": _question_text(question)},
-        {"type": "image_url", "image_url": {key: value for key, value in image.items() if value is not None}},
-    ]
+    content = [{"type": "text", "text": _question_text(question)}, *_image_parts(source)]
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": INSTRUCTIONS if instructions is None else instructions},
         {"role": "user", "content": content},
     ]
     key = _digest(model, str(max_output_tokens), messages[0]["content"], _question_text(question), source.digest)
-    return VisionRequest(key, model, messages, max_output_tokens)
+    return VisionRequest(key, model, messages, max_output_tokens, _openai_file(source))
+
+
+def _openai_file(source: ImageSource) -> dict[str, str] | None:
+    if source.holder != "openai":
+        return None
+    return {"file_id": source.url, **({"detail": source.detail} if source.detail else {})}
+
+
+def _image_parts(source: ImageSource) -> list[dict[str, Any]]:
+    """The image as LiteLLM's chat format has it; it has no part for an image among OpenAI's files."""
+    if source.holder == "openai":
+        return []
+    if source.holder == "anthropic":
+        return [{"type": "file", "file": {"file_id": source.url, "format": source.format or "image/png"}}]
+    image = {"url": source.url, "detail": source.detail, "format": source.format}
+    return [{"type": "image_url", "image_url": {key: value for key, value in image.items() if value is not None}}]
 
 
 def _digest(*parts: str) -> str:

@@ -81,6 +81,9 @@ def record(data: MutableMapping[str, Any], report: Report) -> None:
     ``spend_logs_metadata``.
     """
     metadata = metadata_of(data)
+    metadata[_REPORT_KEY] = report
+    if not report.images and not report.failed:
+        return
     summary = _summary(report)
     spend_logs = metadata.get("spend_logs_metadata")
     metadata["spend_logs_metadata"] = {
@@ -88,7 +91,6 @@ def record(data: MutableMapping[str, Any], report: Report) -> None:
         METADATA_KEY: summary,
     }
     metadata[METADATA_KEY] = summary
-    metadata[_REPORT_KEY] = report
 
 
 def recorded(data: Mapping[str, Any]) -> object:
@@ -131,8 +133,14 @@ def base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
     cost = usd(hidden.get("response_cost")) if isinstance(hidden, Mapping) else None
     if cost is not None:
         return cost
-    details = getattr(data.get("litellm_logging_obj"), "model_call_details", None)
-    return usd(details.get("response_cost")) if isinstance(details, Mapping) else None
+    logging: Any = data.get("litellm_logging_obj")
+    details = getattr(logging, "model_call_details", None)
+    cost = usd(details.get("response_cost")) if isinstance(details, Mapping) else None
+    if cost is None and hasattr(
+        logging, "response_cost_calculator"
+    ):  # not stored yet on Anthropic's and Google's routes
+        cost = usd(logging.response_cost_calculator(result=response))
+    return cost
 
 
 def plain(amount: Decimal) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from litellm.exceptions import (
     BudgetExceededError,
@@ -48,23 +48,25 @@ def is_looking() -> bool:
     return _LOOKING.get()
 
 
-def looker(acompletion: Callable[..., Awaitable[Any]], identity: Mapping[str, Any]) -> Look:
+class Caller(Protocol):
+    """What makes vision calls: a Router, or LiteLLM itself."""
+
+    acompletion: Callable[..., Awaitable[Any]]
+    aresponses: Callable[..., Awaitable[Any]]
+
+
+def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
     """Make the function that asks a vision model.
 
     Args:
-        acompletion: a Router's or LiteLLM's own ``acompletion``.
+        caller: a Router, or LiteLLM itself.
         identity: keyword arguments that bill the call to its caller.
     """
 
     async def look(request: VisionRequest) -> Outcome:
         token = _LOOKING.set(True)
         try:
-            response = await acompletion(
-                model=request.model,
-                messages=request.messages,
-                max_tokens=request.max_output_tokens,
-                **_fresh(identity),
-            )
+            response = await _ask(caller, request, _fresh(identity))
         except Exception as error:  # noqa: BLE001 - the one point where LiteLLM's errors become values
             outcome: Outcome = failure_of(error)
             LOGGER.debug("vision call failed: %s: %.500s", type(error).__name__, error)
@@ -76,6 +78,24 @@ def looker(acompletion: Callable[..., Awaitable[Any]], identity: Mapping[str, An
         return outcome
 
     return look
+
+
+async def _ask(caller: Caller, request: VisionRequest, identity: dict[str, Any]) -> Any:
+    if request.file is None:
+        return await caller.acompletion(
+            model=request.model, messages=request.messages, max_tokens=request.max_output_tokens, **identity
+        )
+    instructions, user = request.messages
+    question = {"type": "input_text", "text": user["content"][0]["text"]}
+    image = {"type": "input_image", **request.file}
+    return await caller.aresponses(
+        model=request.model,
+        instructions=instructions["content"],
+        input=[{"role": "user", "content": [question, image]}],
+        max_output_tokens=request.max_output_tokens,
+        store=False,
+        **{"litellm_metadata" if key == "metadata" else key: value for key, value in identity.items()},
+    )
 
 
 def failure_of(error: Exception) -> Failed:
@@ -117,14 +137,23 @@ def _fresh(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _outcome_of(response: Any) -> Outcome:
     cost, call_id = _price(response), _text(getattr(response, "id", None))
-    choices = getattr(response, "choices", None) or [None]
-    text = _text(getattr(getattr(choices[0], "message", None), "content", None))
-    finish_reason = getattr(choices[0], "finish_reason", None)
+    text, finish_reason = _answer(response)
     if text is None:
         reason = FailureReason.REFUSED if finish_reason == "content_filter" else FailureReason.EMPTY
         return Failed(reason, cost=cost, call_id=call_id)
     hit = _hidden(response).get("cache_hit") is True
     return Analysed(text, truncated=finish_reason == "length", cost=cost, call_id=call_id, cached=hit)
+
+
+def _answer(response: Any) -> tuple[str | None, str | None]:
+    """The text and why it ended there, in chat's words."""
+    if hasattr(response, "output_text"):  # a response of the Responses API
+        details = getattr(response, "incomplete_details", None)
+        cut = getattr(details, "reason", None) == "max_output_tokens"
+        return _text(response.output_text), "length" if cut else "stop"
+    choices = getattr(response, "choices", None) or [None]
+    text = _text(getattr(getattr(choices[0], "message", None), "content", None))
+    return text, getattr(choices[0], "finish_reason", None)
 
 
 def _price(response: Any) -> Decimal | None:

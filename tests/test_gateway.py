@@ -17,7 +17,9 @@ from litellm.router import Router
 from litellm.types.router import RouterGeneralSettings
 
 from litellm_image_analysis import gateway
+from litellm_image_analysis.dialects import FoundImage
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.images import ImageSource
 
 TEAM, OTHER_TEAM = "team-1", "team-2"
 ANYONE = UserAPIKeyAuth()
@@ -300,6 +302,25 @@ class TestDefault:
         assert gateway.unserved_default("ears", router_with_eyes(12)).endswith("eyes-08, eyes-09.")
 
 
+class TestHolders:
+    HELD = FoundImage(("input", 0), ImageSource("file-1", holder="openai"), 1, 1, "")
+    INLINE = FoundImage(("input", 1), ImageSource("data:image/png;base64,aaaa"), 1, 1, "")
+
+    def test_nobody_asks_unless_an_image_is_a_file_somewhere(self, router: Router) -> None:
+        assert gateway.holders([self.INLINE], router, "eyes") == set()
+
+    def test_they_are_the_providers_of_all_deployments(self) -> None:
+        both = router_of(deployment("eyes", "openai/gpt-4o"), deployment("eyes", "anthropic/claude-sonnet-4-5"))
+        assert gateway.holders([self.INLINE, self.HELD], both, "eyes") == {"openai", "anthropic"}
+
+    @pytest.mark.parametrize(("model", "provider"), [("gpt-4o", "openai"), ("gemini/gemini-2.0-flash", "gemini")])
+    def test_without_a_router_it_is_the_model_s(self, model: str, provider: str) -> None:
+        assert gateway.holders([self.HELD], None, model) == {provider}
+
+    def test_a_model_litellm_does_not_know_has_none(self) -> None:
+        assert gateway.holders([self.HELD], None, "no-such-model") == {""}
+
+
 class TestHttpError:
     def test_it_is_openais_error_object_with_the_right_status(self) -> None:
         error = gateway.http_error(
@@ -311,6 +332,15 @@ class TestHttpError:
             "param": "messages[0]",
             "code": "413",
         }
+
+    @pytest.mark.parametrize(
+        ("status", "name"),
+        [(400, "INVALID_ARGUMENT"), (429, "RESOURCE_EXHAUSTED"), (418, "FAILED_PRECONDITION"), (500, "INTERNAL")],
+    )
+    @pytest.mark.parametrize("call_type", ["agenerate_content", "agenerate_content_stream"])
+    def test_on_google_s_route_it_is_google_s_error_object(self, status: int, name: str, call_type: str) -> None:
+        error = gateway.http_error(RequestError("no", status_code=status), call_type)
+        assert error.to_dict() == {"code": status, "message": "no", "status": name}
 
     def test_an_older_litellm_is_told_the_status_too(self) -> None:
         assert vars(gateway.http_error(RequestError("too large", status_code=413)))["status_code"] == 413

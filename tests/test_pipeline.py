@@ -204,6 +204,7 @@ class TestAsking:
             ("ftp://images.example.com/cat.png", {}, "unsupported_source"),
             ("data:application/pdf;base64,AAAA", {}, "unsupported_source"),
             ("AAAA", {}, "unsupported_source"),
+            ("gs://bucket/cat.png", {}, "not_held"),
             ("https://evil.net/cat.png", {"remote_urls": "reject"}, "url_not_allowed"),
             (
                 "https://evil.net/cat.png",

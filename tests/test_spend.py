@@ -294,6 +294,12 @@ class TestBaseCost:
         data = self.data_with(response_cost=0.00065)
         assert base_cost(data, self.response_with(**hidden)) == Decimal("0.00065")
 
+    def test_a_cost_that_is_not_logged_yet_is_calculated_as_litellm_does(self) -> None:
+        response = {"id": "msg-1"}
+        costs = {"msg-1": 0.00065}
+        logging = SimpleNamespace(model_call_details={}, response_cost_calculator=lambda result: costs[result["id"]])
+        assert base_cost({"litellm_logging_obj": logging}, response) == Decimal("0.00065")
+
     def test_a_response_that_is_a_dict_is_looked_up_in_the_log(self) -> None:
         assert base_cost(self.data_with(response_cost=0.00065), {"id": "msg-1"}) == Decimal("0.00065")
 

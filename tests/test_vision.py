@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -33,9 +35,10 @@ from litellm.exceptions import (
 from litellm.types.router import RouterRateLimitError
 from litellm.types.utils import Choices, Message
 
+from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest
+from litellm_image_analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.vision import failure_of, is_looking, looker
 
 REQUEST = VisionRequest("key", "eyes", messages=[{"role": "user", "content": "What is it?"}], max_output_tokens=7)
@@ -58,14 +61,16 @@ def http_response(status: int, **headers: str) -> httpx.Response:
 
 
 class Completion:
-    """Stands for ``acompletion``: gives its answer, or raises it, and remembers how it was called."""
+    """Stands for LiteLLM: gives its answer, or raises it, and remembers how it was called."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
         self.calls: list[dict[str, Any]] = []
         self.was_looking = False
+        self.acompletion: Callable[..., Any] = self._call
+        self.aresponses: Callable[..., Any] = self._call
 
-    async def __call__(self, **kwargs: Any) -> Any:
+    async def _call(self, **kwargs: Any) -> Any:
         self.calls.append(kwargs)
         self.was_looking = is_looking()
         if isinstance(self.result, BaseException):
@@ -119,12 +124,44 @@ class TestCall:
             await checkpoint()
             return answer()
 
+        caller = Completion(None)
+        caller.acompletion = cancelled_meanwhile
         outcomes: list[Outcome] = []
         with anyio.CancelScope() as scope:
-            outcomes.append(await looker(cancelled_meanwhile, {})(REQUEST))
+            outcomes.append(await looker(caller, {})(REQUEST))
         assert scope.cancelled_caught
         assert outcomes == []
         assert not is_looking()
+
+
+def response_of(text: str, reason: str | None = None) -> SimpleNamespace:
+    """What LiteLLM returns for a call of the Responses API, as far as it is read."""
+    details = SimpleNamespace(reason=reason) if reason else None
+    return SimpleNamespace(
+        id="resp_1", output_text=text, incomplete_details=details, _hidden_params={"response_cost": 0}
+    )
+
+
+class TestFileOfOpenAI:
+    """Chat completions take no images by file id; the Responses API does."""
+
+    REQUEST = vision_request("eyes", ImageSource("file-1", "high", holder="openai"), "What is it?", "Look.", 7)
+
+    async def test_it_is_asked_about_through_the_responses_api(self) -> None:
+        caller = Completion(response_of("A cat."))
+        outcome = await looker(caller, {"metadata": {"user_api_key": "hashed"}})(self.REQUEST)
+        assert outcome == Analysed("A cat.", cost=Decimal(0), call_id="resp_1")
+        (call,) = caller.calls
+        text, image = call["input"][0]["content"]
+        assert text["text"].endswith("What is it?")
+        assert image == {"type": "input_image", "file_id": "file-1", "detail": "high"}
+        assert (call["instructions"], call["max_output_tokens"], call["store"]) == ("Look.", 7, False)
+        assert call["litellm_metadata"] == {"user_api_key": "hashed"}
+
+    async def test_an_answer_cut_at_the_token_limit_is_truncated(self) -> None:
+        outcome = await looker(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)
+        assert isinstance(outcome, Analysed)
+        assert outcome.truncated
 
 
 class TestAnswer:

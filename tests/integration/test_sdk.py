@@ -57,6 +57,13 @@ async def test_a_call_that_does_not_ask_keeps_its_images(ask: Ask, upstream: Ups
     assert [len(images_in(body)) for body in upstream.requests] == [1]
 
 
+async def test_positional_arguments_go_their_way(ask: Ask, upstream: Upstream) -> None:
+    """LiteLLM does not show them to hooks."""
+    await litellm.acompletion("openai/seeing-chat", [message(image("a"))])
+    (body,) = upstream.requests
+    assert images_in(body)
+
+
 async def test_false_switches_it_off(ask: Ask, upstream: Upstream) -> None:
     await ask(model="openai/seeing-chat-ocr", ocr_model=False)
     (body,) = upstream.requests
