@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test check lint coverage bench format constraints clean
+.PHONY: demo test check lint coverage nightly bench format constraints clean
 .DEFAULT_GOAL := check
 
 $(VENV)/installed: constraints/dev.txt pyproject.toml
@@ -21,6 +21,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/coverage run -m pytest
+
+# A hundred times the examples for every property of what rewrites a request.
+nightly: $(VENV)/installed
+	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/dialects --timeout 0
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .

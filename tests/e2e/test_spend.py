@@ -43,8 +43,12 @@ class Caller:
         self.key, self.hash = key.json()["key"], key.json()["token"]
 
     def ask(self, *parts: dict[str, Any], **body: Any) -> httpx.Response:
-        request = {"model": "deepseek-chat-ocr", "messages": [message(text("?"), *parts)], "user": "end-user-1", **body}
-        return self.admin.post("/v1/chat/completions", json=request, headers={"Authorization": f"Bearer {self.key}"})
+        messages = [message(text("?"), *parts)]
+        return self.post("/v1/chat/completions", {"messages": messages, "user": "end-user-1", **body})
+
+    def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.admin.post(path, json={"model": "deepseek-chat-ocr", **body}, headers=headers)
 
     def rows(self, count: int) -> dict[str, dict[str, Any]]:
         """The key's spend-log rows by model group, once there are as many."""
@@ -56,7 +60,7 @@ class Caller:
 
         assert eventually(are_there)
         assert len(rows) == count
-        return {row["model_group"]: row for row in rows}
+        return {row["model_group"] or row["model"]: row for row in rows}
 
     def spends(self) -> list[Any]:
         """Spend of the key and of its team, USD."""
@@ -91,6 +95,25 @@ def test_key_and_team_pay_for_both_models_in_two_rows_of_one_session(caller: Cal
     }
     total = pytest.approx(MAIN + VISION, abs=1e-12)
     assert eventually(lambda: caller.spends() == [total, total]), caller.spends()
+
+
+_SOURCE = {"type": "base64", "media_type": "image/png", "data": data_uri("a").split(",")[1]}
+_ITEM = {"role": "user", "content": [{"type": "input_image", "image_url": data_uri("a")}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", {"messages": [message({"type": "image", "source": _SOURCE})], "max_tokens": 9}),
+        ("/v1/responses", {"input": [_ITEM]}),
+    ],
+)
+def test_anthropic_s_and_openai_s_agents_pay_alike(caller: Caller, path: str, body: dict[str, Any]) -> None:
+    assert caller.post(path, body).status_code == 200
+    child, parent = sorted(caller.rows(2).values(), key=lambda row: row["spend"])
+    assert (child["spend"], parent["spend"]) == (pytest.approx(VISION, abs=1e-12), pytest.approx(MAIN, abs=1e-12))
+    assert child["session_id"] == parent["session_id"] != ""
+    assert parent["metadata"]["spend_logs_metadata"]["image_analysis"]["call_ids"] == [child["request_id"]]
 
 
 def test_a_vision_call_is_paid_for_when_the_main_call_fails(caller: Caller, upstream: Upstream) -> None:

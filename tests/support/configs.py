@@ -6,13 +6,13 @@ from typing import Any
 
 from support.upstream import Upstream
 
-BASE_PRICE = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
-VISION_PRICE = {"input_cost_per_token": 1.5e-7, "output_cost_per_token": 6e-7}
+BASE_PRICE: dict[str, Any] = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+VISION_PRICE: dict[str, Any] = {"input_cost_per_token": 1.5e-7, "output_cost_per_token": 6e-7}
 
 
-def deployment(name: str, model: str, base_url: str, **info: Any) -> dict[str, Any]:
+def deployment(name: str, model: str, base_url: str, provider: str = "openai", **info: Any) -> dict[str, Any]:
     """A model_list entry that leads to the loopback provider."""
-    params = {"model": f"openai/{model}", "api_base": base_url, "api_key": "sk-upstream"}
+    params = {"model": f"{provider}/{model}", "api_base": base_url, "api_key": "sk-upstream"}
     return {"model_name": name, "litellm_params": params, "model_info": info}
 
 
@@ -22,12 +22,14 @@ def proxy_config(upstream: Upstream, **settings: Any) -> dict[str, Any]:
     return {
         "model_list": [
             deployment("deepseek-chat", "blind-chat", url, **BASE_PRICE),
+            deployment("compatible", "blind-compatible", url, provider="hosted_vllm", **BASE_PRICE),
             deployment("multimodal", "seeing-chat", url, **BASE_PRICE, supports_vision=True),
             deployment("gpt-4o-mini", "seeing-mini", url, **VISION_PRICE, supports_vision=True),
             deployment("other-vision", "seeing-other", url, **VISION_PRICE, supports_vision=True),
             deployment("scan-ocr", "seeing-scan", url, **VISION_PRICE, supports_vision=True),
         ],
-        "litellm_settings": {"callbacks": ["litellm_image_analysis.image_analysis"]},
+        # Agents send parameters that LiteLLM does not know these made-up models to take.
+        "litellm_settings": {"callbacks": ["litellm_image_analysis.image_analysis"], "drop_params": True},
         "callback_settings": {"image_analysis": settings},
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
         # A test that makes a model fail must not disturb the next one.

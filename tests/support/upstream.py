@@ -41,10 +41,9 @@ def sees(model: str) -> bool:
 def images_in(value: Any) -> list[str]:
     """URLs of all images anywhere in a JSON body, whatever its format calls them."""
     if isinstance(value, dict):
-        kind = value.get("type")
-        if kind == "image_url":
-            image = value.get("image_url")
-            return [image["url"] if isinstance(image, dict) else str(image)]
+        if value.get("type") in {"image_url", "input_image", "image", "computer_screenshot"}:
+            image = value.get("image_url", value.get("file_id", value))
+            return [image.get("url", json.dumps(image)) if isinstance(image, dict) else str(image)]
         return [url for item in value.values() for url in images_in(item)]
     if isinstance(value, list):
         return [url for item in value for url in images_in(item)]
@@ -113,15 +112,16 @@ class Upstream:
             rule.opens.set()
         if rule.status != 200:
             return _error(rule.status, rule.error, rule.headers)
-        images = images_in(body["messages"])
+        images = images_in(body.get("messages", body.get("input")))
         if images and not sees(body["model"]):
             return _error(400, "this model takes no images", {})
         text = rule.text
         if text is None:
             text = "; ".join(map(description_of, images)) if sees(body["model"]) else ANSWER
+        stream, whole = (_events, _response) if "input" in body else (_chunks, _completion)
         if body.get("stream"):
-            return StreamingResponse(_chunks(body, text), media_type="text/event-stream")
-        return JSONResponse(_completion(body, text, rule.finish_reason))
+            return StreamingResponse(stream(body, text), media_type="text/event-stream")
+        return JSONResponse(whole(body, text, rule.finish_reason))
 
 
 def _error(status: int, message: str, headers: dict[str, str]) -> JSONResponse:
@@ -160,11 +160,48 @@ async def _chunks(body: Body, text: str) -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
+def _response(body: Body, text: str, finish_reason: str) -> Body:
+    """An answer of the Responses API."""
+    content = {"type": "output_text", "text": text, "annotations": []}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]}
+    total = PROMPT_TOKENS + COMPLETION_TOKENS
+    return {
+        "id": _new_id(),
+        "object": "response",
+        "created_at": 1,
+        "status": "completed" if finish_reason == "stop" else "incomplete",
+        "model": body["model"],
+        "output": [message],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": PROMPT_TOKENS,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": COMPLETION_TOKENS,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": total,
+        },
+    }
+
+
+async def _events(body: Body, text: str) -> AsyncIterator[str]:
+    response = _response(body, text, "stop")
+    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "sequence_number": 1}
+    for event in (
+        {"type": "response.created", "sequence_number": 0, "response": {**response, "output": [], "usage": None}},
+        {"type": "response.output_text.delta", "delta": text, "logprobs": [], **where},
+        {"type": "response.completed", "sequence_number": 2, "response": response},
+    ):
+        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+
+
 @contextmanager
 def running_upstream() -> Iterator[Upstream]:
     """Serve an ``Upstream`` on a free loopback port until the block ends."""
     upstream = Upstream()
-    app = Starlette(routes=[Route("/v1/chat/completions", upstream.chat, methods=["POST"])])
+    paths = ("/v1/chat/completions", "/v1/responses", "/v1/responses/compact")
+    app = Starlette(routes=[Route(path, upstream.chat, methods=["POST"]) for path in paths])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off"))
     started = threading.Event()
 
