@@ -16,6 +16,15 @@ from support.upstream import Rule, Upstream, images_in, running_upstream
 
 URL = "/v1/chat/completions"
 LIMITED_KEY = "sk-limited"
+GUARD = """
+from fastapi import HTTPException
+from litellm.integrations.custom_guardrail import CustomGuardrail
+
+class Guard(CustomGuardrail):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        if "FORBIDDEN" in str(data["messages"]):
+            raise HTTPException(400, "the guardrail says no")
+"""
 AUTH = f"""
 from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
 
@@ -42,6 +51,7 @@ def upstream(upstream_of_strict: Upstream) -> Upstream:
 def strict(upstream_of_strict: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("strict")
     (folder / "auth.py").write_text(AUTH)
+    (folder / "guard.py").write_text(GUARD)
     config = proxy_config(
         upstream_of_strict,
         on_failure="reject",
@@ -51,6 +61,9 @@ def strict(upstream_of_strict: Upstream, tmp_path_factory: pytest.TempPathFactor
         max_images=2,
     )
     config["general_settings"]["custom_auth"] = "auth.user_api_key_auth"
+    guard = {"guardrail": "guard.Guard", "mode": "pre_call", "default_on": False}
+    config["guardrails"] = [{"guardrail_name": "guard", "litellm_params": guard}]
+    config["model_list"][0]["litellm_params"]["guardrails"] = ["guard"]
     with running_proxy(config, folder) as proxy:
         yield proxy
 
@@ -149,4 +162,12 @@ def test_the_choices_offered_are_those_the_key_may_call(strict: Proxy) -> None:
 def test_a_suffix_opens_no_model(strict: Proxy, upstream: Upstream) -> None:
     """The key's list holds the name with the suffix, but not the model behind it."""
     assert ask(strict, image("a"), key=LIMITED_KEY, model="multimodal-ocr").status_code == 403
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("model", ["deepseek-chat", "deepseek-chat-ocr"])
+def test_a_suffix_evades_no_guardrail_of_the_model(strict: Proxy, upstream: Upstream, model: str) -> None:
+    response = ask(strict, text("FORBIDDEN"), model=model)
+    assert response.status_code == 400
+    assert "the guardrail says no" in response.text
     assert upstream.requests == []

@@ -215,6 +215,18 @@ def test_twenty_images_keep_their_labels(client: httpx.Client, upstream: Upstrea
     assert found == [(str(n + 1), description_of(data_uri(f"{n:02}"))[len("a picture with ") :]) for n in range(20)]
 
 
+def test_a_conversation_kept_at_the_provider_goes_on(proxy: Proxy, upstream: Upstream) -> None:
+    with OpenAI(base_url=f"{proxy.url}/v1", api_key=proxy.master_key, max_retries=0) as client:
+        first = client.responses.create(model="deepseek-chat-ocr", input="Open the door.")
+        screenshot: Any = {"type": "input_image", "image_url": data_uri("a"), "detail": "auto"}
+        output: Any = {"type": "function_call_output", "call_id": "call_1", "output": [screenshot]}
+        client.responses.create(model="deepseek-chat-ocr", input=[output], previous_response_id=first.id)
+    _, second = upstream.calls("blind")
+    assert second["previous_response_id"].startswith("chatcmpl-")  # the provider's own id, as LiteLLM translates it
+    assert images_in(second) == []
+    assert second["input"][0]["call_id"] == "call_1"
+
+
 def test_compacting_a_conversation_needs_no_eyes_either(client: httpx.Client, upstream: Upstream) -> None:
     question = {"role": "user", "content": [{"type": "input_image", "image_url": data_uri("a")}]}
     client.post("/v1/responses/compact", json={"model": "deepseek-chat-ocr", "input": [question]})
