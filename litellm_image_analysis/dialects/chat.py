@@ -8,37 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from litellm_image_analysis.dialects import Body, FoundImage, Path
-from litellm_image_analysis.dialects.walk import (
-    Json,
-    Spot,
-    at,
-    earlier,
-    joined,
-    kind,
-    mapping,
-    numbered,
-    objects,
-    replaced,
-    text,
-    tool_question,
-    words_in_turn,
-)
+from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
+from litellm_image_analysis.dialects.walk import Json, Spot
 from litellm_image_analysis.images import Holder, ImageSource
 
 
 def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["messages"]``, in order."""
-    messages = dict(objects(body.get("messages")))
-    return [image for index in messages for image in numbered(list(_spots(messages, index)))]
+    messages = dict(walk.objects(body.get("messages")))
+    return [image for index in messages for image in walk.numbered(list(_spots(messages, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """``{"messages": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
     if not texts:
         return {}
-    messages = replaced(
-        body["messages"], {path[1:]: _text_part(at(body, path), words) for path, words in texts.items()}
+    messages = walk.replaced(
+        body["messages"], {path[1:]: _text_part(walk.at(body, path), words) for path, words in texts.items()}
     )
     for index in {path[1] for path in texts}:
         messages[index]["content"] = _simplest(messages[index]["content"])
@@ -47,36 +33,36 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 
 def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
     content = messages[index].get("content")
-    for place, part in objects(content):
+    for place, part in walk.objects(content):
         if (found := _image(part)) is not None:
             yield ("messages", index, "content", place), found[0], _question(messages, index)
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
     """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
-    match kind(part):
+    match walk.kind(part):
         case "image_url":
             return (_named(part.get("image_url"), part),)
         case "input_image":  # the Responses API's part, which clients send by mistake
             return (_named(part.get("image_url"), part) or _kept(part.get("file_id"), _text(part, "detail")),)
         case "file":
-            return _file(mapping(part.get("file")))
+            return _file(walk.mapping(part.get("file")))
         case _:
             return None
 
 
 def _named(image: object, part: Json) -> ImageSource | None:
     """Read ``image_url`` as an object or, as some clients send it, as a plain string."""
-    url = text(image if isinstance(image, str) else mapping(image).get("url"))
+    url = walk.text(image if isinstance(image, str) else walk.mapping(image).get("url"))
     if url is None:
         return None
-    hints = part if isinstance(image, str) else mapping(image)
+    hints = part if isinstance(image, str) else walk.mapping(image)
     return ImageSource.referenced(url, _text(hints, "detail"), _text(hints, "format"))
 
 
 def _file(file: Json) -> tuple[ImageSource | None] | None:
     """LiteLLM's ``file`` part, if it holds an image by its data's type or by its ``format``."""
-    data, media_type = text(file.get("file_data")), _text(file, "format") or ""
+    data, media_type = walk.text(file.get("file_data")), _text(file, "format") or ""
     if data is not None and data[:11].lower() == "data:image/":
         return (ImageSource(data),)
     if not media_type.lower().startswith("image/"):
@@ -88,36 +74,36 @@ def _file(file: Json) -> tuple[ImageSource | None] | None:
 
 def _kept(file_id: object, detail: str | None, media_type: str | None = None) -> ImageSource | None:
     """A file kept at a provider; Anthropic's ids tell themselves from OpenAI's."""
-    if (name := text(file_id)) is None:
+    if (name := walk.text(file_id)) is None:
         return None
     holder: Holder | None = "anthropic" if name.startswith("file_") else "openai" if name.startswith("file-") else None
     return ImageSource.referenced(name, detail, media_type, holder)
 
 
 def _text(part: Json, key: str) -> str | None:
-    return text(part.get(key))
+    return walk.text(part.get(key))
 
 
 def _question(messages: Mapping[int, Json], index: int) -> str:
     message = messages[index]
     own = _words(message)
     if message.get("role") == "tool":
-        call = mapping(_tool_call(messages, index, message.get("tool_call_id")).get("function"))
-        return tool_question(call.get("name"), call.get("arguments"), own)
-    return own or words_in_turn(earlier(messages, index), _words, _ends_turn)
+        call = walk.mapping(_tool_call(messages, index, message.get("tool_call_id")).get("function"))
+        return walk.tool_question(call.get("name"), call.get("arguments"), own)
+    return own or walk.words_in_turn(walk.earlier(messages, index), _words, _ends_turn)
 
 
 def _words(message: Json) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    return joined(text(part.get("text")) for _, part in objects(content) if kind(part) == "text")
+    return walk.joined(walk.text(part.get("text")) for _, part in walk.objects(content) if walk.kind(part) == "text")
 
 
 def _tool_call(messages: Mapping[int, Json], index: int, call_id: object) -> Json:
     """The latest earlier call with this id."""
-    for message in earlier(messages, index):
-        for _, call in objects(message.get("tool_calls")):
+    for message in walk.earlier(messages, index):
+        for _, call in walk.objects(message.get("tool_calls")):
             if call.get("id") == call_id:
                 return call
     return {}
@@ -136,6 +122,8 @@ def _text_part(image: Json, words: str) -> dict[str, Any]:
 
 def _simplest(parts: list[Any]) -> list[Any] | str:
     """One string where only plain text is left: some providers refuse a list that says the same."""
-    plain = [part["text"] for _, part in objects(parts) if kind(part) == "text" and part.keys() == {"type", "text"}]
+    plain = [
+        part["text"] for _, part in walk.objects(parts) if walk.kind(part) == "text" and part.keys() == {"type", "text"}
+    ]
     strings = [words for words in plain if isinstance(words, str)]
     return "\n\n".join(filter(None, strings)) if len(strings) == len(parts) else parts

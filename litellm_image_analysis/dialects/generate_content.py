@@ -8,22 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from litellm_image_analysis.dialects import Body, FoundImage, Path
-from litellm_image_analysis.dialects.walk import (
-    Json,
-    Spot,
-    at,
-    earlier,
-    joined,
-    mapping,
-    numbered,
-    objects,
-    replaced,
-    text,
-    tool_question,
-    words_in_turn,
-    written,
-)
+from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
+from litellm_image_analysis.dialects.walk import Json, Spot
 from litellm_image_analysis.images import ImageSource
 
 _SYSTEM = ("systemInstruction", "system_instruction")
@@ -38,15 +24,15 @@ def find_images(body: Body) -> list[FoundImage]:
     """All images of the system instruction and of ``body["contents"]``, in order."""
     found: list[FoundImage] = []
     for key in _SYSTEM:
-        instruction = mapping(body.get(key))
-        found += numbered(list(_spots((key,), instruction, _words(instruction), {})))
+        instruction = walk.mapping(body.get(key))
+        found += walk.numbered(list(_spots((key,), instruction, _words(instruction), {})))
     contents = body.get("contents")
     if isinstance(contents, Mapping):
-        return found + numbered(list(_spots(("contents",), contents, _words(contents), {})))
-    turns = dict(objects(contents))
+        return found + walk.numbered(list(_spots(("contents",), contents, _words(contents), {})))
+    turns = dict(walk.objects(contents))
     for index, content in turns.items():
-        question = _words(content) or words_in_turn(earlier(turns, index), _words, _ends_turn)
-        found += numbered(list(_spots(("contents", index), content, question, turns)))
+        question = _words(content) or walk.words_in_turn(walk.earlier(turns, index), _words, _ends_turn)
+        found += walk.numbered(list(_spots(("contents", index), content, question, turns)))
     return found
 
 
@@ -56,21 +42,23 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     Function responses have no text parts: there the image goes, and its text joins the ``response`` object.
     """
     edits: dict[Path, Any] = {
-        path: _text_part(at(body, path), words) for path, words in texts.items() if path[-3] not in _FUNCTION_RESPONSE
+        path: _text_part(walk.at(body, path), words)
+        for path, words in texts.items()
+        if path[-3] not in _FUNCTION_RESPONSE
     }
     for path in dict.fromkeys(path[:-2] for path in texts if path[-3] in _FUNCTION_RESPONSE):
         inside = {here[-1]: words for here, words in texts.items() if here[:-2] == path}
-        edits[path] = _told(at(body, path), inside)
+        edits[path] = _told(walk.at(body, path), inside)
     keys = {str(path[0]) for path in edits}
-    return dict(replaced({key: body[key] for key in keys}, edits)) if edits else {}
+    return dict(walk.replaced({key: body[key] for key in keys}, edits)) if edits else {}
 
 
 def _spots(here: Path, content: Json, question: str, turns: Mapping[int, Json]) -> Iterator[Spot]:
-    for place, part in objects(content.get("parts")):
+    for place, part in walk.objects(content.get("parts")):
         key, response = _either(part, _FUNCTION_RESPONSE)
         if response:
             asked = _function_question(turns, here, response)
-            for inner, image in objects(response.get("parts")):
+            for inner, image in walk.objects(response.get("parts")):
                 if (found := _image(image)) is not None:
                     yield (*here, "parts", place, key, "parts", inner), found[0], asked
         elif (found := _image(part)) is not None:
@@ -81,20 +69,20 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
     """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
     _, inline = _either(part, ("inlineData", "inline_data"))
     _, file = _either(part, ("fileData", "file_data"))
-    media_type = text(_either_value(inline or file, ("mimeType", "mime_type"))) or ""
+    media_type = walk.text(_either_value(inline or file, ("mimeType", "mime_type"))) or ""
     if not media_type.lower().startswith("image/"):
         return None
     if inline:
-        data = text(inline.get("data"))
+        data = walk.text(inline.get("data"))
         return (ImageSource.encoded(media_type, data) if data else None,)
-    uri = text(_either_value(file, ("fileUri", "file_uri")))
+    uri = walk.text(_either_value(file, ("fileUri", "file_uri")))
     return (ImageSource.referenced(uri, format=media_type) if uri else None,)
 
 
 def _either(part: Json, names: tuple[str, ...]) -> tuple[str, Json]:
     """The name in use, of two spellings of the same, and the object under it."""
     name = next((name for name in names if isinstance(part.get(name), Mapping)), names[0])
-    return name, mapping(part.get(name))
+    return name, walk.mapping(part.get(name))
 
 
 def _either_value(value: Json, names: tuple[str, ...]) -> object:
@@ -106,10 +94,10 @@ def _function_question(turns: Mapping[int, Json], here: Path, response: Json) ->
     name = response.get("name")
     call: Json = {}
     for _, content in ((place, turn) for place, turn in turns.items() if (place,) < here[1:]):
-        calls = [_either(part, _FUNCTION_CALL)[1] for _, part in objects(content.get("parts"))]
+        calls = [_either(part, _FUNCTION_CALL)[1] for _, part in walk.objects(content.get("parts"))]
         call = next((each for each in reversed(calls) if each.get("name") == name and _same_id(each, response)), call)
     answer = response.get("response")
-    return tool_question(name, call.get("args", {}), written(answer) if answer else "")
+    return walk.tool_question(name, call.get("args", {}), walk.written(answer) if answer else "")
 
 
 def _same_id(call: Json, response: Json) -> bool:
@@ -118,12 +106,12 @@ def _same_id(call: Json, response: Json) -> bool:
 
 
 def _words(content: Json) -> str:
-    return joined(text(part.get("text")) for _, part in objects(content.get("parts")))
+    return walk.joined(walk.text(part.get("text")) for _, part in walk.objects(content.get("parts")))
 
 
 def _ends_turn(content: Json) -> bool:
     """A model's answer ends a turn; its function calls do not."""
-    calls = any(_either(part, _FUNCTION_CALL)[1] for _, part in objects(content.get("parts")))
+    calls = any(_either(part, _FUNCTION_CALL)[1] for _, part in walk.objects(content.get("parts")))
     return content.get("role") == "model" and not calls
 
 

@@ -8,22 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from litellm_image_analysis.dialects import Body, FoundImage, Path
-from litellm_image_analysis.dialects.walk import (
-    Json,
-    Spot,
-    at,
-    earlier,
-    joined,
-    kind,
-    mapping,
-    numbered,
-    objects,
-    replaced,
-    text,
-    tool_question,
-    words_in_turn,
-)
+from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
+from litellm_image_analysis.dialects.walk import Json, Spot
 from litellm_image_analysis.images import ImageSource
 
 
@@ -31,22 +17,24 @@ def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["system"]`` and ``body["messages"]``, in order."""
     system = body.get("system")
     spots: list[Spot] = [(("system", place), source, _words(system)) for place, source in _images(system)]
-    messages = dict(objects(body.get("messages")))
-    return numbered(spots) + [image for index in messages for image in numbered(list(_spots(messages, index)))]
+    messages = dict(walk.objects(body.get("messages")))
+    return walk.numbered(spots) + [
+        image for index in messages for image in walk.numbered(list(_spots(messages, index)))
+    ]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """``system`` and ``messages``, as far as they change, with each path's image replaced by a text block."""
-    edits = {path: _text_block(at(body, path), words) for path, words in texts.items()}
+    edits = {path: _text_block(walk.at(body, path), words) for path, words in texts.items()}
     keys = {str(path[0]) for path in texts}
-    changed = replaced({key: body[key] for key in keys}, edits) if edits else {}
+    changed = walk.replaced({key: body[key] for key in keys}, edits) if edits else {}
     return dict(changed)
 
 
 def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
     content = messages[index].get("content")
     here: Path = ("messages", index, "content")
-    for place, block in objects(content):
+    for place, block in walk.objects(content):
         if _is_tool_result(block):
             question = _tool_result_question(messages, index, block)
             for inner, source in _images(block.get("content")):
@@ -55,22 +43,22 @@ def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
         question = _words(content) or _asked_before(messages, index)
         if (found := _image(block)) is not None:
             yield (*here, place), found[0], question
-        elif kind(block) == "document":  # one that is made of blocks
-            for inner, source in _images(mapping(block.get("source")).get("content")):
+        elif walk.kind(block) == "document":  # one that is made of blocks
+            for inner, source in _images(walk.mapping(block.get("source")).get("content")):
                 yield (*here, place, "source", "content", inner), source, question
 
 
 def _images(blocks: object) -> Iterator[tuple[int, ImageSource | None]]:
-    for place, block in objects(blocks):
+    for place, block in walk.objects(blocks):
         if (found := _image(block)) is not None:
             yield place, found[0]
 
 
 def _image(block: Json) -> tuple[ImageSource | None] | None:
     """The block's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image block."""
-    source = mapping(block.get("source"))
-    media_type = text(source.get("media_type"))
-    match kind(block):
+    source = walk.mapping(block.get("source"))
+    media_type = walk.text(source.get("media_type"))
+    match walk.kind(block):
         case "image":
             return (_source(source, media_type),)
         case "document" if (media_type or "").lower().startswith("image/"):
@@ -80,7 +68,7 @@ def _image(block: Json) -> tuple[ImageSource | None] | None:
 
 
 def _source(source: Json, media_type: str | None) -> ImageSource | None:
-    data, url, file_id = (text(source.get(key)) for key in ("data", "url", "file_id"))
+    data, url, file_id = (walk.text(source.get(key)) for key in ("data", "url", "file_id"))
     match source.get("type"):
         case "base64" if data is not None:
             return ImageSource.encoded(media_type or "application/octet-stream", data)
@@ -93,22 +81,22 @@ def _source(source: Json, media_type: str | None) -> ImageSource | None:
 
 
 def _is_tool_result(block: Json) -> bool:
-    return kind(block).endswith("tool_result")
+    return walk.kind(block).endswith("tool_result")
 
 
 def _is_tool_use(block: Json) -> bool:
-    return kind(block).endswith("tool_use")
+    return walk.kind(block).endswith("tool_use")
 
 
 def _tool_result_question(messages: Mapping[int, Json], index: int, result: Json) -> str:
     call = _tool_use(messages, index, result.get("tool_use_id"))
-    return tool_question(call.get("name"), call.get("input"), _words(result.get("content")))
+    return walk.tool_question(call.get("name"), call.get("input"), _words(result.get("content")))
 
 
 def _tool_use(messages: Mapping[int, Json], index: int, use_id: object) -> Json:
     """The latest tool use with this id, up to this message: server tools' stand beside their results."""
-    for message in earlier(messages, index + 1):
-        for _, block in objects(message.get("content")):
+    for message in walk.earlier(messages, index + 1):
+        for _, block in walk.objects(message.get("content")):
             if _is_tool_use(block) and block.get("id") == use_id:
                 return block
     return {}
@@ -117,16 +105,16 @@ def _tool_use(messages: Mapping[int, Json], index: int, use_id: object) -> Json:
 def _words(content: object) -> str:
     if isinstance(content, str):
         return content
-    return joined(text(block.get("text")) for _, block in objects(content) if kind(block) == "text")
+    return walk.joined(walk.text(block.get("text")) for _, block in walk.objects(content) if walk.kind(block) == "text")
 
 
 def _asked_before(messages: Mapping[int, Json], index: int) -> str:
-    return words_in_turn(earlier(messages, index), lambda message: _words(message.get("content")), _ends_turn)
+    return walk.words_in_turn(walk.earlier(messages, index), lambda message: _words(message.get("content")), _ends_turn)
 
 
 def _ends_turn(message: Json) -> bool:
     """An assistant's answer ends a turn, provider-run tools or not; a call of the client's tools does not."""
-    calls = any(kind(block) == "tool_use" for _, block in objects(message.get("content")))
+    calls = any(walk.kind(block) == "tool_use" for _, block in walk.objects(message.get("content")))
     return message.get("role") == "assistant" and not calls
 
 

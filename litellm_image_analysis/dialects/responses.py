@@ -8,22 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from litellm_image_analysis.dialects import Body, FoundImage, Path
-from litellm_image_analysis.dialects.walk import (
-    Json,
-    Spot,
-    at,
-    earlier,
-    joined,
-    kind,
-    mapping,
-    numbered,
-    objects,
-    replaced,
-    text,
-    tool_question,
-    words_in_turn,
-)
+from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
+from litellm_image_analysis.dialects.walk import Json, Spot
 from litellm_image_analysis.images import ImageSource
 
 _IMAGE_PARTS = {"input_image", "image_url", "computer_screenshot"}
@@ -33,8 +19,8 @@ _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 
 def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["input"]``, in order; a string has none."""
-    items = dict(objects(body.get("input")))
-    return [image for index in items for image in numbered(list(_spots(items, index)))]
+    items = dict(walk.objects(body.get("input")))
+    return [image for index in items for image in walk.numbered(list(_spots(items, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -42,7 +28,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     if not texts:
         return {}
     edits = {path[1:]: _text_parts(body, path, words) for path, words in texts.items()}
-    return {"input": replaced(body["input"], edits)}
+    return {"input": walk.replaced(body["input"], edits)}
 
 
 def _spots(items: Mapping[int, Json], index: int) -> Iterator[Spot]:
@@ -56,39 +42,39 @@ def _spots(items: Mapping[int, Json], index: int) -> Iterator[Spot]:
     else:
         place, parts, question = "content", item.get("content"), ""
         question = _words(parts) or _asked_before(items, index)
-    for inner, part in objects(parts):
+    for inner, part in walk.objects(parts):
         if (found := _image(part)) is not None:
             yield ("input", index, place, inner), found[0], question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
     """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
-    data = text(part.get("file_data")) or ""
-    if kind(part) == "input_file" and data[:11].lower() == "data:image/":
+    data = walk.text(part.get("file_data")) or ""
+    if walk.kind(part) == "input_file" and data[:11].lower() == "data:image/":
         return (ImageSource(data),)
-    if kind(part) not in _IMAGE_PARTS:
+    if walk.kind(part) not in _IMAGE_PARTS:
         return None
     image = part.get("image_url")
-    url = text(image if isinstance(image, str) else mapping(image).get("url"))
-    detail = text(part.get("detail")) or text(mapping(image).get("detail"))
+    url = walk.text(image if isinstance(image, str) else walk.mapping(image).get("url"))
+    detail = walk.text(part.get("detail")) or walk.text(walk.mapping(image).get("detail"))
     if url is not None:
         return (ImageSource.referenced(url, detail),)
-    file_id = text(part.get("file_id"))
+    file_id = walk.text(part.get("file_id"))
     return (ImageSource.referenced(file_id, detail, holder="openai") if file_id else None,)
 
 
 def _output_question(items: Mapping[int, Json], index: int) -> str:
     output = items[index]
     call = _call(items, index, output.get("call_id"))
-    name = "computer" if kind(call) == "computer_call" else call.get("name")
+    name = "computer" if walk.kind(call) == "computer_call" else call.get("name")
     arguments: object = next((call[key] for key in ("arguments", "input", "action") if key in call), {})
-    return tool_question(name, arguments, _words(output.get("output")))
+    return walk.tool_question(name, arguments, _words(output.get("output")))
 
 
 def _call(items: Mapping[int, Json], index: int, call_id: object) -> Json:
     """The latest earlier call with this id; with ``previous_response_id`` it may be kept at the provider."""
-    for item in earlier(items, index):
-        if kind(item) in _CALLS and item.get("call_id") == call_id:
+    for item in walk.earlier(items, index):
+        if walk.kind(item) in _CALLS and item.get("call_id") == call_id:
             return item
     return {}
 
@@ -96,20 +82,24 @@ def _call(items: Mapping[int, Json], index: int, call_id: object) -> Json:
 def _words(content: object) -> str:
     if isinstance(content, str):
         return content
-    return joined(text(part.get("text")) for _, part in objects(content) if kind(part) in _TEXT_PARTS)
+    return walk.joined(
+        walk.text(part.get("text")) for _, part in walk.objects(content) if walk.kind(part) in _TEXT_PARTS
+    )
 
 
 def _asked_before(items: Mapping[int, Json], index: int) -> str:
     """The nearest earlier user text; an assistant's message ends a turn, but not one before a tool call."""
-    calling = {place for place in items if kind(items.get(place + 1, {})) in _CALLS}
+    calling = {place for place in items if walk.kind(items.get(place + 1, {})) in _CALLS}
     said = {place: item for place, item in items.items() if "role" in item and place not in calling}
-    return words_in_turn(
-        earlier(said, index), lambda item: _words(item.get("content")), lambda item: item.get("role") == "assistant"
+    return walk.words_in_turn(
+        walk.earlier(said, index),
+        lambda item: _words(item.get("content")),
+        lambda item: item.get("role") == "assistant",
     )
 
 
 def _text_parts(body: Body, path: Path, words: str) -> dict[str, Any] | list[dict[str, Any]]:
     """A text part; in place of a screenshot, which stands by itself, a list of one."""
-    item = at(body, path[:2])
+    item = walk.at(body, path[:2])
     part = {"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": words}
     return [part] if path[2:] == ("output",) else part
