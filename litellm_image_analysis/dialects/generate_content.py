@@ -24,16 +24,14 @@ def find_images(body: Body) -> list[FoundImage]:
     """All images of the system instruction and of ``body["contents"]``, in order."""
     found: list[FoundImage] = []
     for key in _SYSTEM:
-        instruction = walk.mapping(body.get(key))
-        found += walk.numbered(list(_spots((key,), instruction, _words(instruction), {})))
+        found += walk.numbered(list(_spots((key,), {0: walk.mapping(body.get(key))}, 0)))
     contents = body.get("contents")
     if isinstance(contents, Mapping):
-        return found + walk.numbered(list(_spots(("contents",), contents, _words(contents), {})))
+        return found + walk.numbered(list(_spots(("contents",), {0: contents}, 0)))
     turns = dict(walk.objects(contents))
-    for index, content in turns.items():
-        question = _words(content) or walk.words_in_turn(walk.earlier(turns, index), _words, _ends_turn)
-        found += walk.numbered(list(_spots(("contents", index), content, question, turns)))
-    return found
+    return found + [
+        image for index in turns for image in walk.numbered(list(_spots(("contents", index), turns, index)))
+    ]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -53,16 +51,16 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     return dict(walk.replaced({key: body[key] for key in keys}, edits)) if edits else {}
 
 
-def _spots(here: Path, content: Json, question: str, turns: Mapping[int, Json]) -> Iterator[Spot]:
-    for place, part in walk.objects(content.get("parts")):
+def _spots(here: Path, turns: Mapping[int, Json], index: int) -> Iterator[Spot]:
+    for place, part in walk.objects(turns[index].get("parts")):
         key, response = _either(part, _FUNCTION_RESPONSE)
         if response:
-            asked = _function_question(turns, here, response)
             for inner, image in walk.objects(response.get("parts")):
                 if (found := _image(image)) is not None:
-                    yield (*here, "parts", place, key, "parts", inner), found[0], asked
+                    path = (*here, "parts", place, key, "parts", inner)
+                    yield path, found[0], _function_question(turns, index, response)
         elif (found := _image(part)) is not None:
-            yield (*here, "parts", place), found[0], question
+            yield (*here, "parts", place), found[0], _question(turns, index)
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -89,15 +87,16 @@ def _either_value(value: Json, names: tuple[str, ...]) -> object:
     return next((value[name] for name in names if name in value), None)
 
 
-def _function_question(turns: Mapping[int, Json], here: Path, response: Json) -> str:
+def _function_question(turns: Mapping[int, Json], index: int, response: Json) -> str:
     """The function's name, its arguments in the latest earlier call, and what it answered beside the image."""
-    name = response.get("name")
-    call: Json = {}
-    for _, content in ((place, turn) for place, turn in turns.items() if (place,) < here[1:]):
-        calls = [_either(part, _FUNCTION_CALL)[1] for _, part in walk.objects(content.get("parts"))]
-        call = next((each for each in reversed(calls) if each.get("name") == name and _same_id(each, response)), call)
-    answer = response.get("response")
-    return walk.tool_question(name, call.get("args", {}), walk.written(answer) if answer else "")
+    name, answer = response.get("name"), response.get("response")
+    beside = walk.written(answer) if answer else ""
+    for content in walk.earlier(turns, index):
+        for _, part in reversed(list(walk.objects(content.get("parts")))):
+            _, call = _either(part, _FUNCTION_CALL)
+            if call.get("name") == name and _same_id(call, response):
+                return walk.tool_question(name, call.get("args", {}), beside)
+    return walk.tool_question(name, {}, beside)
 
 
 def _same_id(call: Json, response: Json) -> bool:
@@ -107,6 +106,10 @@ def _same_id(call: Json, response: Json) -> bool:
 
 def _words(content: Json) -> str:
     return walk.joined(walk.text(part.get("text")) for _, part in walk.objects(content.get("parts")))
+
+
+def _question(turns: Mapping[int, Json], index: int) -> str:
+    return _words(turns[index]) or walk.words_in_turn(walk.earlier(turns, index), _words, _ends_turn)
 
 
 def _ends_turn(content: Json) -> bool:

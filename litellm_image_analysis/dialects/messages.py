@@ -36,16 +36,13 @@ def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
     here: Path = ("messages", index, "content")
     for place, block in walk.objects(content):
         if _is_tool_result(block):
-            question = _tool_result_question(messages, index, block)
             for inner, source in _images(block.get("content")):
-                yield (*here, place, "content", inner), source, question
-            continue
-        question = _words(content) or _asked_before(messages, index)
-        if (found := _image(block)) is not None:
-            yield (*here, place), found[0], question
+                yield (*here, place, "content", inner), source, _tool_result_question(messages, index, block)
+        elif (found := _image(block)) is not None:
+            yield (*here, place), found[0], _question(messages, index)
         elif walk.kind(block) == "document":  # one that is made of blocks
             for inner, source in _images(walk.mapping(block.get("source")).get("content")):
-                yield (*here, place, "source", "content", inner), source, question
+                yield (*here, place, "source", "content", inner), source, _question(messages, index)
 
 
 def _images(blocks: object) -> Iterator[tuple[int, ImageSource | None]]:
@@ -108,8 +105,10 @@ def _words(content: object) -> str:
     return walk.joined(walk.text(block.get("text")) for _, block in walk.objects(content) if walk.kind(block) == "text")
 
 
-def _asked_before(messages: Mapping[int, Json], index: int) -> str:
-    return walk.words_in_turn(walk.earlier(messages, index), lambda message: _words(message.get("content")), _ends_turn)
+def _question(messages: Mapping[int, Json], index: int) -> str:
+    own = _words(messages[index].get("content"))
+    earlier = walk.earlier(messages, index)
+    return own or walk.words_in_turn(earlier, lambda message: _words(message.get("content")), _ends_turn)
 
 
 def _ends_turn(message: Json) -> bool:

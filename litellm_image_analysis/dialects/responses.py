@@ -32,19 +32,15 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 
 
 def _spots(items: Mapping[int, Json], index: int) -> Iterator[Spot]:
-    item = items[index]
-    if "output" in item:
-        place, parts, question = "output", item["output"], _output_question(items, index)
-        if isinstance(parts, Mapping):  # a computer's screenshot stands there by itself
-            if (found := _image(parts)) is not None:
-                yield ("input", index, place), found[0], question
-            return
+    place = "output" if "output" in items[index] else "content"
+    parts, here = items[index].get(place), ("input", index, place)
+    if place == "output" and isinstance(parts, Mapping):  # a computer's screenshot stands there by itself
+        candidates: list[tuple[Path, Json]] = [(here, parts)]
     else:
-        place, parts, question = "content", item.get("content"), ""
-        question = _words(parts) or _asked_before(items, index)
-    for inner, part in walk.objects(parts):
+        candidates = [((*here, inner), part) for inner, part in walk.objects(parts)]
+    for path, part in candidates:
         if (found := _image(part)) is not None:
-            yield ("input", index, place, inner), found[0], question
+            yield path, found[0], _output_question(items, index) if place == "output" else _question(items, index)
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -87,8 +83,10 @@ def _words(content: object) -> str:
     )
 
 
-def _asked_before(items: Mapping[int, Json], index: int) -> str:
-    """The nearest earlier user text; an assistant's message ends a turn, but not one before a tool call."""
+def _question(items: Mapping[int, Json], index: int) -> str:
+    """The item's own text, or the nearest earlier user text; an assistant's last message ends a turn."""
+    if own := _words(items[index].get("content")):
+        return own
     calling = {place for place in items if walk.kind(items.get(place + 1, {})) in _CALLS}
     said = {place: item for place, item in items.items() if "role" in item and place not in calling}
     return walk.words_in_turn(
