@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _GOOGLE_STATUS = {
     400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
     413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     502: "UNAVAILABLE",
@@ -66,11 +68,23 @@ def _lists(router: Router, name: str) -> bool:
     return routing_group is not None and routing_group(name) is not None
 
 
+class AccessDeniedError(RequestError):
+    """LiteLLM's own refusal of a model, on its way out.
+
+    Attributes:
+        denied: what LiteLLM raised.
+    """
+
+    def __init__(self, denied: ProxyException) -> None:
+        super().__init__(denied.message, status_code=_status(denied), param=denied.param, code=denied.type)
+        self.denied = denied
+
+
 async def check_access(names: Iterable[str], router: Router | None, caller: UserAPIKeyAuth) -> None:
     """Hold the caller's key, team and end user to their model lists.
 
     Raises:
-        ProxyException: LiteLLM's own 403.
+        AccessDeniedError: LiteLLM says no.
     """
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
@@ -82,7 +96,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
         try:
             await check(model=name, llm_model_list=model_list, valid_token=caller, llm_router=router)
         except ProxyException as denied:
-            raise _with_status(denied) from None
+            raise AccessDeniedError(denied) from None
 
 
 async def check_chosen(name: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
@@ -90,7 +104,7 @@ async def check_chosen(name: str, router: Router | None, caller: UserAPIKeyAuth)
 
     Raises:
         RequestError: no deployment serves it; names the vision models the caller may use.
-        ProxyException: LiteLLM's own 403.
+        AccessDeniedError: LiteLLM says that the caller may not call it.
     """
     if router is not None and not serves(router, name, caller.team_id):
         raise await wrong_choice(f"this gateway serves no model {name!r}.", router, caller)
@@ -163,13 +177,11 @@ def _takes_images(deployments: Iterable[Any]) -> bool:
 
 
 async def _allowed(names: Iterable[str], router: Router | None, caller: UserAPIKeyAuth) -> list[str]:
-    from litellm.proxy._types import ProxyException
-
     allowed = []
     for name in names:
         try:
             await check_access([name], router, caller)
-        except ProxyException:
+        except AccessDeniedError:
             continue
         allowed.append(name)
     return allowed
@@ -213,7 +225,8 @@ def announce_at_exit(message: str) -> None:
 def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyException:
     """The error as LiteLLM's proxy sends it, with the right status.
 
-    LiteLLM makes OpenAI's error object of it, on Anthropic's route Anthropic's; on Google's we do.
+    LiteLLM makes OpenAI's error object of it, on Anthropic's route Anthropic's; on Google's we do. What LiteLLM itself
+    refused goes on as LiteLLM's own exception.
     """
     from litellm.proxy._types import ProxyException
 
@@ -221,17 +234,18 @@ def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyExce
         def to_dict(self) -> dict[str, Any]:
             return {"code": error.status_code, "message": self.message, "status": _google_status(error.status_code)}
 
+    on_google = call_type.startswith("agenerate_content")
+    if isinstance(error, AccessDeniedError) and not on_google:
+        return _with_status(error.denied)
     retry_after = error.retry_after_seconds
-    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
-    kind = GoogleError if call_type.startswith("agenerate_content") else ProxyException
     return _with_status(
-        kind(
+        (GoogleError if on_google else ProxyException)(
             error.message,
             type=error.type,
             param=error.param,
             code=error.status_code,
             openai_code=error.code,
-            headers=headers,
+            headers={} if retry_after is None else {"retry-after": str(retry_after)},
         )
     )
 
@@ -243,8 +257,12 @@ def _google_status(status_code: int) -> str:
 
 def _with_status(error: ProxyException) -> ProxyException:
     """LiteLLM 1.84 looks for a status on errors raised in hooks, and does not know its own error's ``code``."""
-    vars(error).setdefault("status_code", int(error.code) if error.code.isdecimal() else 500)
+    vars(error).setdefault("status_code", _status(error))
     return error
+
+
+def _status(error: ProxyException) -> int:
+    return int(error.code) if error.code.isdecimal() else 500
 
 
 def _models_in_database() -> bool:

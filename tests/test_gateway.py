@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from litellm.proxy._types import ProxyException, UserAPIKeyAuth
+from litellm.proxy._types import UserAPIKeyAuth
 from litellm.proxy.auth import auth_checks
 from litellm.router import Router
 from litellm.types.router import RouterGeneralSettings
@@ -189,22 +189,29 @@ class TestAccess:
         ],
     )
     async def test_anything_else_is_litellms_own_403(self, router: Router, caller: UserAPIKeyAuth) -> None:
-        with pytest.raises(ProxyException, match="eyes") as caught:
+        with pytest.raises(gateway.AccessDeniedError, match="eyes") as caught:
             await gateway.check_access(["deepseek-chat", "eyes"], router, caller)
-        assert caught.value.code == "403"
+        assert caught.value.status_code == 403
+        assert gateway.http_error(caught.value) is caught.value.denied
 
     async def test_an_older_litellm_is_told_the_status_of_its_own_error(self, router: Router) -> None:
-        with pytest.raises(ProxyException) as caught:
+        with pytest.raises(gateway.AccessDeniedError) as caught:
             await gateway.check_access(["eyes"], router, UserAPIKeyAuth(models=["deepseek-chat"]))
-        assert vars(caught.value)["status_code"] == 403
+        assert vars(gateway.http_error(caught.value))["status_code"] == 403
+
+    async def test_on_google_s_route_it_has_google_s_shape(self, router: Router) -> None:
+        with pytest.raises(gateway.AccessDeniedError) as caught:
+            await gateway.check_access(["eyes"], router, UserAPIKeyAuth(models=["deepseek-chat"]))
+        error = gateway.http_error(caught.value, "agenerate_content").to_dict()
+        assert (error["code"], error["status"]) == (403, "PERMISSION_DENIED")
 
     async def test_an_older_litellm_checks_the_key(self, router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(auth_checks, "can_key_call_resolved_model")
-        with pytest.raises(ProxyException, match="eyes"):
+        with pytest.raises(gateway.AccessDeniedError, match="eyes"):
             await gateway.check_access(["eyes"], router, UserAPIKeyAuth(models=["deepseek-chat"]))
 
     async def test_a_key_is_held_to_its_list_without_a_router_too(self) -> None:
-        with pytest.raises(ProxyException, match="eyes"):
+        with pytest.raises(gateway.AccessDeniedError, match="eyes"):
             await gateway.check_access(["eyes"], None, UserAPIKeyAuth(models=["deepseek-chat"]))
 
 
@@ -215,9 +222,9 @@ class TestChosen:
         await gateway.check_chosen(name, router, ANYONE)
 
     async def test_a_served_model_the_caller_may_not_call_is_litellms_own_403(self, router: Router) -> None:
-        with pytest.raises(ProxyException) as caught:
+        with pytest.raises(gateway.AccessDeniedError) as caught:
             await gateway.check_chosen("eyes", router, UserAPIKeyAuth(models=["deepseek-chat"]))
-        assert caught.value.code == "403"
+        assert caught.value.status_code == 403
 
     async def test_without_a_router_only_access_counts(self) -> None:
         await gateway.check_chosen("anything", None, ANYONE)
