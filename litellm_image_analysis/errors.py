@@ -5,6 +5,7 @@
     ImageAnalysisError
     ├── ConfigError (also ValueError)   the settings are wrong; raised at start, never for one request
     └── RequestError                    one request cannot be served as it is; carries the HTTP status
+        └── gateway.AccessDeniedError   LiteLLM says that the caller may not call the model
 
 Inside the package failures are values (see ``outcomes``); these are raised at its rim only.
 """
