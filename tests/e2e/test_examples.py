@@ -22,8 +22,8 @@ TOTAL = "TOTAL  42.80"
 
 
 def run(*command: str | Path, **env: str) -> str:
-    """Run an example in an environment that holds no keys but these; return what it printed."""
-    bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    """Run an example in an environment that holds no keys but these, and no database; return what it printed."""
+    bare = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "DATABASE_URL"))}
     result = subprocess.run(
         command, env={**bare, **env}, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )

@@ -44,6 +44,7 @@ async def started_app(
         patch.setattr(litellm, "callbacks", [])
         patch.setattr(litellm, "callback_settings", {})
         patch.setenv("LITELLM_MASTER_KEY", MASTER_KEY)
+        patch.delenv("DATABASE_URL", raising=False)
         patch.setenv("WORKER_CONFIG", json.dumps({"config": str(path)}))
         async with proxy_server.app.router.lifespan_context(proxy_server.app):
             transport = httpx.ASGITransport(app=proxy_server.app)
