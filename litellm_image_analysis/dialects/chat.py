@@ -21,14 +21,10 @@ def find_images(body: Body) -> list[FoundImage]:
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """``{"messages": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
-    if not texts:
-        return {}
-    messages = walk.replaced(
-        body["messages"], {path[1:]: _text_part(walk.at(body, path), words) for path, words in texts.items()}
-    )
-    for index in {path[1] for path in texts}:
-        messages[index]["content"] = _simplest(messages[index]["content"])
-    return {"messages": messages}
+    changed = walk.changed(body, {path: walk.text_part(walk.at(body, path), words) for path, words in texts.items()})
+    for message in (changed["messages"][index] for index in {path[1] for path in texts}):
+        message["content"] = _simplest(message["content"])
+    return changed
 
 
 def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
@@ -112,12 +108,6 @@ def _tool_call(messages: Mapping[int, Json], index: int, call_id: object) -> Jso
 def _ends_turn(message: Json) -> bool:
     """An assistant's answer ends a turn; its tool calls do not."""
     return message.get("role") == "assistant" and not message.get("tool_calls")
-
-
-def _text_part(image: Json, words: str) -> dict[str, Any]:
-    """A text part that stands where ``image`` stood and keeps its prompt-cache breakpoint."""
-    part: dict[str, Any] = {"type": "text", "text": words}
-    return {**part, "cache_control": image["cache_control"]} if "cache_control" in image else part
 
 
 def _simplest(parts: list[Any]) -> list[Any] | str:

@@ -47,8 +47,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     for path in dict.fromkeys(path[:-2] for path in texts if path[-3] in _FUNCTION_RESPONSE):
         inside = {here[-1]: words for here, words in texts.items() if here[:-2] == path}
         edits[path] = _told(walk.at(body, path), inside)
-    keys = {str(path[0]) for path in edits}
-    return dict(walk.replaced({key: body[key] for key in keys}, edits)) if edits else {}
+    return walk.changed(body, edits)
 
 
 def _spots(here: Path, turns: Mapping[int, Json], index: int) -> Iterator[Spot]:

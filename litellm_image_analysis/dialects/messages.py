@@ -25,10 +25,7 @@ def find_images(body: Body) -> list[FoundImage]:
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """``system`` and ``messages``, as far as they change, with each path's image replaced by a text block."""
-    edits = {path: _text_block(walk.at(body, path), words) for path, words in texts.items()}
-    keys = {str(path[0]) for path in texts}
-    changed = walk.replaced({key: body[key] for key in keys}, edits) if edits else {}
-    return dict(changed)
+    return walk.changed(body, {path: walk.text_part(walk.at(body, path), words) for path, words in texts.items()})
 
 
 def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
@@ -115,9 +112,3 @@ def _ends_turn(message: Json) -> bool:
     """An assistant's answer ends a turn, provider-run tools or not; a call of the client's tools does not."""
     calls = any(walk.kind(block) == "tool_use" for _, block in walk.objects(message.get("content")))
     return message.get("role") == "assistant" and not calls
-
-
-def _text_block(image: Json, words: str) -> dict[str, Any]:
-    """A text block that stands where ``image`` stood and keeps its prompt-cache breakpoint."""
-    block: dict[str, Any] = {"type": "text", "text": words}
-    return {**block, "cache_control": image["cache_control"]} if "cache_control" in image else block

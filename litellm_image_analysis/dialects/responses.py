@@ -25,10 +25,7 @@ def find_images(body: Body) -> list[FoundImage]:
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """``{"input": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
-    if not texts:
-        return {}
-    edits = {path[1:]: _text_parts(body, path, words) for path, words in texts.items()}
-    return {"input": walk.replaced(body["input"], edits)}
+    return walk.changed(body, {path: _text_parts(body, path, words) for path, words in texts.items()})
 
 
 def _spots(items: Mapping[int, Json], index: int) -> Iterator[Spot]:

@@ -88,6 +88,17 @@ def replaced(value: Any, edits: Mapping[Path, Any]) -> Any:
     return copy
 
 
+def changed(body: Json, edits: Mapping[Path, Any]) -> dict[str, Any]:
+    """The body's top-level values that change with these edits."""
+    return dict(replaced({path[0]: body[str(path[0])] for path in edits}, edits))
+
+
+def text_part(image: Json, words: str) -> dict[str, Any]:
+    """A text part, as OpenAI and Anthropic write it, where ``image`` stood; its prompt-cache breakpoint stays."""
+    part: dict[str, Any] = {"type": "text", "text": words}
+    return {**part, "cache_control": image["cache_control"]} if "cache_control" in image else part
+
+
 def at(value: Any, path: Path) -> Any:
     """What stands at a path."""
     for key in path:
