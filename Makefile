@@ -45,10 +45,11 @@ format: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/hook_overhead.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
+	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 
 # Pins every dependency by version and hash, for all platforms and Pythons. Needs uv.
 constraints:
-	uv pip compile pyproject.toml --group dev --extra proxy --extra local-ocr --universal --python-version 3.10 \
+	uv pip compile pyproject.toml --group dev --extra proxy --extra redis --extra local-ocr --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints/dev.txt
 
 clean:

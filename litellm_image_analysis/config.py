@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from litellm_image_analysis.errors import ConfigError
 
@@ -23,9 +34,55 @@ def _no_bool(value: object) -> object:
 
 _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
+_SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
 _Host = Annotated[str, Field(pattern=r"^[^\s/:@\\]+$")]
 _Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
+
+
+class CacheConfig(BaseModel):
+    """How long, where and among whom analyses are remembered. Frozen; an unknown key is an error.
+
+    A field's description is what a wrong value's message says would be right.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
+
+    backend: Literal["memory", "redis", "off"] = Field(default="memory", description="memory, redis or off")
+    ttl_seconds: _Seconds = Field(default=86400.0, description="a number of seconds above 0, such as 86400")
+    remote_url_ttl_seconds: _SecondsOrNone = Field(
+        default=600.0, description="a number of seconds such as 600, or 0 to forget what http(s) URLs show at once"
+    )
+    max_bytes: _Size = Field(default=ByteSize(64 * _MIB), description="a number of bytes or a size such as 64MiB")
+    scope: Literal["tenant", "global"] = Field(default="tenant", description="tenant or global")
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="a URL such as redis://:password@host:6379/0, or null for the gateway's own Redis",
+    )
+    secret: SecretStr | None = Field(
+        default=None, description="a long random string, or null to use the proxy's salt or master key"
+    )
+
+    @field_validator("backend", mode="before")
+    @classmethod
+    def _off_is_no_bool(cls, value: object) -> object:
+        return "off" if value is False else value  # how YAML reads it
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            url = urlsplit(value.get_secret_value())
+            if url.scheme not in ("redis", "rediss", "unix") or url.port == 0:  # looking at the port checks it
+                raise ValueError("not a URL of Redis")
+        return value
+
+    @field_validator("secret")
+    @classmethod
+    def _is_no_empty_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("empty")
+        return value
 
 
 class ImageAnalysisConfig(BaseModel):
@@ -38,7 +95,7 @@ class ImageAnalysisConfig(BaseModel):
         ConfigError: built by ``from_settings`` with a wrong value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
 
     vision_model: _Name = Field(
         default="gpt-4o-mini", description="the name of a model that can see, such as gpt-4o-mini"
@@ -62,6 +119,10 @@ class ImageAnalysisConfig(BaseModel):
     remote_urls: Literal["pass", "reject", "allowlist"] = Field(default="pass", description="pass, reject or allowlist")
     allowed_url_hosts: tuple[_Host, ...] = Field(
         default=(), description="a list of host names such as [images.example.com], used with remote_urls: allowlist"
+    )
+    grouping: Literal["per_image", "per_message"] = Field(default="per_image", description="per_image or per_message")
+    cache: CacheConfig = Field(
+        default=CacheConfig(), description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}"
     )
     billing: Literal["per_call"] = Field(default="per_call", description="per_call")
 
@@ -97,15 +158,27 @@ def _problem(path: str, error: Mapping[str, object]) -> str:
     location = error["loc"]
     if not isinstance(location, tuple) or not location:
         return f"  {path}: {str(error['msg']).removeprefix('Value error, ')}"
-    key = str(location[0])
-    if error["type"] == "extra_forbidden":
-        return f"  {path}.{key}: unknown setting; {_did_you_mean(key)}"
-    wanted = ImageAnalysisConfig.model_fields[key].description
-    return f"  {path}.{key}: got {_shown(error['input'])}; it must be {wanted}"
+    settings, names = _settings_at(location)
+    here = ".".join([path, *names])
+    if names[-1] not in settings.model_fields:
+        return f"  {here}: unknown setting; {_did_you_mean(names[-1], list(settings.model_fields))}"
+    field = settings.model_fields[names[-1]]
+    may_hold_a_secret = names == ["cache"] or SecretStr in get_args(field.annotation)
+    got = f"a value of type {type(error['input']).__name__}" if may_hold_a_secret else _shown(error["input"])
+    return f"  {here}: got {got}; it must be {field.description}"
 
 
-def _did_you_mean(key: str) -> str:
-    known = list(ImageAnalysisConfig.model_fields)
+def _settings_at(location: Sequence[object]) -> tuple[type[BaseModel], list[str]]:
+    """The group of settings an error's location leads into, and the keys on the way; places in a list are left out."""
+    settings: type[BaseModel] = ImageAnalysisConfig
+    names = [str(location[0])]
+    if names == ["cache"] and len(location) > 1:
+        settings = CacheConfig
+        names.append(str(location[1]))
+    return settings, names
+
+
+def _did_you_mean(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {close[0]}?" if close else f"known settings: {', '.join(known)}"
 

@@ -195,15 +195,20 @@ def _offered(choices: list[str]) -> str:
 
 
 async def report_unserved_default(name: str) -> None:
-    """Wait until the proxy's router is up, then log an ERROR if it does not serve the configured vision model.
+    """Log an ERROR if the router, once it is up, does not serve the configured vision model.
 
     Models that live in the database arrive a little later than the router.
     """
-    await _wait_for(lambda: running_router() is not None)
+    await router_is_up()
     if _models_in_database():
         await _wait_for(lambda: _is_served(name))
     if not _is_served(name):
         LOGGER.error("%s", unserved_default(name, running_router()))
+
+
+async def router_is_up() -> None:
+    """Wait for the proxy's router, which appears after callbacks are loaded, but not for ever."""
+    await _wait_for(lambda: running_router() is not None)
 
 
 async def _wait_for(condition: Callable[[], bool]) -> None:

@@ -22,6 +22,7 @@ Holder = Literal["anthropic", "gemini", "openai", "vertex_ai"]
 """A provider, as LiteLLM calls it, that keeps files its own models may look at."""
 
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
+LARGE_CHARACTERS = 1024 * 1024
 _GEMINI_FILES = "https://generativelanguage.googleapis.com/"
 
 
@@ -79,15 +80,25 @@ class ImageSource:
         return "remote" if head.startswith(("http://", "https://")) else "unsupported"
 
     @property
+    def may_change(self) -> bool:
+        """Whether other bytes may stand behind the same name tomorrow; a provider's file ids are for good."""
+        return self.kind == "remote" or self.url.startswith("gs://")
+
+    @property
     def encoded_bytes(self) -> int:
         """Size of the image within the request, in bytes; a remote one weighs nothing."""
         return len(self.url) if self.kind == "inline" else 0
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that tells this image from another, in hex; computed once."""
-        head = f"{self.detail!r} {self.format!r} {self.holder!r} "
-        return hashlib.sha256((head + self.url).encode("utf-8", "surrogatepass")).hexdigest()
+        """SHA-256 of everything that tells this image from another, in hex; computed once.
+
+        Above ``LARGE_CHARACTERS`` that takes milliseconds: longer than an event loop should be held up.
+        """
+        sha256 = hashlib.sha256(f"{self.detail!r} {self.format!r} {self.holder!r} ".encode("utf-8", "surrogatepass"))
+        for start in range(0, len(self.url), LARGE_CHARACTERS):  # in pieces: a copy of 20 MiB is not needed
+            sha256.update(self.url[start : start + LARGE_CHARACTERS].encode("utf-8", "surrogatepass"))
+        return sha256.hexdigest()
 
 
 def may_be_fetched(source: ImageSource, config: ImageAnalysisConfig) -> bool:
@@ -103,8 +114,8 @@ def may_be_fetched(source: ImageSource, config: ImageAnalysisConfig) -> bool:
     return host is not None and host in {allowed.lower() for allowed in config.allowed_url_hosts}
 
 
-def check_limits(images: Sequence[tuple[ImageSource, str]], config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare a request's images with the configured limits, before anything is hashed or called.
+def check_sizes(images: Sequence[tuple[ImageSource, str]], config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the sizes of a request's images with the configured limits, before anything is hashed or called.
 
     Args:
         images: each image with the place it stands at, such as ``messages[2].content[1]``.
@@ -127,9 +138,18 @@ def check_limits(images: Sequence[tuple[ImageSource, str]], config: ImageAnalysi
             " (setting max_request_image_bytes). Send fewer or smaller images.",
             None,
         )
+    return None
+
+
+def check_count(images: Sequence[ImageSource], config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the number of different images in a request with the configured limit.
+
+    Returns:
+        The error to answer with, naming the limit, its setting and the value seen; ``None`` if all is well.
+    """
     if len(images) <= config.max_images:
         return None
-    distinct = len({source.digest for source, _ in images})
+    distinct = len({source.digest for source in images})
     if distinct <= config.max_images:
         return None
     return RequestError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
 from typing import TypeAlias
@@ -71,6 +71,10 @@ class Analysed:
     call_id: str | None = None
     cached: bool = False
 
+    def had_for_nothing(self) -> Analysed:
+        """The same for whoever did not make the call."""
+        return replace(self, cost=Decimal(0), call_id=None, cached=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -87,6 +91,10 @@ class Failed:
     cost: Decimal | None = Decimal(0)
     call_id: str | None = None
     retry_after_seconds: int | None = None
+
+    def had_for_nothing(self) -> Failed:
+        """The same for whoever did not make the call."""
+        return replace(self, cost=Decimal(0), call_id=None)
 
 
 Outcome: TypeAlias = Analysed | Failed

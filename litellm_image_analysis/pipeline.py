@@ -6,26 +6,44 @@ outcome is in, so a request is rewritten as a whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from typing_extensions import assert_never
 
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import check_limits, may_be_fetched
+from litellm_image_analysis.images import LARGE_CHARACTERS, check_count, check_sizes
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest, vision_request
-from litellm_image_analysis.render import analysis_text, failure_text
+from litellm_image_analysis.plan import Step, steps
+from litellm_image_analysis.prompt import VisionRequest
+from litellm_image_analysis.render import analysis_text, failure_text, reference_text
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.cache import Cache, Look
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.dialects import Body, Dialect, FoundImage, Path
+    from litellm_image_analysis.tenant import Tenant
 
-Look: TypeAlias = Callable[[VisionRequest], Awaitable[Outcome]]
-"""Ask a vision model. Returns failures, never raises them."""
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at a request's images, and for whom.
+
+    Attributes:
+        model: the vision model.
+        look: asks it.
+        tenant: those who share what it says.
+        cache: what it said before.
+        holders: the providers that serve it; one alone can look at the files it keeps.
+    """
+
+    model: str
+    look: Look
+    tenant: Tenant
+    cache: Cache
+    holders: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +80,7 @@ class Rewrite:
 
 
 async def rewrite(
-    body: Body,
-    found: Sequence[FoundImage],
-    dialect: Dialect,
-    vision_model: str,
-    config: ImageAnalysisConfig,
-    look: Look,
-    holders: Collection[str] = (),
+    body: Body, found: Sequence[FoundImage], dialect: Dialect, config: ImageAnalysisConfig, viewer: Viewer
 ) -> Rewrite | RequestError:
     """Have a request's images analysed and compute what stands in their place.
 
@@ -76,87 +88,84 @@ async def rewrite(
         body: the request, left as it is.
         found: its images.
         dialect: its wire format.
-        vision_model: who looks.
         config: the settings.
-        look: asks the vision model.
-        holders: the providers that serve the vision model; one alone can look at the files it keeps.
+        viewer: who looks.
 
     Returns:
         The changes to make, or the error to answer with: a limit is exceeded, or ``on_failure: reject`` applies.
     """
-    exceeded = check_limits([(image.source, image.place) for image in found if image.source], config)
+    exceeded = await _check_limits(found, config)
     if exceeded is not None:
         return exceeded
-    plan = [_planned(image, vision_model, config, holders) for image in found]
+    plan = steps(found, config, viewer.tenant, viewer.model, viewer.holders)
     started = anyio.current_time()
-    outcomes = await _outcomes(plan, config, look)
+    outcomes = await _outcomes(plan, config, viewer)
     duration_ms = round((anyio.current_time() - started) * 1000)
-    if config.on_failure == "reject" and (rejection := _rejection(found, outcomes)):
+    by_image = _by_image(found, plan, outcomes)
+    if config.on_failure == "reject" and (rejection := _rejection(found, by_image)):
         return rejection
-    texts = _texts(found, plan, outcomes, config)
-    report = _report(vision_model, len(texts), outcomes, duration_ms)
+    texts = _texts(plan, outcomes, config)
+    report = _report(viewer.model, len(texts), outcomes, by_image, duration_ms)
     return Rewrite(dialect.replace_images(body, texts), report)
 
 
-def _planned(
-    image: FoundImage, vision_model: str, config: ImageAnalysisConfig, holders: Collection[str]
-) -> VisionRequest | Failed:
-    """What to ask about one image, or why nobody is asked."""
-    if image.source is None:
-        return Failed(FailureReason.MALFORMED)
-    if image.source.kind == "unsupported":
-        return Failed(FailureReason.UNSUPPORTED_SOURCE)
-    if image.source.kind == "held" and set(holders) != {image.source.holder}:
-        return Failed(FailureReason.NOT_HELD)
-    if image.source.kind == "remote" and not may_be_fetched(image.source, config):
-        return Failed(FailureReason.URL_NOT_ALLOWED)
-    return vision_request(vision_model, image.source, image.question, config.prompt, config.max_output_tokens)
+async def _check_limits(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
+    """Hold the images to the limits, and make every digest on the way: in a thread if it takes long."""
+    images = [(image.source, image.place) for image in found if image.source is not None]
+    too_large = check_sizes(images, config)
+    if too_large is not None:
+        return too_large
+    sources = [source for source, _ in images]
+    if sum(len(source.url) for source in sources) > LARGE_CHARACTERS:
+        await anyio.to_thread.run_sync(lambda: [source.digest for source in sources])
+    return check_count(sources, config)
 
 
-async def _outcomes(plan: Sequence[VisionRequest | Failed], config: ImageAnalysisConfig, look: Look) -> list[Outcome]:
-    """One outcome an image, in the images' order; what is asked twice in a request is asked once."""
-    distinct = {step.key: step for step in plan if isinstance(step, VisionRequest)}
-    looked = dict(zip(distinct, await _look_at_all(list(distinct.values()), config, look), strict=True))
+async def _outcomes(plan: Sequence[Step], config: ImageAnalysisConfig, viewer: Viewer) -> list[Outcome]:
+    """One outcome a step; what is asked twice in a request is asked once."""
+    distinct = {step.ask.key: step.ask for step in plan if isinstance(step.ask, VisionRequest)}
+    looked = await _look_at_all(list(distinct.values()), config, viewer)
     outcomes: list[Outcome] = []
-    paid: set[str] = set()
     for step in plan:
-        if isinstance(step, Failed):
-            outcomes.append(step)
+        if isinstance(step.ask, Failed):
+            outcomes.append(step.ask)
         else:
-            outcomes.append(_shared(looked[step.key]) if step.key in paid else looked[step.key])
-            paid.add(step.key)
+            outcomes.append(looked[step.ask.key])
+            looked[step.ask.key] = looked[step.ask.key].had_for_nothing()
     return outcomes
 
 
-async def _look_at_all(requests: Sequence[VisionRequest], config: ImageAnalysisConfig, look: Look) -> list[Outcome]:
-    """Ask all at once, up to ``max_concurrency``, within one deadline; whoever has not answered by then failed."""
-    outcomes: list[Outcome] = [Failed(FailureReason.TIMEOUT)] * len(requests)
+async def _look_at_all(
+    requests: Sequence[VisionRequest], config: ImageAnalysisConfig, viewer: Viewer
+) -> dict[str, Outcome]:
+    """Recall what is known and ask the rest at once, up to ``max_concurrency``, within one deadline.
+
+    Whoever has not answered by then failed.
+    """
+    outcomes: dict[str, Outcome] = {request.key: Failed(FailureReason.TIMEOUT) for request in requests}
     limiter = anyio.CapacityLimiter(config.max_concurrency)
 
-    async def look_at(index: int, request: VisionRequest) -> None:
-        async with limiter:
-            outcomes[index] = await look(request)
+    async def ask(request: VisionRequest) -> None:
+        outcomes[request.key] = await viewer.cache.ask(request, viewer.look, limiter)
 
     with anyio.move_on_after(config.timeout_seconds):
+        known = await viewer.cache.recall(requests)
+        outcomes |= known
         async with anyio.create_task_group() as group:
-            for index, request in enumerate(requests):
-                group.start_soon(look_at, index, request)
+            for request in requests:
+                if request.key not in known:
+                    group.start_soon(ask, request)
     return outcomes
 
 
-def _shared(outcome: Outcome) -> Outcome:
-    """The outcome of an image that stands in the request a second time: had for nothing."""
-    match outcome:
-        case Analysed():
-            return replace(outcome, cost=Decimal(0), call_id=None, cached=True)
-        case Failed():
-            return replace(outcome, cost=Decimal(0), call_id=None)
-        case _:
-            assert_never(outcome)
+def _by_image(found: Sequence[FoundImage], plan: Sequence[Step], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """One outcome an image, in the images' order."""
+    at = {image.path: outcome for step, outcome in zip(plan, outcomes, strict=True) for image in step.images}
+    return [at[image.path] for image in found]
 
 
-def _rejection(found: Sequence[FoundImage], outcomes: Sequence[Outcome]) -> RequestError | None:
-    for image, outcome in zip(found, outcomes, strict=True):
+def _rejection(found: Sequence[FoundImage], by_image: Sequence[Outcome]) -> RequestError | None:
+    for image, outcome in zip(found, by_image, strict=True):
         if isinstance(outcome, Failed):
             reason = outcome.reason
             return RequestError(
@@ -169,29 +178,32 @@ def _rejection(found: Sequence[FoundImage], outcomes: Sequence[Outcome]) -> Requ
     return None
 
 
-def _texts(
-    found: Sequence[FoundImage],
-    plan: Sequence[VisionRequest | Failed],
-    outcomes: Sequence[Outcome],
-    config: ImageAnalysisConfig,
-) -> dict[Path, str]:
+def _texts(plan: Sequence[Step], outcomes: Sequence[Outcome], config: ImageAnalysisConfig) -> dict[Path, str]:
     """What stands in each image's place; an image that stays has no entry."""
     texts: dict[Path, str] = {}
-    for image, step, outcome in zip(found, plan, outcomes, strict=True):
-        if isinstance(outcome, Analysed) and isinstance(step, VisionRequest):
-            texts[image.path] = analysis_text(image, outcome, step)
+    for step, outcome in zip(plan, outcomes, strict=True):
+        first, *others = step.images
+        if isinstance(outcome, Analysed) and isinstance(step.ask, VisionRequest):
+            texts[first.path] = analysis_text(step.images, outcome, step.ask)
+            texts |= {image.path: reference_text(image, first) for image in others}
         elif isinstance(outcome, Failed) and config.on_failure != "keep":
-            texts[image.path] = failure_text(image, outcome.reason)
+            texts |= {image.path: failure_text(image, outcome.reason) for image in step.images}
     return texts
 
 
-def _report(vision_model: str, replaced: int, outcomes: Sequence[Outcome], duration_ms: int) -> Report:
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+def _report(
+    vision_model: str,
+    replaced: int,
+    outcomes: Sequence[Outcome],
+    by_image: Sequence[Outcome],
+    duration_ms: int,
+) -> Report:
     costs = [outcome.cost for outcome in outcomes]
+    failures = [outcome for outcome in by_image if isinstance(outcome, Failed)]
     return Report(
         vision_model=vision_model,
         images=replaced,
-        cached=sum(isinstance(outcome, Analysed) and outcome.cached for outcome in outcomes),
+        cached=sum(isinstance(outcome, Analysed) and outcome.cached for outcome in by_image),
         failed=len(failures),
         cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         duration_ms=duration_ms,

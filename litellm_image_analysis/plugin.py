@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, cast, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import gateway, journal, local_ocr, spend, vision
+from litellm_image_analysis import cluster, gateway, journal, local_ocr, spend, vision
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
+from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
-from litellm_image_analysis.pipeline import Report, rewrite
+from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.pipeline import Report, Viewer, rewrite
+from litellm_image_analysis.redis_store import RedisStore
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -49,7 +52,30 @@ class ImageAnalysis(CustomLogger):
     def __init__(self, config: ImageAnalysisConfig | None = None) -> None:
         super().__init__()
         self.config = config or ImageAnalysisConfig()
+        self._cache = _cache(self.config)
         local_ocr.register()
+
+    async def flush_cache(self, scope: str | None = None) -> None:
+        """Forget analyses: all of them, or those of one scope, here, in Redis and within seconds in every worker.
+
+        Args:
+            scope: ``team:<team id>``, ``key:<the key's hash>``, ``user:<user id>`` or ``global``.
+
+        Raises:
+            ConnectionError: the cache is to live in Redis, but there is none to connect to.
+            redis.exceptions.RedisError: Redis could not be reached, or refused; this process has forgotten.
+        """
+        await self._cache.flush(scope)
+
+    async def check_start(self) -> None:
+        """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""
+        await gateway.router_is_up()
+        await self._cache.check()
+        await gateway.report_unserved_default(self.config.vision_model)
+
+    async def aclose(self) -> None:
+        """Close the cache's connection to Redis, in programs that end their event loop before themselves."""
+        await self._cache.aclose()
 
     async def async_pre_call_hook(
         self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
@@ -86,7 +112,7 @@ class ImageAnalysis(CustomLogger):
         found = dialect.find_images(data)
         if found and not activation.chosen_by_caller:
             await gateway.check_default(activation.vision_model, router, caller)
-        await self._replace(data, found, dialect, activation.vision_model, router)
+        await self._replace(data, found, dialect, activation.vision_model, router, caller)
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
@@ -112,7 +138,7 @@ class ImageAnalysis(CustomLogger):
         if isinstance(activation, Active):
             request["metadata"] = dict(metadata)
             found = dialect.find_images(request)
-            await self._replace(request, found, dialect, activation.vision_model, None)
+            await self._replace(request, found, dialect, activation.vision_model)
         return request
 
     async def _replace(
@@ -121,7 +147,8 @@ class ImageAnalysis(CustomLogger):
         found: Sequence[FoundImage],
         dialect: Dialect,
         vision_model: str,
-        router: Router | None,
+        router: Router | None = None,
+        caller: UserAPIKeyAuth | None = None,
     ) -> None:
         """Put texts where the images of ``data`` stand, and note in it how that went."""
         if not found:
@@ -129,9 +156,14 @@ class ImageAnalysis(CustomLogger):
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
         callee = cast("vision.Caller", litellm if router is None else router)
-        look = vision.looker(callee, spend.child_identity(data))
-        holders = gateway.holders(found, router, vision_model)
-        result = await rewrite(data, found, dialect, vision_model, self.config, look, holders)
+        viewer = Viewer(
+            model=vision_model,
+            look=vision.looker(callee, spend.child_identity(data)),
+            tenant=cluster.tenant(self.config.cache, caller),
+            cache=self._cache,
+            holders=gateway.holders(found, router, vision_model),
+        )
+        result = await rewrite(data, found, dialect, self.config, viewer)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)
@@ -151,6 +183,13 @@ class ImageAnalysis(CustomLogger):
         if not isinstance(report, Report):
             return None
         return spend.headers(report, spend.base_cost(data, response))
+
+
+def _cache(config: ImageAnalysisConfig) -> Cache:
+    cluster.check_client_library(config.cache)
+    in_redis = config.cache.backend == "redis"
+    store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
+    return Cache(config.cache, config.timeout_seconds, store)
 
 
 _startup_checks: set[asyncio.Task[None]] = set()
@@ -175,7 +214,7 @@ def from_proxy_settings() -> ImageAnalysis:
         gateway.announce_at_exit(str(error))
         raise
     journal.show_requests()
-    check = loop.create_task(gateway.report_unserved_default(plugin.config.vision_model))
+    check = loop.create_task(plugin.check_start())
     _startup_checks.add(check)
     check.add_done_callback(_startup_checks.discard)
     return plugin

@@ -1,13 +1,14 @@
-"""What the vision model is asked about one image."""
+"""What the vision model is asked about one image, or about all images of a message together."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from litellm_image_analysis.images import ImageSource
+    from litellm_image_analysis.tenant import Tenant
 
 INSTRUCTIONS = """\
 You are the eyes of a text-only model. It cannot see the image and relies on what you write.
@@ -21,6 +22,9 @@ numbers, relations. Without a question, describe the image as a whole.
 
 Write plain text without a preamble. Do not answer the question yourself: report what the image shows."""
 
+_VERSION = "1"
+"""Part of every key: a wording that would change the answers changes it, and old analyses are forgotten."""
+
 MAX_QUESTION_CHARACTERS = 8000
 """A longer question is cut in its middle: the vision model needs its gist, not a pasted document."""
 
@@ -30,68 +34,96 @@ class VisionRequest:
     """One call to a vision model.
 
     Attributes:
-        key: hex digest of all that decides the answer; requests with the same key are the same question.
+        key: what stands for all that decides the answer; requests with the same key are the same question.
+        scope: the tenant who asks, part of the key.
         model: model group or LiteLLM model name.
         messages: the whole conversation it gets, in OpenAI's chat format.
         max_output_tokens: bound of its answer.
-        file: an image among OpenAI's files, which only its Responses API takes; the messages hold no image then.
+        may_change: whether the same key may come to stand for another image: what is behind a URL changes.
+        input: the user's part in the format of OpenAI's Responses API, if only that takes the images: it alone
+            knows OpenAI's files.
     """
 
     key: str
+    scope: str
     model: str
     messages: list[dict[str, Any]]
     max_output_tokens: int
-    file: dict[str, str] | None = None
+    may_change: bool = False
+    input: list[dict[str, Any]] | None = None
 
 
 def vision_request(
-    model: str, source: ImageSource, question: str, instructions: str | None, max_output_tokens: int
+    tenant: Tenant,
+    model: str,
+    images: Sequence[tuple[int, ImageSource]],
+    question: str,
+    instructions: str | None,
+    max_output_tokens: int,
 ) -> VisionRequest:
-    """Compose the call for one image: instructions, its message's own text as the question, the image.
+    """Compose the call: instructions, the message's own text as the question, the image or images.
 
     Args:
+        tenant: who asks.
         model: who is asked.
-        source: the image, handed on exactly as the client sent it.
-        question: the text of the image's own message, ``""`` if it has none.
+        images: what is shown, each image with its number in its message, handed on exactly as the client sent it.
+        question: the text of the images' own message, ``""`` if it has none.
         instructions: what replaces the built-in ones; ``None``: nothing does.
         max_output_tokens: bound of the answer.
     """
-    content = [{"type": "text", "text": _question_text(question)}, *_image_parts(source)]
-    messages: list[dict[str, Any]] = [
-        {"role": "system", "content": INSTRUCTIONS if instructions is None else instructions},
-        {"role": "user", "content": content},
-    ]
-    key = _digest(model, str(max_output_tokens), messages[0]["content"], _question_text(question), source.digest)
-    return VisionRequest(key, model, messages, max_output_tokens, _openai_file(source))
+    sources = [source for _, source in images]
+    words = _question_text(question) if len(images) == 1 else _question_about_all(len(images), question)
+    labels = [f"Image {number}:" for number, _ in images] if len(images) > 1 else [""]
+    system = INSTRUCTIONS if instructions is None else instructions
+    content = [{"type": "text", "text": words}]
+    for label, source in zip(labels, sources, strict=True):
+        content += [{"type": "text", "text": label}] if label else []
+        content += [_image_part(source)]
+    digests = [source.digest for source in sources]
+    return VisionRequest(
+        key=tenant.key(_VERSION, model, str(max_output_tokens), system, words, *labels, *digests),
+        scope=tenant.scope,
+        model=model,
+        messages=[{"role": "system", "content": system}, {"role": "user", "content": content}],
+        max_output_tokens=max_output_tokens,
+        may_change=any(source.may_change for source in sources),
+        input=_responses_input(words, labels, sources) if any(map(_is_openai_s, sources)) else None,
+    )
 
 
-def _openai_file(source: ImageSource) -> dict[str, str] | None:
-    if source.holder != "openai":
-        return None
-    return {"file_id": source.url, **({"detail": source.detail} if source.detail else {})}
+def _is_openai_s(source: ImageSource) -> bool:
+    return source.holder == "openai"
 
 
-def _image_parts(source: ImageSource) -> list[dict[str, Any]]:
-    """The image as LiteLLM's chat format has it; it has no part for an image among OpenAI's files."""
-    if source.holder == "openai":
-        return []
-    if source.holder == "anthropic":
-        return [{"type": "file", "file": {"file_id": source.url, "format": source.format or "image/png"}}]
+def _image_part(source: ImageSource) -> dict[str, Any]:
+    """The image as LiteLLM's chat format has it."""
+    if source.holder in ("anthropic", "openai"):
+        return {"type": "file", "file": {"file_id": source.url, "format": source.format or "image/png"}}
     image = {"url": source.url, "detail": source.detail, "format": source.format}
-    return [{"type": "image_url", "image_url": {key: value for key, value in image.items() if value is not None}}]
+    return {"type": "image_url", "image_url": {key: value for key, value in image.items() if value is not None}}
 
 
-def _digest(*parts: str) -> str:
-    # Lengths keep the parts apart: no two different lists of parts give the same bytes.
-    framed = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.sha256(framed.encode("utf-8", "surrogatepass")).hexdigest()
+def _responses_input(words: str, labels: Sequence[str], sources: Sequence[ImageSource]) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = [{"type": "input_text", "text": words}]
+    for label, source in zip(labels, sources, strict=True):
+        image = {"file_id" if _is_openai_s(source) else "image_url": source.url, "detail": source.detail}
+        content += [{"type": "input_text", "text": label}] if label else []
+        content += [{"type": "input_image", **{key: value for key, value in image.items() if value is not None}}]
+    return [{"role": "user", "content": content}]
 
 
-def _question_text(question: str) -> str:
+def _question_text(question: str, subject: str = "The image") -> str:
     asked = _shortened(question.strip())
     if not asked:
-        return "The image came without a question."
-    return f"The image came with this question, which another model will answer:\n\n{asked}"
+        return f"{subject} came without a question."
+    return f"{subject} came with this question, which another model will answer:\n\n{asked}"
+
+
+def _question_about_all(count: int, question: str) -> str:
+    return (
+        f"There are {count} images, which came together. Report on each under its number, then on what they have in"
+        f" common and where they differ. {_question_text(question, 'The images')}"
+    )
 
 
 def _shortened(text: str) -> str:

@@ -22,7 +22,7 @@ from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Out
 from litellm_image_analysis.spend import usd
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.pipeline import Look
+    from litellm_image_analysis.cache import Look
     from litellm_image_analysis.prompt import VisionRequest
 
 _LOOKING: ContextVar[bool] = ContextVar("litellm_image_analysis_looking", default=False)
@@ -81,17 +81,14 @@ def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
 
 
 async def _ask(caller: Caller, request: VisionRequest, identity: dict[str, Any]) -> Any:
-    if request.file is None:
+    if request.input is None:
         return await caller.acompletion(
             model=request.model, messages=request.messages, max_tokens=request.max_output_tokens, **identity
         )
-    instructions, user = request.messages
-    question = {"type": "input_text", "text": user["content"][0]["text"]}
-    image = {"type": "input_image", **request.file}
     return await caller.aresponses(
         model=request.model,
-        instructions=instructions["content"],
-        input=[{"role": "user", "content": [question, image]}],
+        instructions=request.messages[0]["content"],
+        input=request.input,
         max_output_tokens=request.max_output_tokens,
         store=False,
         **{"litellm_metadata" if key == "metadata" else key: value for key, value in identity.items()},

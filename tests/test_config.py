@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from support.strategies import json_values
 
-from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
 
 MIB = 1024 * 1024
 PATH = "callback_settings.image_analysis"
+PASSWORD = "hunter2"
 
 
 @dataclass
@@ -43,6 +45,19 @@ def size(default: int) -> Setting:
     )
 
 
+def seconds(default: float) -> Setting:
+    return Setting(
+        default,
+        accepted=[(5, 5.0), (0.5, 0.5), ("2.5", 2.5)],
+        refused=[0, -1, "soon", "", math.inf, math.nan, "nan", True, False, None, [1]],
+    )
+
+
+def seconds_or_0(default: float) -> Setting:
+    above = seconds(default)
+    return Setting(default, accepted=[*above.accepted, (0, 0.0)], refused=[value for value in above.refused if value])
+
+
 SETTINGS = {
     "vision_model": Setting(
         "gpt-4o-mini",
@@ -55,11 +70,7 @@ SETTINGS = {
     "mode": Setting("on_request", accepted=[("on_request", "on_request")], refused=["always", "", None, True, 1]),
     "prompt": Setting(None, accepted=[("Read it.", "Read it."), (None, None)], refused=["", 5, False, ["Read it."]]),
     "max_output_tokens": count(1500),
-    "timeout_seconds": Setting(
-        60.0,
-        accepted=[(5, 5.0), (0.5, 0.5), ("2.5", 2.5)],
-        refused=[0, -1, "soon", "", math.inf, math.nan, "nan", True, False, None, [1]],
-    ),
+    "timeout_seconds": seconds(60.0),
     "max_concurrency": count(8),
     "on_failure": Setting(
         "placeholder",
@@ -73,12 +84,59 @@ SETTINGS = {
         "pass", accepted=[("pass", "pass"), ("reject", "reject")], refused=["fetch", "", None, True, 1]
     ),
     "allowed_url_hosts": Setting((), accepted=[([], ())], refused=["images.example.com", 5, True, None]),
+    "grouping": Setting(
+        "per_image",
+        accepted=[("per_image", "per_image"), ("per_message", "per_message")],
+        refused=["per_request", "", None, True, 1],
+    ),
+    "cache": Setting(
+        CacheConfig(), accepted=[({}, CacheConfig()), ({"ttl_seconds": "60"}, CacheConfig(ttl_seconds=60))], refused=[]
+    ),
     "billing": Setting("per_call", accepted=[("per_call", "per_call")], refused=["per_token", "", None, True, 1]),
 }
+
+CACHE_SETTINGS = {
+    "backend": Setting(
+        "memory",
+        accepted=[("memory", "memory"), ("redis", "redis"), ("off", "off")],
+        refused=["disk", "Redis", "", None, True, 1],
+    ),
+    "ttl_seconds": seconds(86400.0),
+    "remote_url_ttl_seconds": seconds_or_0(600.0),
+    "max_bytes": size(64 * MIB),
+    "scope": Setting(
+        "tenant", accepted=[("tenant", "tenant"), ("global", "global")], refused=["team", "", None, True, 1]
+    ),
+    "redis_url": Setting(
+        None,
+        accepted=[
+            (url, SecretStr(url)) for url in ("redis://localhost", "rediss://u:p@[::1]:6380/3?x=y", "unix:///run/redis")
+        ],
+        refused=[
+            "",
+            " ",
+            "localhost:6379",
+            "http://localhost",
+            "redis://localhost:port",
+            "redis://[::1",
+            6379,
+            True,
+            [],
+        ],
+    ),
+    "secret": Setting(
+        None,
+        accepted=[("a long random string", SecretStr("a long random string")), (None, None)],
+        refused=["", " ", 12345, True, ["a long random string"]],
+    ),
+}
+CACHE_SECRETS = ("redis_url", "secret")
 
 DEFAULTS = [(name, setting.default) for name, setting in SETTINGS.items()]
 ACCEPTED = [(name, given, kept) for name, setting in SETTINGS.items() for given, kept in setting.accepted]
 REFUSED = [(name, value) for name, setting in SETTINGS.items() for value in setting.refused]
+CACHE_ACCEPTED = [(name, given, kept) for name, setting in CACHE_SETTINGS.items() for given, kept in setting.accepted]
+CACHE_REFUSED = [(name, value) for name, setting in CACHE_SETTINGS.items() for value in setting.refused]
 
 
 def refusal_of(settings: object) -> str:
@@ -197,7 +255,119 @@ def test_settings_are_frozen() -> None:
         ImageAnalysisConfig().max_images = 1
 
 
-@given(st.dictionaries(st.sampled_from(list(SETTINGS)), json_values, max_size=3) | json_values)
+class TestCache:
+    """The group of settings under ``cache``."""
+
+    def test_the_table_has_every_setting(self) -> None:
+        assert CACHE_SETTINGS.keys() == CacheConfig.model_fields.keys()
+
+    @pytest.mark.parametrize("name", CACHE_SETTINGS)
+    def test_default(self, name: str) -> None:
+        assert getattr(ImageAnalysisConfig().cache, name) == CACHE_SETTINGS[name].default
+
+    @pytest.mark.parametrize(("name", "value", "kept"), CACHE_ACCEPTED)
+    def test_accepted(self, name: str, value: object, kept: object) -> None:
+        config = ImageAnalysisConfig.from_settings({"cache": {name: value}})
+        assert getattr(config.cache, name) == kept
+
+    @pytest.mark.parametrize(("name", "value"), CACHE_REFUSED)
+    def test_a_refusal_names_the_path_and_what_would_be_right_and_the_value_if_it_is_no_secret(
+        self, name: str, value: object
+    ) -> None:
+        [line] = refusal_of({"cache": {name: value}}).splitlines()[1:]
+        assert line.startswith(f"  {PATH}.cache.{name}: got ")
+        assert line.endswith(f"; it must be {CacheConfig.model_fields[name].description}")
+        assert (f"got {value!r};" in line) is (name not in CACHE_SECRETS)
+
+    def test_a_refusal_reads_like_this(self) -> None:
+        assert refusal_of({"cache": {"ttl_seconds": "soon", "secret": ["hunter2"]}}) == (
+            "wrong settings for litellm-image-analysis:\n"
+            "  callback_settings.image_analysis.cache.ttl_seconds: got 'soon';"
+            " it must be a number of seconds above 0, such as 86400\n"
+            "  callback_settings.image_analysis.cache.secret: got a value of type list;"
+            " it must be a long random string, or null to use the proxy's salt or master key"
+        )
+
+    def test_problems_of_the_group_are_listed_with_the_others(self) -> None:
+        lines = refusal_of({"max_images": 0, "cache": {"backend": "disk", "colour": "red"}, "colour": "red"})
+        assert lines.splitlines()[1:] == [
+            f"  {PATH}.max_images: got 0; it must be a whole number of images from 1, such as 20",
+            f"  {PATH}.cache.backend: got 'disk'; it must be memory, redis or off",
+            f"  {PATH}.cache.colour: unknown setting; known settings: {', '.join(CACHE_SETTINGS)}",
+            f"  {PATH}.colour: unknown setting; known settings: {', '.join(SETTINGS)}",
+        ]
+
+    def test_a_misspelt_setting_is_told_the_nearest_one_of_the_group(self) -> None:
+        assert f"{PATH}.cache.bakend: unknown setting; did you mean backend?" in refusal_of(
+            {"cache": {"bakend": "off"}}
+        )
+
+    @pytest.mark.parametrize("key", [5, None])
+    def test_a_key_that_is_no_string_is_an_unknown_setting(self, key: object) -> None:
+        assert f"{PATH}.cache.{key}: unknown setting" in refusal_of({"cache": {key: "red"}})
+
+    @pytest.mark.parametrize("value", ["redis", 5, True, None, ["redis"]])
+    def test_it_must_be_a_mapping(self, value: object) -> None:
+        [line] = refusal_of({"cache": value}).splitlines()[1:]
+        assert line.startswith(f"  {PATH}.cache: got ")
+        assert line.endswith("; it must be a mapping of settings such as {backend: redis, ttl_seconds: 3600}")
+
+    def test_off_is_off_though_yaml_reads_it_as_false(self) -> None:
+        settings = yaml.safe_load("cache:\n  backend: off\n")
+        assert ImageAnalysisConfig.from_settings(settings).cache.backend == "off"
+
+    def test_it_is_frozen(self) -> None:
+        with pytest.raises(ValidationError, match="frozen"):
+            ImageAnalysisConfig().cache.ttl_seconds = 1
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"cache": {"secret": [PASSWORD]}},
+            {"cache": {"redis_url": f"http://:{PASSWORD}@localhost"}},
+            {"cache": {"redis_url": {"password": PASSWORD}}},
+            {"cache": {"redis_url": f"redis://:{PASSWORD}@localhost:port"}},
+            {"cache": {"redis_uri": f"redis://:{PASSWORD}@localhost"}},
+            {"cache": {"secret": PASSWORD, "backend": "disk"}},
+            {"cache": f"redis://:{PASSWORD}@localhost"},
+            {"cache": [{"secret": PASSWORD}]},
+            {"redis_url": f"redis://:{PASSWORD}@localhost"},
+            {"secret": PASSWORD},
+        ],
+        ids=str,
+    )
+    def test_no_message_shows_a_secret(self, settings: object) -> None:
+        assert PASSWORD not in refusal_of(settings)
+
+    @pytest.mark.parametrize("wrong", [{"secret": [PASSWORD]}, {"redis_url": f"http://:{PASSWORD}@localhost"}])
+    def test_no_error_in_code_shows_a_secret_either(self, wrong: dict[str, Any]) -> None:
+        for build in (lambda: CacheConfig(**wrong), lambda: ImageAnalysisConfig(cache=wrong)):  # type: ignore[arg-type]
+            with pytest.raises(ValidationError) as caught:
+                build()
+            assert PASSWORD not in str(caught.value)
+
+    def test_settings_are_shown_without_their_secrets(self) -> None:
+        cache = {"secret": PASSWORD, "redis_url": f"redis://:{PASSWORD}@localhost"}
+        config = ImageAnalysisConfig.from_settings({"cache": cache})
+        for shown in (
+            repr(config),
+            str(config),
+            repr(config.cache),
+            str(config.model_dump()),
+            config.model_dump_json(),
+        ):
+            assert PASSWORD not in shown
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats()
+cache_groups = st.dictionaries(st.sampled_from(list(CACHE_SETTINGS)) | scalars, json_values, max_size=3) | json_values
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(SETTINGS)) | scalars, json_values, max_size=3)
+    | st.fixed_dictionaries({"cache": cache_groups})
+    | json_values
+)
 def test_whatever_the_yaml_holds_nothing_but_a_config_error_comes_of_it(settings: object) -> None:
     with suppress(ConfigError):
         ImageAnalysisConfig.from_settings(settings)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts
 
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import Holder, ImageSource, check_limits, may_be_fetched
+from litellm_image_analysis.images import (
+    LARGE_CHARACTERS,
+    Holder,
+    ImageSource,
+    check_count,
+    check_sizes,
+    may_be_fetched,
+)
 
 PNG = "data:image/png;base64,"
 
@@ -26,7 +34,8 @@ def image_of(size: int, mark: str = "A") -> ImageSource:
 
 def exceeded(*images: ImageSource, **limits: Any) -> RequestError | None:
     placed = [(image, f"messages[0].content[{index}]") for index, image in enumerate(images)]
-    return check_limits(placed, ImageAnalysisConfig(**limits))
+    config = ImageAnalysisConfig(**limits)
+    return check_sizes(placed, config) or check_count(images, config)
 
 
 def rejected(*images: ImageSource, **limits: Any) -> RequestError:
@@ -162,6 +171,55 @@ def test_the_same_image_has_the_same_digest_every_time(source: ImageSource) -> N
     assert ImageSource(source.url, source.detail, source.format).digest == source.digest
 
 
+@given(
+    st.text(st.characters(), max_size=40),
+    st.integers(1, 12),
+    st.none() | texts,
+    st.none() | texts,
+    st.sampled_from([None, "openai", "gemini"]),
+)
+@example("\ud83d\ude00" * 5, 1, None, None, None)
+def test_a_digest_made_in_pieces_is_the_digest_of_the_whole(
+    url: str, piece: int, detail: str | None, media_type: str | None, holder: Holder | None
+) -> None:
+    head = f"{detail!r} {media_type!r} {holder!r} "
+    whole = hashlib.sha256((head + url).encode("utf-8", "surrogatepass")).hexdigest()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("litellm_image_analysis.images.LARGE_CHARACTERS", piece)
+        assert ImageSource(url, detail, media_type, holder).digest == whole
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_images_as_large_as_a_piece_and_larger_differ_by_their_last_character(beyond: int) -> None:
+    image = image_of(LARGE_CHARACTERS + beyond)
+    other = ImageSource(image.url[:-1] + "B")
+    assert image.digest == ImageSource(image.url).digest
+    assert image.digest != other.digest
+
+
+def test_a_digest_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = image_of(1000)
+    digest = image.digest
+    monkeypatch.setattr("hashlib.sha256", None)
+    assert image.digest == digest
+
+
+@pytest.mark.parametrize(
+    ("source", "may_change"),
+    [
+        (ImageSource("data:image/png;base64,AAAA"), False),
+        (ImageSource("https://images.example.com/cat.png"), True),
+        (ImageSource("HTTP://images.example.com/cat.png"), True),
+        (ImageSource.referenced("gs://bucket/cat.png"), True),
+        (ImageSource.referenced("https://generativelanguage.googleapis.com/v1beta/files/abc"), False),
+        (ImageSource("file-abc", holder="openai"), False),
+        (ImageSource("file_011C", holder="anthropic"), False),
+    ],
+)
+def test_only_what_is_behind_a_name_that_others_can_fill_anew_may_change(source: ImageSource, may_change: bool) -> None:
+    assert source.may_change is may_change
+
+
 @pytest.mark.parametrize(("remote_urls", "allowed"), [("pass", True), ("reject", False)])
 def test_without_an_allowlist_the_host_does_not_matter(remote_urls: Any, allowed: bool) -> None:
     config = ImageAnalysisConfig(remote_urls=remote_urls)
@@ -259,6 +317,23 @@ def test_too_many_images_are_told_their_number() -> None:
 
 def test_an_image_that_is_repeated_counts_once() -> None:
     assert exceeded(*[image_of(100)] * 5, max_images=1) is None
+
+
+def test_an_image_with_another_hint_is_another_image() -> None:
+    image = image_of(100)
+    assert rejected(image, ImageSource(image.url, "low"), max_images=1).code == "too_many_images"
+
+
+@given(st.lists(st.sampled_from("ABCD"), max_size=8), st.integers(1, 5))
+def test_as_many_different_images_pass_as_are_allowed(marks: list[str], max_images: int) -> None:
+    images = [image_of(100, mark) for mark in marks]
+    assert (exceeded(*images, max_images=max_images) is None) is (len(set(marks)) <= max_images)
+
+
+def test_nothing_is_hashed_before_its_size_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashlib.sha256", None)
+    image = image_of(2001)
+    assert rejected(image, max_image_bytes=2000).code == "image_too_large"
 
 
 def test_remote_images_count_but_weigh_nothing() -> None:

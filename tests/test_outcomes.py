@@ -23,6 +23,7 @@ each_reason = pytest.mark.parametrize("reason", FailureReason, ids=lambda reason
         (FailureReason.BAD_IMAGE, "bad_image", 400),
         (FailureReason.MALFORMED, "malformed", 400),
         (FailureReason.UNSUPPORTED_SOURCE, "unsupported_source", 400),
+        (FailureReason.NOT_HELD, "not_held", 400),
         (FailureReason.URL_NOT_ALLOWED, "url_not_allowed", 400),
     ],
 )
@@ -47,6 +48,7 @@ def test_a_clause_cannot_be_taken_for_a_tag_or_a_note(reason: FailureReason) -> 
         FailureReason.BAD_IMAGE,
         FailureReason.MALFORMED,
         FailureReason.UNSUPPORTED_SOURCE,
+        FailureReason.NOT_HELD,
         FailureReason.URL_NOT_ALLOWED,
     ],
 )
@@ -57,3 +59,26 @@ def test_what_the_caller_can_mend_says_how(reason: FailureReason) -> None:
 def test_an_analysis_of_unknown_price_says_so_and_a_failure_costs_nothing() -> None:
     assert Analysed("a cat").cost is None
     assert Failed(FailureReason.TIMEOUT).cost == Decimal(0)
+
+
+@pytest.mark.parametrize("cost", [Decimal("0.00021"), Decimal(0), None])
+def test_who_did_not_make_the_call_has_its_text_for_nothing(cost: Decimal | None) -> None:
+    paid = Analysed("a ca", truncated=True, cost=cost, call_id="chatcmpl-1")
+    assert paid.had_for_nothing() == Analysed("a ca", truncated=True, cost=Decimal(0), call_id=None, cached=True)
+
+
+@pytest.mark.parametrize("cost", [Decimal("0.00021"), Decimal(0), None])
+def test_who_did_not_make_the_call_shares_its_failure_for_nothing(cost: Decimal | None) -> None:
+    paid = Failed(FailureReason.RATE_LIMITED, cost=cost, call_id="chatcmpl-1", retry_after_seconds=7)
+    assert paid.had_for_nothing() == Failed(FailureReason.RATE_LIMITED, retry_after_seconds=7)
+
+
+def test_what_was_paid_stays_paid() -> None:
+    paid = Analysed("a cat", cost=Decimal("0.00021"), call_id="chatcmpl-1")
+    paid.had_for_nothing()
+    assert (paid.cost, paid.call_id, paid.cached) == (Decimal("0.00021"), "chatcmpl-1", False)
+
+
+def test_what_was_had_for_nothing_is_no_cheaper_the_second_time() -> None:
+    once = Analysed("a cat", cost=Decimal("0.00021")).had_for_nothing()
+    assert once.had_for_nothing() == once

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
@@ -11,16 +14,23 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from blockbuster import blockbuster_ctx
+from hypothesis import given
+from hypothesis import strategies as st
 
-from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.cache import Cache, Look
+from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.images import LARGE_CHARACTERS
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.pipeline import Look, Report, Rewrite, rewrite
+from litellm_image_analysis.pipeline import Report, Rewrite, Viewer, rewrite
 from litellm_image_analysis.prompt import VisionRequest
+from litellm_image_analysis.tenant import Tenant
 
 INLINE = "data:image/png;base64,"
 TIMEOUT = Failed(FailureReason.TIMEOUT)
+RESEARCH = Tenant("team:research", b"secret")
+SALES = Tenant("team:sales", b"secret")
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +51,9 @@ def body_with(*marks: str, question: str = "What is it?") -> dict[str, Any]:
 
 
 def mark_of(request: VisionRequest) -> str:
-    """The mark of the image a vision model is shown."""
-    url: str = request.messages[1]["content"][1]["image_url"]["url"]
-    return url.removeprefix(INLINE)
+    """The marks of the image or images a vision model is shown."""
+    shown = [part["image_url"]["url"] for part in request.messages[1]["content"] if part["type"] == "image_url"]
+    return "".join(url.removeprefix(INLINE) for url in shown)
 
 
 class Eyes:
@@ -63,29 +73,39 @@ class Eyes:
         return [mark_of(request) for request in self.asked]
 
 
-async def answer_to(body: dict[str, Any], look: Look, **settings: Any) -> Rewrite | RequestError:
-    return await rewrite(body, chat.find_images(body), chat, "eyes", ImageAnalysisConfig(**settings), look)
+def empty_cache(**settings: Any) -> Cache:
+    return Cache(CacheConfig(**settings), 60)
 
 
-async def rewritten(body: dict[str, Any], look: Look, **settings: Any) -> Rewrite:
-    answer = await answer_to(body, look, **settings)
+def viewer(look: Look, cache: Cache | None = None, tenant: Tenant = RESEARCH, holders: Collection[str] = ()) -> Viewer:
+    """Somebody who asks ``look`` and remembers nothing yet, unless a cache is given."""
+    return Viewer("eyes", look, tenant, cache or empty_cache(), holders)
+
+
+async def answer_to(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> Rewrite | RequestError:
+    who = eyes if isinstance(eyes, Viewer) else viewer(eyes)
+    return await rewrite(body, chat.find_images(body), chat, ImageAnalysisConfig(**settings), who)
+
+
+async def rewritten(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> Rewrite:
+    answer = await answer_to(body, eyes, **settings)
     assert isinstance(answer, Rewrite)
     return answer
 
 
-async def rejected(body: dict[str, Any], look: Look, **settings: Any) -> RequestError:
-    answer = await answer_to(body, look, **settings)
+async def rejected(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> RequestError:
+    answer = await answer_to(body, eyes, **settings)
     assert isinstance(answer, RequestError)
     return answer
 
 
-async def report_on(body: dict[str, Any], look: Look, **settings: Any) -> Report:
-    return (await rewritten(body, look, **settings)).report
+async def report_on(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> Report:
+    return (await rewritten(body, eyes, **settings)).report
 
 
-async def text_after(body: dict[str, Any], look: Look, **settings: Any) -> str:
+async def text_after(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> str:
     """What the text model reads in place of the body's only message."""
-    [message] = (await rewritten(body, look, **settings)).changes["messages"]
+    [message] = (await rewritten(body, eyes, **settings)).changes["messages"]
     return str(message["content"])
 
 
@@ -252,12 +272,25 @@ class TestDeadline:
     async def test_it_is_the_configured_one(self) -> None:
         remaining: list[float] = []
 
-        async def look(_: VisionRequest) -> Outcome:
-            remaining.append(anyio.current_effective_deadline() - anyio.current_time())
-            return Analysed("seen")
+        class Watched(Cache):
+            async def ask(self, *asked: Any) -> Outcome:
+                remaining.append(anyio.current_effective_deadline() - anyio.current_time())
+                return await super().ask(*asked)
 
-        await rewritten(body_with("A"), look, timeout_seconds=3600)
+        eyes = viewer(Eyes(), Watched(CacheConfig(), 60))
+        await rewritten(body_with("A"), eyes, timeout_seconds=3600)
         assert remaining == [pytest.approx(3600, abs=60)]
+
+    async def test_looking_up_what_is_known_is_within_it_too(self) -> None:
+        class Hung(Cache):
+            async def recall(self, _: object) -> dict[str, Outcome]:
+                await anyio.sleep_forever()
+                raise AssertionError
+
+        eyes = Eyes()
+        report = await report_on(body_with("A", "B"), viewer(eyes, Hung(CacheConfig(), 60)), timeout_seconds=0.1)
+        assert report.reasons == ("timeout", "timeout")
+        assert eyes.asked == []
 
     async def test_who_never_got_a_turn_failed_too(self) -> None:
         async def never_answer(_: VisionRequest) -> Outcome:
@@ -267,21 +300,35 @@ class TestDeadline:
         report = await report_on(body_with("A", "B"), never_answer, timeout_seconds=0.1, max_concurrency=1)
         assert report.reasons == ("timeout", "timeout")
 
-    async def test_cancelling_the_request_cancels_the_looking(self) -> None:
-        looked_to_the_end = False
+    async def test_what_comes_after_it_is_known_to_the_next_turn(self) -> None:
+        may_answer = anyio.Event()
+        eyes = Eyes()
 
+        async def look(request: VisionRequest) -> Outcome:
+            await may_answer.wait()
+            return await eyes(request)
+
+        patient = viewer(look)
+        assert (await report_on(body_with("A"), patient, timeout_seconds=0.1)).reasons == ("timeout",)
+        may_answer.set()
+        assert (await report_on(body_with("A"), patient)).images == 1
+        assert eyes.marks == ["A"]
+
+    async def test_a_cancelled_request_leaves_what_it_asked_for_to_the_next_one(self) -> None:
+        eyes = Eyes()
         with anyio.CancelScope() as request_scope:
 
-            async def look(_: VisionRequest) -> Outcome:
-                nonlocal looked_to_the_end
+            async def look(request: VisionRequest) -> Outcome:
                 request_scope.cancel()
                 await checkpoint()
-                looked_to_the_end = True
-                return TIMEOUT
+                return await eyes(request)
 
-            await rewritten(body_with("A"), look)
+            same = viewer(look)
+            await rewritten(body_with("A"), same)
         assert request_scope.cancelled_caught
-        assert not looked_to_the_end
+        report = await report_on(body_with("A"), same)
+        assert eyes.marks == ["A"]
+        assert (report.images, report.failed) == (1, 0)
 
 
 class TestFailure:
@@ -360,3 +407,410 @@ class TestReport:
         marks = [f"mark{number}" for number in range(10)]
         eyes = Eyes(**{mark: Analysed("seen", cost=Decimal("0.1")) for mark in marks})
         assert (await report_on(body_with(*marks), eyes)).cost == Decimal(1)
+
+
+class TestDigests:
+    """Going over megabytes takes milliseconds, in which an event loop serves nobody else."""
+
+    @pytest.fixture
+    def hashing_threads(self, monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+        """The threads in which digests are made."""
+        seen: list[threading.Thread] = []
+
+        def watched(*given: Any) -> Any:
+            seen.append(threading.current_thread())
+            return sha256(*given)
+
+        sha256 = hashlib.sha256
+        monkeypatch.setattr("hashlib.sha256", watched)
+        return seen
+
+    async def test_small_images_are_hashed_where_they_are(self, hashing_threads: list[threading.Thread]) -> None:
+        await rewritten(body_with("A", "B"), Eyes())
+        assert hashing_threads == [threading.current_thread()] * 2
+
+    async def test_an_image_of_more_than_a_mebibyte_is_hashed_in_a_thread(
+        self, hashing_threads: list[threading.Thread]
+    ) -> None:
+        await rewritten(body_with("A" * (LARGE_CHARACTERS - len(INLINE) + 1)), Eyes())
+        assert len(hashing_threads) == 1
+        assert threading.current_thread() not in hashing_threads
+
+    async def test_images_that_are_large_together_are_hashed_in_a_thread(
+        self, hashing_threads: list[threading.Thread]
+    ) -> None:
+        half = LARGE_CHARACTERS // 2
+        await rewritten(body_with("A" * half, "B" * half), Eyes())
+        assert len(hashing_threads) == 2
+        assert threading.current_thread() not in hashing_threads
+
+    async def test_a_url_of_megabytes_is_hashed_in_a_thread_too(self, hashing_threads: list[threading.Thread]) -> None:
+        """It weighs nothing against the limits, but somebody has to go over it all the same."""
+        url = "https://images.example.com/" + "x" * LARGE_CHARACTERS
+        content = [{"type": "image_url", "image_url": {"url": url}}]
+        await rewritten({"messages": [{"role": "user", "content": content}]}, Eyes())
+        assert len(hashing_threads) == 1
+        assert threading.current_thread() not in hashing_threads
+
+    @pytest.mark.parametrize("size", [10, LARGE_CHARACTERS])
+    async def test_nothing_is_hashed_of_a_request_with_an_image_that_is_too_large(
+        self, hashing_threads: list[threading.Thread], size: int
+    ) -> None:
+        error = await rejected(body_with("A" * 5, "B" * size), Eyes(), max_image_bytes=len(INLINE) + 5)
+        assert error.code == "image_too_large"
+        assert hashing_threads == []
+
+    async def test_an_image_is_hashed_once_a_request(self, hashing_threads: list[threading.Thread]) -> None:
+        await rewritten(body_with("A", "B", "C"), Eyes(), max_images=3)
+        await rejected(body_with("A", "B", "C"), Eyes(), max_images=2)
+        assert len(hashing_threads) == 6
+
+
+class TestPerMessage:
+    """``grouping: per_message``: one call sees all images of a message."""
+
+    @staticmethod
+    def eyes_failing(marks: str, reason: FailureReason = FailureReason.EMPTY) -> Eyes:
+        return Eyes(**{marks: Failed(reason, cost=Decimal("0.3"), call_id="call-1")})
+
+    async def test_the_analysis_stands_at_the_first_image_and_the_others_point_there(self) -> None:
+        eyes = Eyes()
+        text = await text_after(body_with("A", "B", "C"), eyes, grouping="per_message")
+        assert eyes.marks == ["ABC"]
+        question, analysis, second, third = text.split("\n\n", 1)[0], *text.split("\n\n", 1)[1].rsplit("\n\n", 2)
+        assert question == "What is it?"
+        assert "images 1, 2, 3 of 3, looked at together, as read by eyes." in analysis
+        assert "seen ABC" in analysis
+        assert second == "[image 2 of 3 was read together with image 1: see the analysis there.]"
+        assert third == "[image 3 of 3 was read together with image 1: see the analysis there.]"
+
+    async def test_the_call_is_paid_once_and_no_image_of_it_is_cached(self) -> None:
+        report = await report_on(body_with("A", "B", "C"), Eyes(), grouping="per_message")
+        assert (report.images, report.cached, report.failed) == (3, 0, 0)
+        assert (report.cost, report.call_ids) == (Decimal("0.1"), ("call-ABC",))
+
+    async def test_each_image_of_a_remembered_group_is_cached(self) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        paid = await rewritten(body_with("A", "B", "C"), same, grouping="per_message")
+        remembered = await rewritten(body_with("A", "B", "C"), same, grouping="per_message")
+        assert eyes.marks == ["ABC"]
+        assert remembered.changes == paid.changes
+        report = remembered.report
+        assert (report.images, report.cached, report.cost, report.call_ids) == (3, 3, Decimal(0), ())
+
+    async def test_the_same_group_twice_in_a_request_is_one_call_and_cached_the_second_time(self) -> None:
+        eyes = Eyes()
+        body = {"messages": [message_with("A", "B"), {"role": "assistant", "content": "?"}, message_with("A", "B")]}
+        result = await rewritten(body, eyes, grouping="per_message")
+        assert eyes.marks == ["AB"]
+        report = result.report
+        assert (report.images, report.cached, report.cost, report.call_ids) == (4, 2, Decimal("0.1"), ("call-AB",))
+        assert result.changes["messages"][0] == result.changes["messages"][2]
+
+    async def test_different_messages_are_different_calls(self) -> None:
+        eyes = Eyes()
+        body = {"messages": [message_with("A", "B"), message_with("C"), message_with("B", "A")]}
+        await rewritten(body, eyes, grouping="per_message")
+        assert sorted(eyes.marks) == ["AB", "BA", "C"]
+
+    async def test_the_same_images_with_another_question_are_another_call(self) -> None:
+        eyes = Eyes()
+        body = {"messages": [message_with("A", "B"), message_with("A", "B", question="Who is it?")]}
+        report = await report_on(body, eyes, grouping="per_message")
+        assert eyes.marks == ["AB", "AB"]
+        assert (report.cached, report.cost) == (0, Decimal("0.2"))
+
+    async def test_a_malformed_image_gets_its_note_while_the_rest_is_read_together(self) -> None:
+        body = body_with("A", "B", "C")
+        body["messages"][0]["content"][2]["image_url"] = None
+        eyes = Eyes()
+        result = await rewritten(body, eyes, grouping="per_message")
+        assert eyes.marks == ["AC"]
+        text = result.changes["messages"][0]["content"]
+        assert "images 1, 3 of 3, looked at together" in text
+        assert "[image 2 of 3 is not available: the image part holds no image;" in text
+        assert "[image 3 of 3 was read together with image 1: see the analysis there.]" in text
+        assert text.index("images 1, 3 of 3") < text.index("[image 2 of 3") < text.index("[image 3 of 3")
+        assert (result.report.images, result.report.failed, result.report.reasons) == (3, 1, ("malformed",))
+
+    async def test_if_the_first_image_is_malformed_the_analysis_stands_at_the_second(self) -> None:
+        body = body_with("A", "B", "C")
+        body["messages"][0]["content"][1]["image_url"] = None
+        text = await text_after(body, Eyes(), grouping="per_message")
+        assert "images 2, 3 of 3, looked at together" in text
+        assert "[image 3 of 3 was read together with image 2: see the analysis there.]" in text
+
+    async def test_a_failed_call_puts_a_note_at_every_image_of_it(self) -> None:
+        eyes = self.eyes_failing("AB")
+        result = await rewritten(body_with("A", "B"), eyes, grouping="per_message", on_failure="placeholder")
+        assert result.changes["messages"][0]["content"] == (
+            "What is it?\n\n"
+            "[image 1 of 2 is not available: the vision model returned no text. What it shows is unknown.]\n\n"
+            "[image 2 of 2 is not available: the vision model returned no text. What it shows is unknown.]"
+        )
+        report = result.report
+        assert (report.images, report.failed, report.reasons) == (2, 2, ("empty", "empty"))
+        assert (report.cost, report.call_ids) == (Decimal("0.3"), ("call-1",))
+
+    async def test_keep_leaves_every_image_of_a_failed_call_and_replaces_the_other_messages_images(self) -> None:
+        body = {"messages": [message_with("A", "B"), message_with("C", "D")]}
+        result = await rewritten(body, self.eyes_failing("AB"), grouping="per_message", on_failure="keep")
+        first, second = result.changes["messages"]
+        assert first == message_with("A", "B")
+        assert "seen CD" in second["content"]
+        assert (result.report.images, result.report.failed) == (2, 2)
+
+    async def test_reject_names_the_first_image_of_the_failed_call(self) -> None:
+        error = await rejected(
+            {"messages": [message_with("C"), message_with("A", "B")]},
+            self.eyes_failing("AB"),
+            grouping="per_message",
+            on_failure="reject",
+        )
+        assert error.message == "messages[1].content[1] (image 1 of 2): the vision model returned no text."
+
+    async def test_failures_are_reported_in_the_order_of_their_images(self) -> None:
+        body = body_with("A", "B", "C")
+        body["messages"][0]["content"][2]["image_url"] = None
+        report = await report_on(body, self.eyes_failing("AC"), grouping="per_message")
+        assert report.reasons == ("empty", "malformed", "empty")
+
+    async def test_reject_names_the_first_failed_image_though_a_later_one_was_never_sent(self) -> None:
+        body = body_with("A", "B")
+        body["messages"][0]["content"][2]["image_url"] = None
+        error = await rejected(body, self.eyes_failing("A"), grouping="per_message", on_failure="reject")
+        assert error.param == "messages[0].content[1]"
+
+    async def test_files_of_openai_are_shown_beside_inline_images_through_the_responses_api(self) -> None:
+        asked: list[VisionRequest] = []
+
+        async def look(request: VisionRequest) -> Outcome:
+            asked.append(request)
+            return Analysed("seen both")
+
+        body = body_with("A")
+        body["messages"][0]["content"].append({"type": "input_image", "file_id": "file-1"})
+        report = await report_on(body, viewer(look, holders=["openai"]), grouping="per_message")
+        [request] = asked
+        assert request.input is not None
+        assert [part for part in request.input[0]["content"] if part["type"] == "input_image"] == [
+            {"type": "input_image", "image_url": f"{INLINE}A"},
+            {"type": "input_image", "file_id": "file-1"},
+        ]
+        assert (report.images, report.failed) == (2, 0)
+
+    async def test_the_two_groupings_do_not_share_analyses_of_several_images(self) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        await rewritten(body_with("A", "B"), same, grouping="per_message")
+        await rewritten(body_with("A", "B"), same, grouping="per_image")
+        assert eyes.marks == ["AB", "A", "B"]
+
+
+class TestMemory:
+    """With one cache for several requests."""
+
+    async def test_the_second_request_pays_nothing_and_says_so(self) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        paid = await rewritten(body_with("A", "B"), same)
+        remembered = await rewritten(body_with("A", "B"), same)
+        assert eyes.marks == ["A", "B"]
+        assert remembered.changes == paid.changes
+        report = remembered.report
+        assert (report.images, report.cached, report.cost, report.call_ids) == (2, 2, Decimal(0), ())
+
+    async def test_only_what_is_new_is_asked(self) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        await rewritten(body_with("A"), same)
+        report = await report_on(body_with("A", "B"), same)
+        assert eyes.marks == ["A", "B"]
+        assert (report.images, report.cached, report.cost, report.call_ids) == (2, 1, Decimal("0.1"), ("call-B",))
+
+    async def test_what_is_known_does_not_wait_for_a_turn(self) -> None:
+        eyes = Eyes()
+
+        async def look(request: VisionRequest) -> Outcome:
+            if mark_of(request) == "B":
+                await anyio.sleep_forever()
+            return await eyes(request)
+
+        same = viewer(look)
+        await rewritten(body_with("A"), same)
+        report = await report_on(body_with("B", "A"), same, max_concurrency=1, timeout_seconds=0.1)
+        assert (report.cached, report.reasons) == (1, ("timeout",))
+
+    async def test_an_unknown_price_is_not_unknown_any_more_once_it_is_remembered(self) -> None:
+        same = viewer(Eyes(A=Analysed("seen A", cost=None)))
+        assert (await report_on(body_with("A"), same)).cost is None
+        assert (await report_on(body_with("A"), same)).cost == Decimal(0)
+
+    async def test_an_image_that_stands_at_another_place_later_is_labelled_by_its_place(self) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        await rewritten(body_with("A", "B"), same)
+        text = await text_after(body_with("B", "A"), same)
+        assert eyes.marks == ["A", "B"]
+        assert text.index("image 1 of 2") < text.index("seen B") < text.index("image 2 of 2") < text.index("seen A")
+
+    async def test_two_tenants_with_the_same_image_make_two_calls_and_share_no_fence(self) -> None:
+        eyes = Eyes()
+        cache = empty_cache()
+        one = await rewritten(body_with("A"), viewer(eyes, cache, RESEARCH))
+        other = await rewritten(body_with("A"), viewer(eyes, cache, SALES))
+        assert eyes.marks == ["A", "A"]
+        assert [request.scope for request in eyes.asked] == ["team:research", "team:sales"]
+        assert (other.report.cached, other.report.cost) == (0, Decimal("0.1"))
+        assert one.changes != other.changes
+
+    async def test_two_tenants_who_ask_at_the_same_time_are_not_joined(self) -> None:
+        both_asked = anyio.Event()
+        scopes: list[str] = []
+
+        async def look(request: VisionRequest) -> Outcome:
+            scopes.append(request.scope)
+            if len(scopes) == 2:
+                both_asked.set()
+            await both_asked.wait()
+            return Analysed("seen", cost=Decimal("0.1"))
+
+        cache = empty_cache()
+        reports: list[Report] = []
+
+        async def ask_as(tenant: Tenant) -> None:
+            reports.append(await report_on(body_with("A"), viewer(look, cache, tenant)))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask_as, RESEARCH)
+            group.start_soon(ask_as, SALES)
+        assert sorted(scopes) == ["team:research", "team:sales"]
+        assert [(report.cached, report.cost) for report in reports] == [(0, Decimal("0.1"))] * 2
+
+    @pytest.mark.parametrize("grouping", ["per_image", "per_message"])
+    async def test_one_of_many_requests_at_the_same_time_pays_for_all(self, grouping: str) -> None:
+        may_answer, all_started = anyio.Event(), anyio.Event()
+        eyes = Eyes()
+        started = 0
+
+        async def look(request: VisionRequest) -> Outcome:
+            await may_answer.wait()
+            return await eyes(request)
+
+        same = viewer(look)
+        answers: list[Rewrite] = []
+
+        async def ask() -> None:
+            nonlocal started
+            started += 1
+            if started == 30:
+                all_started.set()
+            answers.append(await rewritten(body_with("A", "B"), same, grouping=grouping))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(30):
+                group.start_soon(ask)
+            await all_started.wait()
+            may_answer.set()
+        paid_calls = 2 if grouping == "per_image" else 1
+        assert len(eyes.asked) == paid_calls
+        assert sum(len(answer.report.call_ids) for answer in answers) == paid_calls
+        assert sum(answer.report.cost or 0 for answer in answers) == paid_calls * Decimal("0.1")
+        assert sum(answer.report.cached for answer in answers) == 58
+        assert all(answer.changes == answers[0].changes for answer in answers)
+
+    async def test_without_a_cache_every_request_pays_for_each_of_its_images_once(self) -> None:
+        eyes = Eyes()
+        forgetful = viewer(eyes, empty_cache(backend="off"))
+        reports = [await report_on(body_with("A", "A"), forgetful) for _ in range(2)]
+        assert eyes.marks == ["A", "A"]
+        assert [(report.cached, report.cost) for report in reports] == [(1, Decimal("0.1"))] * 2
+
+    async def test_the_text_is_the_same_with_and_without_a_cache(self) -> None:
+        with_cache = await rewritten(body_with("A", "B"), Eyes())
+        without = await rewritten(body_with("A", "B"), viewer(Eyes(), empty_cache(backend="off")))
+        assert with_cache.changes == without.changes
+
+    async def test_a_failure_is_not_remembered_as_an_analysis(self) -> None:
+        eyes = Eyes(A=Failed(FailureReason.EMPTY, cost=Decimal("0.3"), call_id="call-1"))
+        same = viewer(eyes)
+        first, second = [await report_on(body_with("A"), same) for _ in range(2)]
+        assert eyes.marks == ["A"]  # a broken vision model is not hammered
+        assert (first.failed, first.cached, first.cost) == (1, 0, Decimal("0.3"))
+        assert (second.failed, second.cached, second.cost, second.call_ids) == (1, 0, Decimal(0), ())
+
+    async def test_a_failure_is_forgotten_before_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("litellm_image_analysis.cache.FAILURE_SECONDS", 0)
+        eyes = Eyes(A=TIMEOUT)
+        same = viewer(eyes)
+        assert (await report_on(body_with("A"), same)).failed == 1
+        eyes.outcomes.clear()
+        assert (await report_on(body_with("A"), same)).failed == 0
+
+    async def test_one_failed_image_does_not_keep_the_others_from_being_remembered(self) -> None:
+        eyes = Eyes(A=TIMEOUT)
+        same = viewer(eyes)
+        await rejected(body_with("A", "B"), same, on_failure="reject")
+        report = await report_on(body_with("B"), same, on_failure="reject")
+        assert (report.cached, report.cost) == (1, Decimal(0))
+
+    async def test_what_is_behind_a_url_can_be_forgotten_at_once(self) -> None:
+        eyes = Eyes()
+        content = [{"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}]
+        body = {"messages": [{"role": "user", "content": content}, message_with("A")]}
+        same = viewer(eyes, empty_cache(remote_url_ttl_seconds=0))
+        await rewritten(body, same)
+        assert (await report_on(body, same)).cached == 1
+        assert eyes.marks == ["https://images.example.com/cat.png", "A", "https://images.example.com/cat.png"]
+
+
+turns = st.lists(
+    st.tuples(st.lists(st.sampled_from("ABCD"), max_size=3), st.sampled_from(["What is it?", "Who?", ""])),
+    min_size=1,
+    max_size=6,
+)
+"""What a user sends, turn by turn: images, often the same ones again, and a question."""
+
+
+class TestConversation:
+    """A client sends the whole history with every turn."""
+
+    @given(turns, st.sampled_from(["per_image", "per_message"]))
+    async def test_every_question_is_paid_once_and_every_earlier_text_stays_byte_for_byte(
+        self, turns: list[tuple[list[str], str]], grouping: str
+    ) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        history: list[dict[str, Any]] = []
+        sent_before: list[str] = []
+        paid = Decimal(0)
+        for marks, question in turns:
+            history += [message_with(*marks, question=question), {"role": "assistant", "content": "I see."}]
+            body = {"messages": history}
+            result = await rewritten(body, same, grouping=grouping)
+            sent = [json.dumps(message) for message in result.changes.get("messages", history)]
+            assert sent[: len(sent_before)] == sent_before
+            assert "base64" not in "".join(sent)
+            sent_before = sent
+            paid += result.report.cost or 0
+        asked = different_questions(turns, grouping)
+        assert len(eyes.asked) == len(asked)
+        assert paid == len(asked) * Decimal("0.1")
+
+    @pytest.mark.parametrize("k", [1, 5, 10])
+    async def test_k_turns_with_a_new_image_each_cost_k_calls(self, k: int) -> None:
+        eyes = Eyes()
+        same = viewer(eyes)
+        marks = [f"mark{turn}" for turn in range(k)]
+        for turn in range(k):
+            report = await report_on({"messages": [message_with(mark) for mark in marks[: turn + 1]]}, same)
+            assert (report.images, report.cached, report.cost) == (turn + 1, turn, Decimal("0.1"))
+        assert eyes.marks == marks
+
+
+def different_questions(turns: Sequence[tuple[list[str], str]], grouping: str) -> set[tuple[str, ...]]:
+    """All that a conversation asks, each once."""
+    if grouping == "per_message":
+        return {(*marks, question) for marks, question in turns if marks}
+    return {(mark, question) for marks, question in turns for mark in marks}

@@ -9,10 +9,12 @@ import pytest
 import yaml
 from pydantic import ByteSize
 
-from litellm_image_analysis import ImageAnalysisConfig
+from litellm_image_analysis import ImageAnalysisConfig, cache, lease, redis_link, redis_store
+from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+CACHE = (Path(__file__).parents[1] / "docs" / "cache.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -24,6 +26,21 @@ def test_the_settings_table_is_complete_and_its_defaults_are_right() -> None:
     documented = ImageAnalysisConfig.from_settings({name: yaml.safe_load(value) for name, value in table.items()})
     assert list(table) == list(ImageAnalysisConfig.model_fields)
     assert documented == ImageAnalysisConfig()
+
+
+def test_so_is_the_table_of_the_cache_s_settings() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", CACHE, re.MULTILINE))
+    documented = CacheConfig(**{name: yaml.safe_load(value) for name, value in table.items()})
+    assert list(table) == list(CacheConfig.model_fields)
+    assert documented == CacheConfig()
+
+
+def test_names_and_times_in_the_cache_s_document_are_the_code_s() -> None:
+    assert f"SET {redis_link.PREFIX}:generation" in CACHE
+    assert f"for {cache.FAILURE_SECONDS:g} seconds the same question gets the same failure" in CACHE
+    assert f"Every look into Redis has {redis_link.OPERATION_SECONDS:g} seconds" in CACHE
+    assert f"ends {lease.LEASE_SECONDS:g} seconds after a worker dies" in CACHE
+    assert f"workers hear of it within {redis_store.CURRENT_SECONDS:g} seconds" in CACHE
 
 
 def test_sizes_in_the_table_are_written_as_settings_may_be() -> None:

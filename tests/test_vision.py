@@ -39,9 +39,12 @@ from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.tenant import Tenant
 from litellm_image_analysis.vision import failure_of, is_looking, looker
 
-REQUEST = VisionRequest("key", "eyes", messages=[{"role": "user", "content": "What is it?"}], max_output_tokens=7)
+ASKED = [{"role": "user", "content": "What is it?"}]
+REQUEST = VisionRequest("key", "team:research", "eyes", messages=ASKED, max_output_tokens=7)
+TENANT = Tenant("team:research", b"secret")
 SECRET = "the provider's own words"
 MODEL: dict[str, Any] = {"model": "eyes", "llm_provider": "openai"}
 
@@ -145,7 +148,8 @@ def response_of(text: str, reason: str | None = None) -> SimpleNamespace:
 class TestFileOfOpenAI:
     """Chat completions take no images by file id; the Responses API does."""
 
-    REQUEST = vision_request("eyes", ImageSource("file-1", "high", holder="openai"), "What is it?", "Look.", 7)
+    FILE = ImageSource("file-1", "high", holder="openai")
+    REQUEST = vision_request(TENANT, "eyes", [(1, FILE)], "What is it?", "Look.", 7)
 
     async def test_it_is_asked_about_through_the_responses_api(self) -> None:
         caller = Completion(response_of("A cat."))
@@ -157,6 +161,27 @@ class TestFileOfOpenAI:
         assert image == {"type": "input_image", "file_id": "file-1", "detail": "high"}
         assert (call["instructions"], call["max_output_tokens"], call["store"]) == ("Look.", 7, False)
         assert call["litellm_metadata"] == {"user_api_key": "hashed"}
+
+    async def test_inline_images_beside_it_go_the_same_way_in_their_order(self) -> None:
+        cat = ImageSource("data:image/png;base64,AAAA")
+        request = vision_request(TENANT, "eyes", [(1, cat), (3, self.FILE)], "Which is it?", "Look.", 7)
+        caller = Completion(response_of("The second."))
+        await looker(caller, {})(request)
+        (call,) = caller.calls
+        assert "messages" not in call
+        _, *images = call["input"][0]["content"]
+        assert images == [
+            {"type": "input_text", "text": "Image 1:"},
+            {"type": "input_image", "image_url": "data:image/png;base64,AAAA"},
+            {"type": "input_text", "text": "Image 3:"},
+            {"type": "input_image", "file_id": "file-1", "detail": "high"},
+        ]
+
+    async def test_it_is_marked_as_ours_too(self) -> None:
+        caller = Completion(response_of("A cat."))
+        await looker(caller, {})(self.REQUEST)
+        assert caller.was_looking
+        assert not is_looking()
 
     async def test_an_answer_cut_at_the_token_limit_is_truncated(self) -> None:
         outcome = await looker(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)

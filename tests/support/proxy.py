@@ -51,14 +51,16 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start_proxy(config: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> Proxy:
+def start_proxy(
+    config: dict[str, Any], folder: Path, env: dict[str, str] | None = None, *options: str, key: str | None = None
+) -> Proxy:
     """Start the process; it may not be up yet, or never be."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     if not CALLBACKS_FROM_PACKAGES:
         shim = "from litellm_image_analysis import image_analysis\n"
         (folder / "litellm_image_analysis.py").write_text(shim)
-    port, key = free_port(), f"sk-{secrets.token_hex(16)}"
+    port, key = free_port(), key or f"sk-{secrets.token_hex(16)}"
     settings = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -74,7 +76,7 @@ def start_proxy(config: dict[str, Any], folder: Path, env: dict[str, str] | None
     log_path = folder / "proxy.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            [*command, "--host", "127.0.0.1", "--port", str(port), *options],
             stdout=log,
             stderr=log,
             env=settings,
@@ -84,9 +86,19 @@ def start_proxy(config: dict[str, Any], folder: Path, env: dict[str, str] | None
 
 
 @contextmanager
-def running_proxy(config: dict[str, Any], folder: Path, env: dict[str, str] | None = None) -> Iterator[Proxy]:
-    """Start the process, wait until it serves, stop it when the block ends."""
-    proxy = start_proxy(config, folder, env)
+def running_proxy(
+    config: dict[str, Any], folder: Path, env: dict[str, str] | None = None, *options: str, key: str | None = None
+) -> Iterator[Proxy]:
+    """Start the process, wait until it serves, stop it when the block ends.
+
+    Args:
+        config: the proxy's YAML.
+        folder: where config and log are kept.
+        env: more environment.
+        options: more words of the command line.
+        key: the master key; proxies of one gateway have the same.
+    """
+    proxy = start_proxy(config, folder, env, *options, key=key)
     try:
         _wait_until_ready(proxy)
         yield proxy

@@ -1,0 +1,139 @@
+"""What the cache costs and saves, through the plugin's hook with a real router, in one run.
+
+- A thousand identical requests at once against one: the wall time's ratio.
+- Ten remembered images against none: a conversation's tenth turn adds hashing and lookups only.
+- A Redis that hangs: the first request after it stopped, and the later ones, against a healthy one.
+- Memory of 10,000 analyses of 2 KB.
+
+The vision model, on loopback, takes five seconds for the first and none for the others. Absolute times mean little on
+another machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+import tracemalloc
+from typing import Any
+
+from litellm.caching.dual_cache import DualCache
+from litellm.proxy import proxy_server
+from litellm.proxy._types import UserAPIKeyAuth
+from litellm.router import Router
+from support.configs import VISION_PRICE, deployment
+from support.images import image, message, text
+from support.redis_server import RedisServer, running_redis
+from support.upstream import Rule, Upstream, running_upstream
+
+from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
+from litellm_image_analysis.memory import Memory
+from litellm_image_analysis.outcomes import Analysed
+
+CROWD = 1000
+SECONDS_A_CALL = 5.0
+ROUNDS = 200
+IMAGE_BYTES = 100_000
+KEY = UserAPIKeyAuth(api_key="sk-bench")
+CACHE = DualCache()
+
+
+async def seconds(plugin: ImageAnalysis, *parts: dict[str, Any]) -> float:
+    """Time of the hook for one request with these parts."""
+    data = {"model": "deepseek-chat-ocr", "messages": [message(text("What is it?"), *parts)], "metadata": {}}
+    start = time.perf_counter()
+    await plugin.async_pre_call_hook(KEY, CACHE, data, "acompletion")
+    return time.perf_counter() - start
+
+
+async def crowd(upstream: Upstream) -> str:
+    """A thousand at once against one alone."""
+    plugin = ImageAnalysis()
+    await seconds(plugin, image("the first request pays for imports"))
+    upstream.rules.append(Rule(lambda _: True, delay_seconds=SECONDS_A_CALL))
+    one = await seconds(plugin, image("one"))
+    upstream.requests.clear()
+    start = time.perf_counter()
+    await asyncio.gather(*(seconds(plugin, image("many")) for _ in range(CROWD)))
+    many, calls = time.perf_counter() - start, len(upstream.requests)
+    upstream.rules.clear()
+    return f"{CROWD} at once {many:.2f} s and {calls} call, one {one:.2f} s, ratio {many / one:.2f}"
+
+
+async def remembered() -> str:
+    """Ten remembered images of 100 kB, in memory, against a request without any."""
+    plugin = ImageAnalysis()
+    images = [large(f"{number}") for number in range(10)]
+    await seconds(plugin, *images)
+    pairs = [(await seconds(plugin), await seconds(plugin, *images)) for _ in range(ROUNDS)]
+    none, ten = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
+    return f"10 remembered images of {IMAGE_BYTES // 1000} kB {ten:.2f} ms, none {none:.2f} ms"
+
+
+async def hung(server: RedisServer) -> str:
+    """A request with a remembered image in Redis: healthy, first and later after Redis has hung."""
+    cache: Any = {"backend": "redis", "redis_url": server.url, "secret": "bench"}
+    plugin = ImageAnalysis(ImageAnalysisConfig(cache=cache))
+    await seconds(plugin, image("hung"))
+    healthy = statistics.median([await seconds(plugin, image("hung")) for _ in range(ROUNDS)])
+    new = [image(f"new {number}") for number in range(ROUNDS)]
+    fine = statistics.median([await seconds(plugin, part) for part in new])
+    newer = [image(f"newer {number}") for number in range(ROUNDS)]
+    server.freeze()
+    first = await seconds(plugin, newer[0])
+    later = statistics.median([await seconds(plugin, part) for part in newer[1:]])
+    server.thaw()
+    start = time.perf_counter()
+    while not await is_used(plugin, server):  # noqa: ASYNC110 - Redis tells nobody when it is back
+        await asyncio.sleep(0.05)
+    back = time.perf_counter() - start
+    await plugin.aclose()
+    return (
+        f"Redis: remembered {healthy * 1e3:.2f} ms; a new image {fine * 1e3:.2f} ms; hung: first {first * 1e3:.0f} ms,"
+        f" later {later * 1e3:.2f} ms; used again after {back:.1f} s"
+    )
+
+
+async def is_used(plugin: ImageAnalysis, server: RedisServer) -> bool:
+    """Whether what the plugin analyses now is stored in Redis."""
+    before = server.client.dbsize()
+    await seconds(plugin, image(f"back {time.perf_counter()}"))
+    return bool(server.client.dbsize() != before)
+
+
+def large(mark: str) -> dict[str, Any]:
+    """An image of about ``IMAGE_BYTES``."""
+    part = image(mark)
+    part["image_url"]["url"] += "A" * IMAGE_BYTES
+    return part
+
+
+def memory() -> str:
+    """What 10,000 analyses of 2 KB take, and what the cache believes they take."""
+    tracemalloc.start()
+    held = Memory(64 * 2**20)
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(10_000):
+        key, words = f"{number:064x}", f"{number:02048}"
+        held.put(key, Analysed(words), scope=f"team:{number % 10}", ttl_seconds=3600)
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return f"10,000 analyses of 2 KB: {taken / 2**20:.1f} MiB taken, {held.used_bytes / 2**20:.1f} MiB accounted for"
+
+
+async def measure(upstream: Upstream, server: RedisServer) -> None:
+    """Print one line a question."""
+    models = [
+        deployment("deepseek-chat", "blind-chat", upstream.base_url),
+        deployment("gpt-4o-mini", "seeing-mini", upstream.base_url, **VISION_PRICE),
+    ]
+    proxy_server.llm_router = Router(model_list=models)
+    print(await crowd(upstream))
+    print(await remembered())
+    print(await hung(server))
+    print(memory())
+
+
+if __name__ == "__main__":
+    with running_upstream() as upstream_, running_redis() as server_:
+        asyncio.run(measure(upstream_, server_))

@@ -1,0 +1,140 @@
+"""What the processes of a gateway have in common: tenants, the secret behind their keys, Redis."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import litellm
+
+from litellm_image_analysis.config import SETTINGS_PATH
+from litellm_image_analysis.errors import ConfigError
+from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.redis_link import Connection
+from litellm_image_analysis.tenant import EVERYBODY, Tenant, derived_secret
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+
+    from litellm_image_analysis.config import CacheConfig
+
+_THIS_PROCESS: Final = f"process:{secrets.token_hex(8)}"
+_RANDOM_SECRET: Final = secrets.token_bytes(32)
+_SOCKET_SECONDS: Final = 5
+"""The plugin's own limit is far shorter; this one ends what that one gave up."""
+
+
+def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None) -> Tenant:
+    """Those with whom the caller of a request shares analyses: the team, else the key; without a proxy the process."""
+    scope = EVERYBODY if config.scope == "global" else _scope(caller)
+    return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
+
+
+def _scope(caller: UserAPIKeyAuth | None) -> str:
+    if caller is None:
+        return _THIS_PROCESS
+    if caller.team_id:
+        return f"team:{caller.team_id}"
+    if caller.api_key:
+        return f"key:{_hashed(caller.api_key)}"
+    if caller.user_id:
+        return f"user:{caller.user_id}"
+    return f"organization:{caller.org_id}" if caller.org_id else "nobody"
+
+
+def _hashed(key: str) -> str:
+    """LiteLLM gives virtual keys as SHA-256; a gateway's own way of authentication may give them as they are."""
+    is_hash = len(key) == sha256().digest_size * 2 and all(digit in "0123456789abcdef" for digit in key)
+    return key if is_hash else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def shared_secret(config: CacheConfig) -> bytes | None:
+    """The secret all workers of this gateway have: the setting, else the proxy's salt key, else its master key."""
+    if config.secret is not None:
+        return derived_secret(config.secret.get_secret_value())
+    material = os.environ.get("LITELLM_SALT_KEY") or _proxy("master_key")
+    return derived_secret(material) if isinstance(material, str) and material else None
+
+
+def check_client_library(config: CacheConfig) -> None:
+    """Stop a start with ``backend: redis`` where its client is not installed.
+
+    Raises:
+        ConfigError: says how to install it.
+    """
+    if config.backend == "redis" and find_spec("redis") is None:
+        raise ConfigError(
+            f"{SETTINGS_PATH}.cache.backend: redis needs its client: pip install 'litellm-image-analysis[redis]'"
+        )
+
+
+def connect(config: CacheConfig) -> Connection | None:
+    """Connect to the cache's Redis within the running event loop: its own by URL, else the gateway's.
+
+    Returns:
+        ``None`` if there is none, or if the workers have no secret in common; the log says what to do.
+    """
+    if shared_secret(config) is None:
+        LOGGER.error(
+            "%s.cache.backend: redis needs a secret that all workers have: set %s.cache.secret, LITELLM_SALT_KEY or"
+            " the proxy's master key. Analyses are remembered in this worker's memory alone.",
+            SETTINGS_PATH,
+            SETTINGS_PATH,
+        )
+        return None
+    connection = _own(config) or _gateway_s()
+    if connection is None:
+        LOGGER.error(
+            "%s.cache.backend: redis, but this gateway has no Redis settings: set %s.cache.redis_url, REDIS_URL or"
+            " REDIS_HOST. Analyses are remembered in this worker's memory alone.",
+            SETTINGS_PATH,
+            SETTINGS_PATH,
+        )
+        return None
+    _fail_fast(connection.client)
+    return connection
+
+
+def _own(config: CacheConfig) -> Connection | None:
+    from redis.asyncio import Redis
+
+    if config.redis_url is None:
+        return None
+    url = config.redis_url.get_secret_value()
+    client = Redis.from_url(url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_SOCKET_SECONDS)
+    return Connection(client)
+
+
+def _gateway_s() -> Connection | None:
+    """The Redis that LiteLLM itself uses: for coordination, for its response cache, or by the environment."""
+    from litellm._redis import get_redis_async_client
+
+    for cache in (_proxy("redis_usage_cache"), getattr(litellm.cache, "cache", None)):
+        settings = getattr(cache, "redis_kwargs", None)
+        if isinstance(settings, Mapping):
+            return Connection(get_redis_async_client(**_timed(settings)), getattr(cache, "namespace", None))
+    if any(os.environ.get(name) for name in ("REDIS_URL", "REDIS_HOST", "REDIS_CLUSTER_NODES", "REDIS_SENTINEL_NODES")):
+        return Connection(get_redis_async_client(**_timed({})))
+    return None
+
+
+def _timed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**settings, "socket_timeout": _SOCKET_SECONDS}
+
+
+def _fail_fast(client: Any) -> None:
+    """One try more, for a connection that had gone stale, and no pauses: the cache has its own way to wait."""
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    client.set_retry(Retry(NoBackoff(), 1))
+
+
+def _proxy(name: str) -> object:
+    """A global of LiteLLM's proxy module, if this process runs a proxy."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)

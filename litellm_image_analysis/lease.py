@@ -1,0 +1,74 @@
+"""The right to make one call, held by one worker of all at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from redis.asyncio.lock import Lock
+
+    from litellm_image_analysis.redis_link import RedisLink
+
+LEASE_SECONDS = 10.0
+_RENEWAL_SECONDS = 3.0
+
+
+class Lease:
+    """A lock in Redis that ends by itself if its worker dies.
+
+    Args:
+        link: where it is; ``None``: there is no Redis, and nobody can hold it.
+        name: what it is called there.
+    """
+
+    def __init__(self, link: RedisLink | None, name: str) -> None:
+        self._link = link
+        self._name = name
+        self._lock: Lock | None = None
+
+    async def take(self) -> bool | None:
+        """Take the lease if nobody has it; ``None`` if that cannot be known without Redis."""
+        if self._link is None:
+            return None
+        lock = self._link.client.lock(self._name, timeout=LEASE_SECONDS, thread_local=False)
+
+        async def take() -> bool:
+            return bool(await lock.acquire(blocking=False))
+
+        ours = await self._link.attempt(take)
+        self._lock = lock if ours else None
+        return ours
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renew the lease, if it was taken, until the block ends; then give it back."""
+        if self._link is None or self._lock is None:
+            yield
+            return
+        renewal = asyncio.ensure_future(self._renew(self._link, self._lock))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            with anyio.CancelScope(shield=True):
+                await _settle(self._link, self._lock, "release")
+
+    async def _renew(self, link: RedisLink, lock: Lock) -> None:
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            await _settle(link, lock, "reacquire")
+
+
+async def _settle(link: RedisLink, lock: Lock, what: str) -> None:
+    async def settle() -> None:
+        from redis.exceptions import LockError
+
+        with suppress(LockError):  # it ran out: another worker may ask too
+            await getattr(lock, what)()
+
+    await link.attempt(settle)

@@ -1,0 +1,76 @@
+"""Analyses remembered in this process: bounded in bytes, each with its own time to live."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cachetools import TLRUCache
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.outcomes import Outcome
+
+_OVERHEAD_BYTES = 1200
+"""What an entry takes beside its text: key, objects, the cache's own bookkeeping. ``make bench`` measures it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    outcome: Outcome
+    scope: str
+    expires: float
+
+
+class Memory:
+    """Outcomes by key; the least recently used go first when it is full. Safe to use from several threads.
+
+    Args:
+        max_bytes: what all entries together may take, their bookkeeping included.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._entries: TLRUCache[str, _Entry] = TLRUCache(
+            max_bytes, ttu=lambda _key, entry, _now: entry.expires, timer=clock, getsizeof=_size
+        )
+
+    @property
+    def used_bytes(self) -> int:
+        """What the entries take."""
+        with self._lock:
+            return int(self._entries.currsize)
+
+    def get(self, key: str) -> Outcome | None:
+        """The outcome, if it is remembered."""
+        with self._lock:
+            try:
+                return self._entries[key].outcome
+            except KeyError:
+                return None
+
+    def put(self, key: str, outcome: Outcome, *, scope: str, ttl_seconds: float) -> None:
+        """Remember an outcome for so many seconds; one larger than the whole memory is not."""
+        entry = _Entry(outcome, scope, self._clock() + ttl_seconds)
+        if _size(entry) > self._entries.maxsize:
+            return
+        with self._lock:
+            self._entries[key] = entry
+
+    def forget(self, scope: str | None = None) -> None:
+        """Forget all outcomes, or those of one scope."""
+        with self._lock:
+            for key in list(self._entries):
+                with suppress(KeyError):  # it expires while we look at it
+                    if scope in (None, self._entries[key].scope):
+                        del self._entries[key]
+
+
+def _size(entry: _Entry) -> int:
+    return _OVERHEAD_BYTES + sys.getsizeof(getattr(entry.outcome, "text", ""))

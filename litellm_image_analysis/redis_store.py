@@ -1,0 +1,180 @@
+"""Analyses remembered in Redis, for all workers and hosts of a gateway. Names in Redis: ``docs/cache.md``."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from cachetools import LRUCache
+
+from litellm_image_analysis.lease import Lease
+from litellm_image_analysis.per_loop import PerLoop
+from litellm_image_analysis.redis_link import Connection, RedisLink
+
+NEVER_FLUSHED = "-:-"
+"""The generation of what was made before anybody flushed."""
+CURRENT_SECONDS = 5.0
+"""How long a worker goes without asking whether somebody flushed."""
+
+_KNOWN_SCOPES = 10_000
+_LONGEST_SECONDS = 10 * 365 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What Redis holds.
+
+    Attributes:
+        values: what is stored, by key.
+        generation: the one that is valid now.
+        flushed: whether it was another one when this event loop last heard of it.
+    """
+
+    values: dict[str, str | bytes]
+    generation: str
+    flushed: bool
+
+
+class RedisStore:
+    """Values by scope and key.
+
+    Args:
+        connect: makes a connection within the running event loop; ``None``: there is no Redis to connect to.
+        warn: tells the operator.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection | None],
+        warn: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect = connect
+        self._warn = warn
+        self._clock = clock
+        self._links: PerLoop[RedisLink | None] = PerLoop(self._linked)
+        self._heard: PerLoop[LRUCache[str, tuple[str, float]]] = PerLoop(lambda: LRUCache(_KNOWN_SCOPES))
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis answered when it was last asked."""
+        link = self._links.get()
+        return link is not None and not link.broken
+
+    def generation(self, scope: str) -> str:
+        """The generation of a scope, as last heard of: what is of another one was flushed."""
+        return self._heard_of(scope)[0]
+
+    def is_current(self, scope: str) -> bool:
+        """Whether there is no use in asking for the scope's generation again."""
+        return not self.available or self._clock() - self._heard_of(scope)[1] < CURRENT_SECONDS
+
+    async def read(self, scope: str, keys: Sequence[str]) -> Reading | None:
+        """What is stored under these keys, in one round trip; ``None`` if Redis is not to be had."""
+        link = self._links.get()
+        if link is None:
+            return None
+        tagged = f"{link.prefix}:{_tag(scope)}"
+        names = [f"{link.prefix}:generation", f"{tagged}:generation", *(f"{tagged}:{key}" for key in keys)]
+
+        async def mget() -> list[str | bytes | None]:
+            # A cluster keeps a scope's keys in one slot, and the generation of all in another.
+            answer: list[str | bytes | None] = await getattr(link.client, "mget_nonatomic", link.client.mget)(names)
+            return answer
+
+        answer = await link.attempt(mget)
+        if answer is None:
+            return None
+        of_all, of_scope, *values = answer
+        generation = f"{_text(of_all)}:{_text(of_scope)}"
+        flushed = generation != self.generation(scope)
+        self._heard.get()[scope] = (generation, self._clock())
+        found = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        return Reading(found, generation, flushed)
+
+    async def write(self, scope: str, key: str, value: str, ttl_seconds: float) -> None:
+        """Store a value for so many seconds, if Redis is to be had."""
+        link = self._links.get()
+        if link is None:
+            return
+        name = f"{link.prefix}:{_tag(scope)}:{key}"
+        milliseconds = max(1, round(min(ttl_seconds, _LONGEST_SECONDS) * 1000))
+
+        async def write() -> Any:
+            return await link.client.set(name, value, px=milliseconds)
+
+        await link.attempt(write)
+
+    def lease(self, scope: str, key: str) -> Lease:
+        """The right to make the call for this key, not taken yet."""
+        link = self._links.get()
+        return Lease(link, "" if link is None else f"{link.prefix}:{_tag(scope)}:{key}:lease")
+
+    async def flush(self, scope: str | None = None) -> None:
+        """Forget a scope, or all: at once in Redis, and within seconds in the memory of every worker.
+
+        Raises:
+            ConnectionError: there is no Redis to connect to.
+            redis.exceptions.RedisError: Redis could not be reached, or refused.
+        """
+        from redis.exceptions import ConnectionError as Unreachable
+        from redis.exceptions import RedisClusterException
+
+        link = self._links.get()
+        if link is None:
+            raise ConnectionError("there is no Redis to flush: set cache.redis_url")
+        try:
+            await _flush(link, link.prefix if scope is None else f"{link.prefix}:{_tag(scope)}")
+        except RedisClusterException as error:
+            raise Unreachable(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Close the running event loop's connection."""
+        link = self._links.pop()
+        if link is not None:
+            await link.aclose()
+
+    def _linked(self) -> RedisLink | None:
+        try:
+            connection = self._connect()
+        except Exception as error:  # noqa: BLE001 - settings of many kinds, which only the client knows
+            self._warn(f"image analysis: no connection to Redis can be made ({type(error).__name__}: {error})")
+            return None
+        return None if connection is None else RedisLink(connection, self._warn, self._clock)
+
+    def _heard_of(self, scope: str) -> tuple[str, float]:
+        """A scope's generation, and when it was heard."""
+        never = (NEVER_FLUSHED, -math.inf)
+        heard: tuple[str, float] = self._heard.get().get(scope, never)
+        return heard
+
+
+async def _flush(link: RedisLink, start: str) -> None:
+    """Begin a new generation of what is named like this, and remove what is stored of the old one."""
+    await link.client.set(f"{start}:generation", uuid.uuid4().hex)
+    names = [name async for name in link.client.scan_iter(match=f"{_escaped(start)}:*", count=1000)]
+    entries = [name for name in names if not _text(name).endswith(":generation")]
+    for place in range(0, len(entries), 1000):
+        await link.client.unlink(*entries[place : place + 1000])
+
+
+def _tag(scope: str) -> str:
+    """The scope as a name's part; its braces keep what belongs to it on one node of a cluster."""
+    return f"{{{quote(scope, safe=':@.-_', errors='surrogatepass')}}}"
+
+
+def _escaped(name: str) -> str:
+    """A name as a pattern that matches it alone."""
+    return "".join(f"\\{character}" if character in "*?[]\\^" else character for character in name)
+
+
+def _text(value: str | bytes | None) -> str:
+    if value is None:
+        return "-"
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

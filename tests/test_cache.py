@@ -1,0 +1,896 @@
+"""Analyses by key: known ones are not asked again, and what many ask at once is asked once, on all workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from support.redis_server import RedisServer, running_redis
+
+from litellm_image_analysis import cache as cache_module
+from litellm_image_analysis import lease, record, redis_store
+from litellm_image_analysis.cache import FAILURE_SECONDS, Cache
+from litellm_image_analysis.config import CacheConfig
+from litellm_image_analysis.images import ImageSource
+from litellm_image_analysis.memory import Memory
+from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.redis_link import Connection
+from litellm_image_analysis.redis_store import RedisStore
+from litellm_image_analysis.tenant import Tenant
+
+SCOPE = "team:research"
+PRICE = Decimal("0.25")
+CAT = Analysed("a cat", cost=PRICE, call_id="call-1")
+BROKEN = Failed(FailureReason.UNAVAILABLE, retry_after_seconds=7)
+TIMEOUT = Failed(FailureReason.TIMEOUT)
+
+
+@dataclass
+class Clock:
+    """Seconds that go by when a test says so, for memory and records alike."""
+
+    now: float = 2_000_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(cache_module, "Memory", partial(Memory, clock=clock))
+    monkeypatch.setattr(record, "time", SimpleNamespace(time=clock))
+    return clock
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> RedisServer:
+    """A Redis that holds nothing."""
+    with server.client as client:
+        client.flushall()
+    return server
+
+
+@pytest.fixture
+def mortal_redis() -> Iterator[RedisServer]:
+    """A Redis that may be killed."""
+    with running_redis() as server:
+        yield server
+
+
+def request_for(key: str = "cat", *, scope: str = SCOPE, may_change: bool = False) -> VisionRequest:
+    return VisionRequest(key, scope, "eyes", [], 100, may_change=may_change)
+
+
+class Eyes:
+    """A vision model that remembers what it was asked; each look lasts until it is told to end."""
+
+    def __init__(self, outcome: Outcome = CAT, *, may_end: bool = True) -> None:
+        self.outcome = outcome
+        self.asked: list[str] = []
+        self.cancelled = 0
+        self.may_end = asyncio.Event()
+        if may_end:
+            self.may_end.set()
+
+    async def __call__(self, request: VisionRequest) -> Outcome:
+        self.asked.append(request.key)
+        outcome = self.outcome
+        try:
+            await checkpoint()
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return outcome
+
+    async def asked_times(self, times: int) -> None:
+        """Wait until it has been asked so often."""
+        await until(lambda: len(self.asked) >= times)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what another task, or Redis, is about to do."""
+    with anyio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - Redis sends no event
+            await anyio.sleep(0.005)
+
+
+async def answer(cache: Cache, eyes: Eyes, request: VisionRequest | None = None) -> Outcome:
+    """What a request gets for its one image."""
+    request = request or request_for()
+    known = await cache.recall([request])
+    return known.get(request.key) or await cache.ask(request, eyes, anyio.CapacityLimiter(8))
+
+
+def asking(times: int, cache: Cache, eyes: Eyes, request: VisionRequest | None = None) -> list[asyncio.Task[Outcome]]:
+    """So many requests at once."""
+    return [asyncio.ensure_future(answer(cache, eyes, request)) for _ in range(times)]
+
+
+def total_cost(outcomes: Sequence[Outcome]) -> Decimal:
+    return sum((outcome.cost or Decimal(0) for outcome in outcomes), Decimal(0))
+
+
+def in_memory(call_seconds: float = 60, **settings: Any) -> Cache:
+    return Cache(CacheConfig(**settings), call_seconds)
+
+
+@dataclass
+class Workers:
+    """Processes of a gateway that share a Redis: nothing but Redis connects them."""
+
+    redis: RedisServer
+    clock: Clock
+    warnings: list[str] = field(default_factory=list)
+    running: list[Cache] = field(default_factory=list)
+
+    def start(self, count: int, call_seconds: float = 60, **settings: Any) -> list[Cache]:
+        config = CacheConfig(backend="redis", **settings)
+        stores = [RedisStore(self._connect, self.warnings.append, self.clock) for _ in range(count)]
+        started = [Cache(config, call_seconds, store) for store in stores]
+        self.running += started
+        return started
+
+    def stored(self) -> list[str]:
+        """The names of what is stored, leases included."""
+        with self.redis.client as client:
+            return sorted(client.scan_iter())
+
+    def _connect(self) -> Connection:
+        return Connection(Redis.from_url(self.redis.url, socket_timeout=5, retry=Retry(NoBackoff(), 1)))
+
+
+@asynccontextmanager
+async def workers_of(server: RedisServer, clock: Clock) -> AsyncIterator[Workers]:
+    workers = Workers(server, clock)
+    try:
+        yield workers
+    finally:
+        for worker in workers.running:
+            await worker.aclose()
+
+
+@pytest.fixture
+async def workers(redis: RedisServer, clock: Clock) -> AsyncIterator[Workers]:
+    async with workers_of(redis, clock) as workers:
+        yield workers
+        assert not workers.warnings
+
+
+# One worker, nothing but its memory
+
+
+async def test_what_is_known_is_not_asked_again() -> None:
+    cache, eyes = in_memory(), Eyes()
+    first = await answer(cache, eyes)
+    again = [await answer(cache, eyes) for _ in range(3)]
+    assert first == CAT
+    assert again == [Analysed("a cat", cost=Decimal(0), cached=True)] * 3
+    assert eyes.asked == ["cat"]
+
+
+async def test_each_question_is_recalled_under_its_own_key() -> None:
+    cache, eyes = in_memory(), Eyes()
+    await answer(cache, eyes, request_for("cat"))
+    eyes.outcome = Analysed("a dog")
+    await answer(cache, eyes, request_for("dog"))
+    known = await cache.recall([request_for(key) for key in ("bird", "dog", "cat")])
+    assert {key: outcome.text for key, outcome in known.items() if isinstance(outcome, Analysed)} == {
+        "cat": "a cat",
+        "dog": "a dog",
+    }
+
+
+async def test_nothing_is_known_of_no_images() -> None:
+    assert await in_memory().recall([]) == {}
+
+
+async def test_1_000_who_ask_at_once_make_one_call_and_one_pays() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    tasks = asking(1000, cache, eyes)
+    await eyes.asked_times(1)
+    eyes.may_end.set()
+    outcomes = await asyncio.gather(*tasks)
+    assert eyes.asked == ["cat"]
+    assert [outcome.text for outcome in outcomes if isinstance(outcome, Analysed)] == ["a cat"] * 1000
+    assert total_cost(outcomes) == PRICE
+    assert sum(isinstance(outcome, Analysed) and outcome.cached for outcome in outcomes) == 999
+    assert [outcome.call_id for outcome in outcomes if outcome.call_id] == ["call-1"]
+
+
+async def test_whoever_started_a_call_may_go_and_it_is_remembered() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    leader, *others = asking(3, cache, eyes)
+    await eyes.asked_times(1)
+    leader.cancel()
+    eyes.may_end.set()
+    outcomes = await asyncio.gather(*others)
+    assert outcomes == [CAT.had_for_nothing()] * 2
+    assert await answer(cache, eyes) == CAT.had_for_nothing()
+    assert eyes.asked == ["cat"]
+
+
+async def test_when_all_who_asked_are_gone_the_call_ends_and_is_remembered() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    tasks = asking(3, cache, eyes)
+    await eyes.asked_times(1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    eyes.may_end.set()
+    await answer(cache, eyes)
+    assert (eyes.asked, eyes.cancelled) == (["cat"], 0)
+
+
+async def test_two_tenants_with_the_same_image_make_two_calls_now_and_later() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    image = ImageSource("data:image/png;base64,AAAA")
+    asks = [
+        vision_request(Tenant(scope, b"secret"), "eyes", [(1, image)], "What?", None, 100)
+        for scope in ("team:a", "team:b")
+    ]
+    tasks = [task for request in asks for task in asking(2, cache, eyes, request)]
+    await eyes.asked_times(2)
+    eyes.may_end.set()
+    assert total_cost(await asyncio.gather(*tasks)) == 2 * PRICE
+    assert eyes.asked == [request.key for request in asks]
+
+
+async def test_an_analysis_lives_its_time(clock: Clock) -> None:
+    cache, eyes = in_memory(ttl_seconds=100, remote_url_ttl_seconds=10), Eyes()
+    await answer(cache, eyes)
+    clock.now += 99
+    await answer(cache, eyes)
+    assert eyes.asked == ["cat"]
+    clock.now += 1
+    await answer(cache, eyes)
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_what_is_behind_a_url_is_known_for_a_shorter_time(clock: Clock) -> None:
+    cache, eyes = in_memory(ttl_seconds=100, remote_url_ttl_seconds=10), Eyes()
+    there = request_for(may_change=True)
+    await answer(cache, eyes, there)
+    clock.now += 9
+    await answer(cache, eyes, there)
+    assert eyes.asked == ["cat"]
+    clock.now += 1
+    await answer(cache, eyes, there)
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_what_is_behind_a_url_is_not_remembered_where_that_is_set_to_0() -> None:
+    cache, eyes = in_memory(remote_url_ttl_seconds=0), Eyes()
+    there = request_for(may_change=True)
+    assert [await answer(cache, eyes, there) for _ in range(3)] == [CAT] * 3
+    assert eyes.asked == ["cat"] * 3
+    await answer(cache, eyes, request_for("inline"))
+    await answer(cache, eyes, request_for("inline"))
+    assert eyes.asked[3:] == ["inline"]
+
+
+async def test_without_a_memory_those_who_ask_at_once_share_a_call_and_those_later_do_not() -> None:
+    cache, eyes = in_memory(backend="off"), Eyes()
+    await asyncio.gather(*asking(5, cache, eyes))
+    assert eyes.asked == ["cat"]
+    assert await answer(cache, eyes) == CAT
+    assert eyes.asked == ["cat", "cat"]
+    await cache.flush()
+
+
+async def test_a_failure_is_not_asked_for_again_for_some_seconds(clock: Clock) -> None:
+    cache, eyes = in_memory(), Eyes(BROKEN)
+    assert [await answer(cache, eyes) for _ in range(5)] == [BROKEN] * 5
+    clock.now += FAILURE_SECONDS - 0.125
+    await answer(cache, eyes)
+    assert eyes.asked == ["cat"]
+    clock.now += 0.125
+    eyes.outcome = CAT
+    assert await answer(cache, eyes) == CAT
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_the_memory_of_failures_is_short_also_for_what_is_never_remembered(clock: Clock) -> None:
+    assert FAILURE_SECONDS <= 10
+    cache, eyes = in_memory(remote_url_ttl_seconds=0), Eyes(BROKEN)
+    for _ in range(5):
+        await answer(cache, eyes, request_for(may_change=True))
+    assert eyes.asked == ["cat"]
+    clock.now += FAILURE_SECONDS
+    await answer(cache, eyes, request_for(may_change=True))
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_a_failure_that_cost_something_is_paid_by_one() -> None:
+    cache, eyes = in_memory(), Eyes(Failed(FailureReason.EMPTY, cost=PRICE, call_id="call-1"), may_end=False)
+    tasks = asking(5, cache, eyes)
+    await eyes.asked_times(1)
+    eyes.may_end.set()
+    outcomes = [*await asyncio.gather(*tasks), await answer(cache, eyes)]
+    assert total_cost(outcomes) == PRICE
+    assert [outcome.call_id for outcome in outcomes if outcome.call_id] == ["call-1"]
+
+
+async def test_a_call_ends_at_its_deadline_and_nothing_stays_in_flight(clock: Clock) -> None:
+    cache, eyes = in_memory(call_seconds=0.01), Eyes(may_end=False)
+    assert await asyncio.gather(*asking(3, cache, eyes)) == [TIMEOUT] * 3
+    assert (eyes.asked, eyes.cancelled) == (["cat"], 1)
+    assert await answer(cache, eyes) == TIMEOUT
+    assert eyes.asked == ["cat"]
+    clock.now += FAILURE_SECONDS
+    eyes.may_end.set()
+    assert await answer(cache, eyes) == CAT
+
+
+async def test_a_call_has_the_time_that_is_set() -> None:
+    seconds_left: list[float] = []
+
+    async def look(_: VisionRequest) -> Outcome:
+        seconds_left.append(anyio.current_effective_deadline() - anyio.current_time())
+        return CAT
+
+    await in_memory(call_seconds=1000).ask(request_for(), look, anyio.CapacityLimiter(1))
+    assert 900 < seconds_left[0] <= 1000
+
+
+async def test_only_those_who_ask_take_a_turn() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    first, second = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
+    leader = asyncio.ensure_future(cache.ask(request_for(), eyes, first))
+    await eyes.asked_times(1)
+    joined = asyncio.ensure_future(cache.ask(request_for(), eyes, second))
+    await anyio.wait_all_tasks_blocked()
+    assert (first.borrowed_tokens, second.borrowed_tokens) == (1, 0)
+    eyes.may_end.set()
+    assert await asyncio.gather(*[leader, joined]) == [CAT, CAT.had_for_nothing()]
+    assert (first.borrowed_tokens, second.borrowed_tokens) == (0, 0)
+
+
+async def test_a_turn_of_whoever_goes_away_is_free_again() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    limiter = anyio.CapacityLimiter(1)
+    leader = asyncio.ensure_future(cache.ask(request_for(), eyes, limiter))
+    await eyes.asked_times(1)
+    leader.cancel()
+    await asyncio.wait([leader])
+    assert limiter.borrowed_tokens == 0
+    eyes.may_end.set()
+    await answer(cache, eyes)
+
+
+async def test_what_was_answered_while_a_request_waited_for_its_turn_is_not_asked_again() -> None:
+    cache, eyes = in_memory(), Eyes()
+    limiter = anyio.CapacityLimiter(1)
+    await limiter.acquire_on_behalf_of("another image")
+    late = asyncio.ensure_future(cache.ask(request_for(), eyes, limiter))
+    await anyio.wait_all_tasks_blocked()
+    await answer(cache, eyes)
+    limiter.release_on_behalf_of("another image")
+    assert await late == CAT.had_for_nothing()
+    assert eyes.asked == ["cat"]
+
+
+async def test_whoever_finds_somebody_asking_when_its_turn_comes_passes_the_turn_on() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    limiter = anyio.CapacityLimiter(1)
+    await limiter.acquire_on_behalf_of("another image")
+    late = asyncio.ensure_future(cache.ask(request_for(), eyes, limiter))
+    await anyio.wait_all_tasks_blocked()
+    [elsewhere] = asking(1, cache, eyes)
+    await eyes.asked_times(1)
+    limiter.release_on_behalf_of("another image")
+    await anyio.wait_all_tasks_blocked()
+    turns_taken = limiter.borrowed_tokens
+    eyes.may_end.set()
+    assert await asyncio.gather(*[elsewhere, late]) == [CAT, CAT.had_for_nothing()]
+    assert turns_taken == 0
+
+
+async def test_flushing_a_scope_leaves_the_others() -> None:
+    cache, eyes = in_memory(), Eyes()
+    mine, yours = request_for("mine", scope="team:a"), request_for("yours", scope="team:b")
+    for request in (mine, yours):
+        await answer(cache, eyes, request)
+    await cache.flush("team:a")
+    for request in (mine, yours):
+        await answer(cache, eyes, request)
+    assert eyes.asked == ["mine", "yours", "mine"]
+
+
+async def test_flushing_all_leaves_nothing() -> None:
+    cache, eyes = in_memory(), Eyes()
+    for scope in ("team:a", "team:b"):
+        await answer(cache, eyes, request_for(scope, scope=scope))
+    await cache.flush()
+    for scope in ("team:a", "team:b"):
+        await answer(cache, eyes, request_for(scope, scope=scope))
+    assert eyes.asked == ["team:a", "team:b"] * 2
+
+
+async def test_a_call_made_before_a_flush_is_not_remembered_after_it() -> None:
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    [before] = asking(1, cache, eyes)
+    await eyes.asked_times(1)
+    await cache.flush()
+    eyes.may_end.set()
+    assert await before == CAT
+    await answer(cache, eyes)
+    assert eyes.asked == ["cat", "cat"]
+
+
+def test_loops_one_after_the_other_share_what_is_known_and_no_call() -> None:
+    cache = in_memory()
+
+    async def leave_in_the_middle() -> None:
+        eyes = Eyes(may_end=False)
+        asking(2, cache, eyes)
+        await eyes.asked_times(1)
+
+    async def ask() -> Outcome:
+        return await answer(cache, Eyes())
+
+    asyncio.run(leave_in_the_middle())
+    assert asyncio.run(ask()) == CAT
+    assert asyncio.run(ask()) == CAT.had_for_nothing()
+
+
+async def test_without_redis_there_is_nothing_to_check_or_to_close() -> None:
+    cache, eyes = in_memory(), Eyes()
+    await cache.check()
+    await cache.aclose()
+    assert await answer(cache, eyes) == CAT
+
+
+# Several workers behind one Redis
+
+
+async def test_what_one_worker_knows_all_know(workers: Workers) -> None:
+    eyes = Eyes()
+    outcomes = [await answer(worker, eyes) for worker in workers.start(4)]
+    assert outcomes == [CAT] + [CAT.had_for_nothing()] * 3
+    assert eyes.asked == ["cat"]
+
+
+async def test_1_000_who_ask_four_workers_at_once_make_one_call_and_one_pays(workers: Workers) -> None:
+    eyes = Eyes(may_end=False)
+    tasks = [task for worker in workers.start(4) for task in asking(250, worker, eyes)]
+    await eyes.asked_times(1)
+    eyes.may_end.set()
+    outcomes = await asyncio.gather(*tasks)
+    assert eyes.asked == ["cat"]
+    assert [outcome.text for outcome in outcomes if isinstance(outcome, Analysed)] == ["a cat"] * 1000
+    assert total_cost(outcomes) == PRICE
+    assert sum(isinstance(outcome, Analysed) and outcome.cached for outcome in outcomes) == 999
+
+
+async def test_a_call_longer_than_a_lease_is_still_one_call(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "_RENEWAL_SECONDS", 0.2)
+    eyes = Eyes(may_end=False)
+    with workers.redis.client as client:
+        client.config_resetstat()
+        tasks = [task for worker in workers.start(2) for task in asking(1, worker, eyes)]
+        await until(lambda: client.info("commandstats").get("cmdstat_pexpire", {}).get("calls", 0) >= 6)
+    eyes.may_end.set()
+    assert total_cost(await asyncio.gather(*tasks)) == PRICE
+    assert eyes.asked == ["cat"]
+
+
+async def test_a_call_leaves_its_record_and_no_lease(workers: Workers) -> None:
+    [worker] = workers.start(1)
+    await answer(worker, Eyes())
+    assert workers.stored() == ["litellm-image-analysis:{team:research}:cat"]
+
+
+async def test_whoever_started_a_call_may_go_and_other_workers_have_it(workers: Workers) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes(may_end=False)
+    [leader] = asking(1, one, eyes)
+    await eyes.asked_times(1)
+    [waiter] = asking(1, other, eyes)
+    leader.cancel()
+    await asyncio.wait([leader])
+    eyes.may_end.set()
+    assert await waiter == CAT.had_for_nothing()
+    assert (eyes.asked, eyes.cancelled) == (["cat"], 0)
+
+
+async def test_the_call_of_a_worker_that_died_is_taken_over(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead, *living = workers.start(3)
+    assert dead._store is not None
+    with monkeypatch.context() as short:
+        short.setattr(lease, "LEASE_SECONDS", 0.3)
+        assert await dead._store.lease(SCOPE, "cat").take()  # and then nobody renews it
+    eyes = Eyes()
+    outcomes = await asyncio.gather(*[task for worker in living for task in asking(10, worker, eyes)])
+    assert eyes.asked == ["cat"]
+    assert total_cost(outcomes) == PRICE
+
+
+async def test_a_call_ends_at_its_deadline_and_gives_its_lease_back(workers: Workers) -> None:
+    [worker] = workers.start(1, call_seconds=0.5)
+    eyes = Eyes(may_end=False)
+    assert await answer(worker, eyes) == TIMEOUT
+    assert eyes.cancelled == 1
+    assert not [name for name in workers.stored() if name.endswith(":lease")]
+
+
+async def test_whoever_waits_for_another_worker_in_vain_answers_at_its_deadline(workers: Workers) -> None:
+    [busy] = workers.start(1)
+    [impatient] = workers.start(1, call_seconds=0.3)
+    eyes = Eyes(may_end=False)
+    [task] = asking(1, busy, eyes)
+    await eyes.asked_times(1)
+    assert await answer(impatient, eyes) == TIMEOUT
+    eyes.may_end.set()
+    await task
+    assert eyes.asked == ["cat"]
+
+
+async def test_whoever_waited_in_vain_has_the_answer_once_it_is_there(workers: Workers) -> None:
+    [busy] = workers.start(1)
+    [impatient] = workers.start(1, call_seconds=0.3)
+    eyes = Eyes(may_end=False)
+    [task] = asking(1, busy, eyes)
+    await eyes.asked_times(1)
+    await answer(impatient, eyes)
+    eyes.may_end.set()
+    await task
+    assert await answer(impatient, eyes) == CAT.had_for_nothing()
+
+
+async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers: Workers, clock: Clock) -> None:
+    eyes = Eyes(BROKEN, may_end=False)
+    *started, idle = workers.start(5)
+    tasks = [task for worker in started for task in asking(5, worker, eyes)]
+    await eyes.asked_times(1)
+    eyes.may_end.set()
+    assert await asyncio.gather(*tasks) == [BROKEN] * 20
+    assert await answer(idle, eyes) == BROKEN
+    assert eyes.asked == ["cat"]
+    clock.now += FAILURE_SECONDS
+    eyes.outcome = CAT
+    assert await answer(started[0], eyes) == CAT
+    assert await answer(started[1], eyes) == CAT.had_for_nothing()
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_a_call_that_timed_out_is_not_asked_for_again_by_other_workers_either(workers: Workers) -> None:
+    one, other = workers.start(2, call_seconds=0.5)
+    eyes = Eyes(may_end=False)
+    assert await answer(one, eyes) == TIMEOUT
+    assert await answer(other, eyes) == TIMEOUT
+    assert eyes.asked == ["cat"]
+
+
+async def test_an_analysis_lives_its_time_in_all_workers(workers: Workers, clock: Clock) -> None:
+    one, other, third = workers.start(3, ttl_seconds=100)
+    eyes = Eyes()
+    await answer(one, eyes)
+    clock.now += 60
+    await answer(other, eyes)  # it is as old there as where it was made
+    clock.now += 40
+    await answer(other, eyes)
+    assert await answer(third, eyes) == CAT.had_for_nothing()
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_a_worker_remembers_what_another_made_for_no_longer_than_it_is_set_to(
+    workers: Workers, clock: Clock
+) -> None:
+    [one], [other] = workers.start(1, ttl_seconds=100), workers.start(1, ttl_seconds=10)
+    eyes = Eyes()
+    await answer(one, eyes)
+    await answer(other, eyes)
+    with workers.redis.client as client:
+        client.flushall()
+    clock.now += 10
+    await answer(other, eyes)
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_what_is_behind_a_url_lives_its_time_in_all_workers(workers: Workers, clock: Clock) -> None:
+    one, other = workers.start(2, remote_url_ttl_seconds=10)
+    eyes, there = Eyes(), request_for(may_change=True)
+    await answer(one, eyes, there)
+    clock.now += 9
+    await answer(other, eyes, there)
+    assert eyes.asked == ["cat"]
+    clock.now += 1
+    await answer(other, eyes, there)
+    assert eyes.asked == ["cat", "cat"]
+    with workers.redis.client as client:
+        assert 0 < client.pttl("litellm-image-analysis:{team:research}:cat") <= 10_000
+
+
+async def test_what_is_behind_a_url_is_not_stored_where_that_is_set_to_0(workers: Workers) -> None:
+    one, other = workers.start(2, remote_url_ttl_seconds=0)
+    eyes, there = Eyes(), request_for(may_change=True)
+    assert [await answer(worker, eyes, there) for worker in (one, one, other)] == [CAT] * 3
+    assert eyes.asked == ["cat"] * 3
+    assert workers.stored() == []
+
+
+async def test_nobody_waits_for_another_worker_s_call_that_will_not_be_stored(workers: Workers) -> None:
+    one, other = workers.start(2, remote_url_ttl_seconds=0)
+    eyes, there = Eyes(may_end=False), request_for(may_change=True)
+    tasks = [task for worker in (one, other) for task in asking(1, worker, eyes, there)]
+    with anyio.move_on_after(2):
+        await eyes.asked_times(2)
+    at_once = len(eyes.asked)
+    eyes.may_end.set()
+    await asyncio.gather(*tasks)
+    assert at_once == 2
+
+
+async def test_20_known_images_take_one_round_trip(workers: Workers) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes()
+    requests = [request_for(f"image {number}") for number in range(20)]
+    for request in requests:
+        await answer(one, eyes, request)
+    await other.check()  # it is connected now
+    with workers.redis.commands() as commands:
+        known = await other.recall(requests)
+    assert len(known) == 20
+    assert [command.split()[0] for command in commands] == ["MGET"]
+
+
+async def test_who_ask_for_the_same_images_at_once_share_the_round_trip(workers: Workers) -> None:
+    one, other = workers.start(2)
+    await answer(one, Eyes())
+    await other.check()
+    with workers.redis.commands() as commands:
+        await asyncio.gather(*[other.recall([request_for()]) for _ in range(100)])
+    assert [command.split()[0] for command in commands] == ["MGET"]
+
+
+async def test_what_memory_knows_takes_no_round_trip_while_the_last_news_is_fresh(
+    workers: Workers, clock: Clock
+) -> None:
+    [worker] = workers.start(1)
+    eyes = Eyes()
+    requests = [request_for(f"image {number}") for number in range(20)]
+    for request in requests:
+        await answer(worker, eyes, request)
+    await worker.recall(requests)
+    with workers.redis.commands() as commands:
+        for _ in range(10):
+            assert len(await worker.recall(requests)) == 20
+        assert await worker.recall([]) == {}
+    assert commands == []
+    clock.now += redis_store.CURRENT_SECONDS
+    with workers.redis.commands() as commands:
+        for _ in range(10):
+            assert len(await worker.recall(requests)) == 20
+    assert [command.split()[0] for command in commands] == ["MGET"]
+
+
+async def test_what_is_in_flight_here_is_not_looked_up(workers: Workers) -> None:
+    [worker] = workers.start(1)
+    eyes = Eyes(may_end=False)
+    [task] = asking(1, worker, eyes)
+    await eyes.asked_times(1)
+    with workers.redis.commands() as commands:
+        assert await worker.recall([request_for()]) == {}
+    eyes.may_end.set()
+    await task
+    assert not [command for command in commands if command.startswith("MGET")]
+
+
+async def test_two_scopes_never_join_whatever_their_keys(workers: Workers) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes(may_end=False)
+    tasks = asking(1, one, eyes, request_for(scope="team:a")) + asking(1, other, eyes, request_for(scope="team:b"))
+    await eyes.asked_times(2)
+    eyes.may_end.set()
+    assert await asyncio.gather(*tasks) == [CAT, CAT]
+
+
+async def test_flushing_all_reaches_the_other_workers_within_seconds(workers: Workers, clock: Clock) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes()
+    for scope in ("team:a", "team:b"):
+        await answer(one, eyes, request_for(scope, scope=scope))
+        await answer(other, eyes, request_for(scope, scope=scope))
+    await one.flush()
+    clock.now += redis_store.CURRENT_SECONDS
+    eyes.asked.clear()
+    for scope in ("team:a", "team:b"):
+        assert await answer(other, eyes, request_for(scope, scope=scope)) == CAT
+        assert await answer(one, eyes, request_for(scope, scope=scope)) == CAT.had_for_nothing()
+    assert eyes.asked == ["team:a", "team:b"]
+
+
+async def test_flushing_a_scope_reaches_the_other_workers_and_no_other_scope(workers: Workers, clock: Clock) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes()
+    for scope in ("team:a", "team:b"):
+        await answer(one, eyes, request_for(scope, scope=scope))
+        await answer(other, eyes, request_for(scope, scope=scope))
+    await one.flush("team:a")
+    clock.now += redis_store.CURRENT_SECONDS
+    eyes.asked.clear()
+    for worker in (other, one):
+        for scope in ("team:a", "team:b"):
+            await answer(worker, eyes, request_for(scope, scope=scope))
+    assert eyes.asked == ["team:a"]
+
+
+async def test_whoever_flushes_has_forgotten_at_once(workers: Workers) -> None:
+    one, _ = workers.start(2)
+    eyes = Eyes()
+    await answer(one, eyes)
+    await one.flush()
+    await answer(one, eyes)
+    await answer(one, eyes)
+    assert eyes.asked == ["cat", "cat"]
+
+
+async def test_a_call_made_before_a_flush_is_not_remembered_by_any_worker_after_it(
+    workers: Workers, clock: Clock
+) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes(may_end=False)
+    [before] = asking(1, one, eyes)
+    await eyes.asked_times(1)
+    await other.flush()
+    eyes.may_end.set()
+    assert await before == CAT
+    clock.now += redis_store.CURRENT_SECONDS
+    assert await answer(other, eyes) == CAT
+    assert await answer(one, eyes) == CAT.had_for_nothing()
+    assert eyes.asked == ["cat", "cat"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xff\xfe",
+        b"",
+        "not JSON",
+        '{"text": "pwned"}',
+        record.written("dog", Analysed("a dog"), redis_store.NEVER_FLUSHED, 1e9),
+        record.written("cat", Analysed("flushed"), "an older generation", 1e9),
+        record.written("cat", Analysed("old"), redis_store.NEVER_FLUSHED, -1e9),
+    ],
+    ids=["bytes", "nothing", "words", "another program's", "another key's", "flushed", "out of date"],
+)
+async def test_a_foreign_value_is_a_miss_and_gives_way(workers: Workers, value: str | bytes) -> None:
+    one, other = workers.start(2)
+    with workers.redis.client as client:
+        client.set("litellm-image-analysis:{team:research}:cat", value)
+    eyes = Eyes()
+    assert await answer(one, eyes) == CAT
+    assert await answer(other, eyes) == CAT.had_for_nothing()
+
+
+async def test_a_value_of_another_type_is_a_miss_and_gives_way(workers: Workers) -> None:
+    one, other = workers.start(2)
+    with workers.redis.client as client:
+        client.hset("litellm-image-analysis:{team:research}:cat", "text", "pwned")
+    eyes = Eyes()
+    assert await answer(one, eyes) == CAT
+    assert await answer(other, eyes) == CAT.had_for_nothing()
+
+
+# Redis is gone
+
+
+async def test_when_redis_dies_in_the_middle_each_worker_asks_at_most_once_and_none_fails(
+    mortal_redis: RedisServer, clock: Clock
+) -> None:
+    async with workers_of(mortal_redis, clock) as workers:
+        eyes = Eyes(may_end=False)
+        tasks = [task for worker in workers.start(4) for task in asking(250, worker, eyes)]
+        await eyes.asked_times(1)
+        mortal_redis.stop()
+        await eyes.asked_times(4)
+        eyes.may_end.set()
+        outcomes = await asyncio.gather(*tasks)
+        assert len(eyes.asked) == 4
+        assert [outcome.text for outcome in outcomes if isinstance(outcome, Analysed)] == ["a cat"] * 1000
+        assert total_cost(outcomes) == 4 * PRICE
+        assert len(workers.warnings) == 4  # one a worker
+
+
+async def test_without_redis_a_worker_s_memory_goes_on(mortal_redis: RedisServer, clock: Clock) -> None:
+    async with workers_of(mortal_redis, clock) as workers:
+        [worker] = workers.start(1)
+        eyes = Eyes()
+        await answer(worker, eyes, request_for("before"))
+        mortal_redis.stop()
+        for _ in range(3):
+            await answer(worker, eyes, request_for("before"))
+            await answer(worker, eyes, request_for("after"))
+        assert eyes.asked == ["before", "after"]
+
+
+async def test_what_was_flushed_stays_so_when_redis_comes_back_empty(mortal_redis: RedisServer, clock: Clock) -> None:
+    async with workers_of(mortal_redis, clock) as workers:
+        one, other = workers.start(2)
+        eyes = Eyes()
+        await answer(one, eyes)
+        await answer(other, eyes)
+        await one.flush()
+        clock.now += redis_store.CURRENT_SECONDS
+        await other.recall([request_for("another image")])  # the other has heard of it
+        mortal_redis.stop()
+        mortal_redis.start()
+        clock.now += redis_store.CURRENT_SECONDS
+        assert other._store is not None
+        store = other._store
+        await other.recall([request_for("another image")])
+        await until(lambda: store.available)
+        assert await answer(other, eyes) == CAT
+
+
+async def test_a_flush_that_does_not_reach_redis_says_so_and_has_forgotten_here(
+    mortal_redis: RedisServer, clock: Clock
+) -> None:
+    async with workers_of(mortal_redis, clock) as workers:
+        [worker] = workers.start(1)
+        eyes = Eyes()
+        await answer(worker, eyes)
+        mortal_redis.stop()
+        with pytest.raises(RedisError):
+            await worker.flush()
+        await answer(worker, eyes)
+        assert eyes.asked == ["cat", "cat"]
+
+
+async def test_a_gateway_without_redis_settings_goes_on_with_memory(clock: Clock) -> None:
+    cache = Cache(CacheConfig(backend="redis"), 60, RedisStore(lambda: None, pytest.fail, clock))
+    eyes = Eyes()
+    await cache.check()
+    outcomes = await asyncio.gather(*asking(10, cache, eyes))
+    assert total_cost(outcomes) == PRICE
+    with pytest.raises(ConnectionError):
+        await cache.flush()
+    assert await answer(cache, eyes) == CAT
+    assert eyes.asked == ["cat", "cat"]
+    await cache.aclose()
+
+
+async def test_a_client_that_cannot_be_made_costs_no_request(clock: Clock) -> None:
+    def connect() -> Connection:
+        raise ValueError("REDIS_CLUSTER_NODES is not JSON")
+
+    warnings: list[str] = []
+    cache, eyes = Cache(CacheConfig(backend="redis"), 60, RedisStore(connect, warnings.append, clock)), Eyes()
+    assert await answer(cache, eyes) == CAT
+    assert await answer(cache, eyes) == CAT.had_for_nothing()
+    assert len(warnings) == 1
+
+
+async def test_the_operator_hears_at_the_start_of_a_redis_that_is_not_there(
+    mortal_redis: RedisServer, clock: Clock
+) -> None:
+    mortal_redis.stop()
+    async with workers_of(mortal_redis, clock) as workers:
+        [worker] = workers.start(1)
+        await worker.check()
+        assert len(workers.warnings) == 1
+        with suppress(RedisError):
+            await worker.flush()

@@ -1,0 +1,456 @@
+"""Tenants, the secret behind their keys and the Redis they share, with LiteLLM's own objects and real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import Any
+
+import litellm
+import pytest
+from litellm.caching.caching import Cache
+from litellm.caching.redis_cache import RedisCache
+from litellm.caching.redis_cluster_cache import RedisClusterCache
+from litellm.proxy._types import UserAPIKeyAuth
+from redis.asyncio import RedisCluster
+from support.redis_server import RedisServer, running_redis, running_redis_cluster
+
+from litellm_image_analysis.cluster import check_client_library, connect, shared_secret, tenant
+from litellm_image_analysis.config import CacheConfig
+from litellm_image_analysis.errors import ConfigError
+from litellm_image_analysis.redis_link import PREFIX, Connection
+from litellm_image_analysis.redis_store import RedisStore
+
+CONFIG = CacheConfig()
+KEY = "a" * 64
+RAW_KEY = "sk-raw-and-secret"
+KEY_HASH = hashlib.sha256(RAW_KEY.encode()).hexdigest()
+
+
+def in_redis(server: RedisServer | None = None, **settings: Any) -> CacheConfig:
+    if server is not None:
+        settings["redis_url"] = server.url
+    return CacheConfig.model_validate({"backend": "redis", "secret": "a secret", **settings})
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def server(module_server: RedisServer) -> RedisServer:
+    with module_server.client as client:
+        client.flushall()
+    return module_server
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[tuple[RedisServer, RedisServer]]:
+    with running_redis_cluster() as nodes:
+        yield nodes
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that uses LiteLLM as a library, without a word on Redis or secrets."""
+    for name in (name for name in os.environ if name.startswith("REDIS_") or name == "LITELLM_SALT_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
+    monkeypatch.setattr(litellm, "cache", None)
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What a proxy's own module shows of itself, before it has read its config."""
+    module = ModuleType("litellm.proxy.proxy_server")
+    vars(module).update(master_key=None, redis_usage_cache=None)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+@pytest.fixture
+def litellms_cache() -> Iterator[Callable[[RedisCache], RedisCache]]:
+    """LiteLLM leaves connections open; and within an event loop its caches ping, from tasks nobody waits for."""
+    made: list[RedisCache] = []
+
+    def keep(cache: RedisCache) -> RedisCache:
+        made.append(cache)
+        return cache
+
+    yield keep
+    for cache in made:
+        cache.redis_client.close()
+
+
+class SettingsOnly:
+    """What of one of LiteLLM's caches is looked at."""
+
+    def __init__(self, redis_kwargs: dict[str, Any], namespace: str | None) -> None:
+        self.redis_kwargs = redis_kwargs
+        self.namespace = namespace
+
+
+@asynccontextmanager
+async def connected(config: CacheConfig) -> AsyncIterator[Connection]:
+    connection = connect(config)
+    assert connection is not None
+    try:
+        yield connection
+    finally:
+        await connection.client.aclose()
+
+
+async def names_written(config: CacheConfig, server: RedisServer) -> list[str]:
+    """Under which names a value stands on the server that was found by these settings."""
+    async with connected(config) as connection:
+        warnings: list[str] = []
+        await RedisStore(lambda: connection, warnings.append).write("nobody", KEY, "a cat", 60)
+        assert warnings == []
+    with server.client as client:
+        return list(client.keys())
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> dict[str, str]:
+    """What another process makes of the same."""
+    code = """
+import json, os
+from litellm_image_analysis.cluster import tenant
+from litellm_image_analysis.config import CacheConfig
+everybody = CacheConfig(scope="global")
+seen = {"scope": tenant(CacheConfig(), None).scope, "own key": tenant(everybody, None).key("image")}
+os.environ["LITELLM_SALT_KEY"] = "salt"
+print(json.dumps({**seen, "shared key": tenant(everybody, None).key("image")}))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "LITELLM_SALT_KEY"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True)
+    seen: dict[str, str] = json.loads(done.stdout)
+    return seen
+
+
+class TestTenant:
+    @pytest.mark.parametrize(
+        ("caller", "scope"),
+        [
+            (UserAPIKeyAuth(team_id="research", api_key=RAW_KEY, user_id="ada", org_id="acme"), "team:research"),
+            (UserAPIKeyAuth(api_key=RAW_KEY, user_id="ada", org_id="acme"), f"key:{KEY_HASH}"),
+            (UserAPIKeyAuth(user_id="ada", org_id="acme"), "user:ada"),
+            (UserAPIKeyAuth(org_id="acme"), "organization:acme"),
+            (UserAPIKeyAuth(), "nobody"),
+            (UserAPIKeyAuth(team_id="", api_key="", user_id="", org_id=""), "nobody"),
+        ],
+    )
+    def test_it_is_the_nearest_of_team_key_user_and_organization(self, caller: UserAPIKeyAuth, scope: str) -> None:
+        assert tenant(CONFIG, caller).scope == scope
+
+    def test_callers_of_a_team_are_one_tenant(self) -> None:
+        callers = [UserAPIKeyAuth(team_id="research", api_key=f"sk-{number}") for number in range(2)]
+        assert len({tenant(CONFIG, caller) for caller in callers}) == 1
+
+    def test_no_name_makes_one_kind_of_tenant_look_like_another(self) -> None:
+        name = "key:research"
+        callers = [
+            UserAPIKeyAuth(team_id=name),
+            UserAPIKeyAuth(user_id=name),
+            UserAPIKeyAuth(org_id=name),
+            UserAPIKeyAuth(user_id="research"),
+            UserAPIKeyAuth(team_id="research"),
+            None,
+        ]
+        assert len({tenant(CONFIG, caller).scope for caller in callers}) == len(callers)
+
+    @pytest.mark.parametrize("api_key", ["raw and secret", KEY_HASH.upper(), KEY_HASH[1:], "\ud800", "g" * 64])
+    def test_a_key_that_is_no_hash_is_hashed(self, api_key: str) -> None:
+        """A gateway's own way of authentication may hand over the key as it is."""
+        caller = UserAPIKeyAuth()
+        caller.api_key = api_key
+        scope = tenant(CONFIG, caller).scope
+        assert scope == f"key:{hashlib.sha256(api_key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+    def test_a_hashed_key_is_named_as_in_litellms_own_tables(self) -> None:
+        assert tenant(CONFIG, UserAPIKeyAuth(api_key=KEY_HASH)).scope == f"key:{KEY_HASH}"
+
+    def test_without_a_proxy_it_is_the_process(self, elsewhere: dict[str, str]) -> None:
+        here = tenant(CONFIG, None)
+        assert here.scope.startswith("process:")
+        assert here == tenant(CONFIG, None)
+        assert elsewhere["scope"] != here.scope
+
+    @pytest.mark.parametrize("caller", [None, UserAPIKeyAuth(), UserAPIKeyAuth(team_id="research")])
+    def test_by_choice_it_is_everybody(self, caller: UserAPIKeyAuth | None) -> None:
+        assert tenant(CacheConfig(scope="global"), caller).scope == "global"
+
+    def test_its_secret_is_not_shown(self) -> None:
+        here = tenant(in_redis(secret="open sesame"), None)
+        assert "secret" not in repr(here)
+        assert repr(here.secret) not in repr(here)
+
+
+class TestSecret:
+    def test_it_is_the_setting_before_all(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType) -> None:
+        alone = shared_secret(in_redis(secret="open sesame"))
+        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
+        vars(proxy).update(master_key="sk-master")
+        assert shared_secret(in_redis(secret="open sesame")) == alone
+        assert shared_secret(in_redis(secret="another")) != alone
+
+    def test_the_salt_key_goes_before_the_master_key(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType) -> None:
+        """A master key may be changed from one day to the next; a salt key never."""
+        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
+        with_salt = shared_secret(CONFIG)
+        vars(proxy).update(master_key="sk-master")
+        assert shared_secret(CONFIG) == with_salt
+        monkeypatch.setenv("LITELLM_SALT_KEY", "pepper")
+        assert shared_secret(CONFIG) != with_salt
+
+    def test_else_it_comes_from_the_master_key(self, proxy: ModuleType) -> None:
+        vars(proxy).update(master_key="sk-master")
+        with_master_key = shared_secret(CONFIG)
+        assert with_master_key is not None
+        vars(proxy).update(master_key="sk-other")
+        assert shared_secret(CONFIG) not in (None, with_master_key)
+
+    @pytest.mark.parametrize("master_key", [None, "", 7])
+    def test_else_there_is_none(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType, master_key: object) -> None:
+        monkeypatch.setenv("LITELLM_SALT_KEY", "")
+        vars(proxy).update(master_key=master_key)
+        assert shared_secret(CONFIG) is None
+
+    def test_without_one_keys_are_this_process_own(self, elsewhere: dict[str, str]) -> None:
+        key = tenant(CacheConfig(scope="global"), None).key("image")
+        assert key == tenant(CacheConfig(scope="global"), None).key("image")
+        assert elsewhere["own key"] != key
+
+    def test_two_processes_with_one_secret_make_the_same_keys(
+        self, monkeypatch: pytest.MonkeyPatch, elsewhere: dict[str, str]
+    ) -> None:
+        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
+        assert elsewhere["shared key"] == tenant(CacheConfig(scope="global"), None).key("image")
+
+    def test_no_material_is_used_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
+        for secret in (shared_secret(CONFIG), shared_secret(in_redis(secret="open sesame"))):
+            assert secret is not None
+            assert len(secret) == 32
+            assert b"salt" not in secret
+            assert b"sesame" not in secret
+
+
+class TestConnect:
+    async def test_a_url_of_its_own_goes_before_all(
+        self,
+        server: RedisServer,
+        proxy: ModuleType,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("REDIS_URL", "redis://nowhere.invalid:1/0")
+        vars(proxy).update(redis_usage_cache=SettingsOnly({"host": "nowhere.invalid"}, "gateway"))
+        assert await names_written(in_redis(server), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+
+    def test_the_gateways_coordination_redis_is_next(
+        self,
+        server: RedisServer,
+        proxy: ModuleType,
+        monkeypatch: pytest.MonkeyPatch,
+        litellms_cache: Callable[[RedisCache], RedisCache],
+    ) -> None:
+        cache = litellms_cache(RedisCache(host="127.0.0.1", port=server.port, namespace="gateway"))
+        vars(proxy).update(redis_usage_cache=cache)
+        answers = Cache(type="local")  # type: ignore[arg-type]
+        monkeypatch.setattr(answers, "cache", SettingsOnly({"host": "nowhere.invalid"}, "answers"))
+        monkeypatch.setattr(litellm, "cache", answers)
+        assert asyncio.run(names_written(in_redis(), server)) == [f"gateway:{PREFIX}:{{nobody}}:{KEY}"]
+
+    def test_then_the_redis_of_the_response_cache(
+        self,
+        server: RedisServer,
+        monkeypatch: pytest.MonkeyPatch,
+        litellms_cache: Callable[[RedisCache], RedisCache],
+    ) -> None:
+        cache = Cache(type="redis", host="127.0.0.1", port=str(server.port), namespace="answers")  # type: ignore[arg-type]
+        assert isinstance(cache.cache, RedisCache)
+        litellms_cache(cache.cache)
+        monkeypatch.setattr(litellm, "cache", cache)
+        assert asyncio.run(names_written(in_redis(), server)) == [f"answers:{PREFIX}:{{nobody}}:{KEY}"]
+
+    async def test_then_a_url_in_the_environment(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        monkeypatch.setattr(litellm, "cache", Cache(type="local"))  # type: ignore[arg-type]
+        assert await names_written(in_redis(), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+
+    async def test_then_a_host_in_the_environment(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
+        monkeypatch.setenv("REDIS_PORT", str(server.port))
+        assert await names_written(in_redis(), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+
+    async def test_settings_in_the_environment_may_be_text(
+        self, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = {
+            "HOST": "127.0.0.1",
+            "PORT": str(server.port),
+            "DB": "3",
+            "SOCKET_TIMEOUT": "0.1",
+            "SOCKET_CONNECT_TIMEOUT": "1.5",
+            "HEALTH_CHECK_INTERVAL": "30",
+            "DECODE_RESPONSES": "true",
+            "SSL": "false",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(f"REDIS_{name}", value)
+        assert await names_written(in_redis(), server) == []
+        with server.client as client:
+            client.select(3)
+            assert client.keys() == [f"{PREFIX}:{{nobody}}:{KEY}"]
+
+    async def test_references_to_the_environment_are_followed(
+        self, server: RedisServer, proxy: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CACHE_PORT", str(server.port))
+        settings = {"host": "127.0.0.1", "port": "os.environ/CACHE_PORT"}
+        vars(proxy).update(redis_usage_cache=SettingsOnly(settings, None))
+        assert await names_written(in_redis(), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+        assert settings == {"host": "127.0.0.1", "port": "os.environ/CACHE_PORT"}
+
+    def test_a_gateways_cluster_is_a_cluster_here(
+        self,
+        nodes: tuple[RedisServer, RedisServer],
+        proxy: ModuleType,
+        litellms_cache: Callable[[RedisCache], RedisCache],
+    ) -> None:
+        startup_nodes = [{"host": "127.0.0.1", "port": node.port} for node in nodes]
+        cache = litellms_cache(RedisClusterCache(startup_nodes=startup_nodes))
+        vars(proxy).update(redis_usage_cache=cache)
+        asyncio.run(self.uses_a_cluster(in_redis()))
+
+    async def test_a_cluster_in_the_environment_is_a_cluster_here(
+        self, nodes: tuple[RedisServer, RedisServer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REDIS_CLUSTER_NODES", json.dumps([{"host": "127.0.0.1", "port": nodes[0].port}]))
+        await self.uses_a_cluster(in_redis())
+
+    @staticmethod
+    async def uses_a_cluster(config: CacheConfig) -> None:
+        async with connected(config) as connection:
+            assert isinstance(connection.client, RedisCluster)
+            store = RedisStore(lambda: connection, pytest.fail)
+            await store.flush()
+            for scope in ("team:research", "team:sales", "nobody", "global"):
+                await store.write(scope, KEY, "a cat", 60)
+                reading = await store.read(scope, [KEY])
+                assert reading is not None
+                assert list(reading.values) == [KEY]
+                lease = store.lease(scope, KEY)
+                assert await lease.take()
+                async with lease.kept():
+                    assert not await store.lease(scope, KEY).take()
+
+    async def test_nothing_is_tried_for_long(self, server: RedisServer) -> None:
+        """The store has its own patience; what is under it must not add pauses of its own."""
+        async with connected(in_redis(server)) as connection:
+            settings = connection.client.get_connection_kwargs()
+            retry = settings["retry"]
+            assert retry is not None
+            assert retry.get_retries() == 1
+            assert [retry._backoff.compute(failures) for failures in range(3)] == [0, 0, 0]
+            assert settings["socket_timeout"] == settings["socket_connect_timeout"] == 5
+
+    async def test_nothing_is_sent_yet(self, server: RedisServer) -> None:
+        with server.commands() as commands:
+            async with connected(in_redis(server)):
+                pass
+        assert commands == []
+
+
+class TestNoConnection:
+    @pytest.fixture(autouse=True)
+    def heard(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.ERROR, logger="LiteLLM.image_analysis")
+
+    async def test_without_a_secret_the_operator_is_told_what_to_set(
+        self, server: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert connect(in_redis(server, secret=None)) is None
+        [record] = caplog.records
+        assert record.levelno == logging.ERROR
+        assert record.getMessage() == (
+            "callback_settings.image_analysis.cache.backend: redis needs a secret that all workers have: set"
+            " callback_settings.image_analysis.cache.secret, LITELLM_SALT_KEY or the proxy's master key."
+            " Analyses are remembered in this worker's memory alone."
+        )
+
+    @pytest.mark.usefixtures("proxy")
+    async def test_without_redis_settings_the_operator_is_told_what_to_set(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert connect(in_redis()) is None
+        [record] = caplog.records
+        assert record.levelno == logging.ERROR
+        assert record.getMessage() == (
+            "callback_settings.image_analysis.cache.backend: redis, but this gateway has no Redis settings: set"
+            " callback_settings.image_analysis.cache.redis_url, REDIS_URL or REDIS_HOST."
+            " Analyses are remembered in this worker's memory alone."
+        )
+
+    async def test_a_response_cache_without_redis_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(litellm, "cache", Cache(type="local"))  # type: ignore[arg-type]
+        assert connect(in_redis()) is None
+
+    async def test_it_is_said_once_and_not_for_every_request(self, caplog: pytest.LogCaptureFixture) -> None:
+        store = RedisStore(lambda: connect(in_redis()), pytest.fail)
+        for _ in range(10):
+            assert await store.read("nobody", [KEY]) is None
+        assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            {"REDIS_SENTINEL_NODES": '[["127.0.0.1", 26379]]'},
+            {"REDIS_CLUSTER_NODES": "127.0.0.1:7000,127.0.0.1:7001"},
+            {"REDIS_HOST": "127.0.0.1", "REDIS_AWS_IAM_AUTH": "true"},
+            {"REDIS_URL": "127.0.0.1:6379"},
+        ],
+        ids=["sentinel without service", "cluster not in JSON", "IAM without TLS", "no URL"],
+    )
+    async def test_settings_that_litellm_refuses_cost_redis_only(
+        self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        warnings: list[str] = []
+        store = RedisStore(lambda: connect(in_redis()), warnings.append)
+        assert await store.read("nobody", [KEY]) is None
+        assert not await store.lease("nobody", KEY).take()
+
+    async def test_a_url_with_a_port_that_is_none_costs_redis_only(self) -> None:
+        store = RedisStore(lambda: connect(in_redis(redis_url="redis://127.0.0.1:port/0")), lambda _: None)
+        assert await store.read("nobody", [KEY]) is None
+
+
+class TestClientLibrary:
+    @pytest.fixture
+    def _missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "redis", None)
+
+    @pytest.mark.usefixtures("_missing")
+    def test_a_missing_one_stops_the_start(self) -> None:
+        with pytest.raises(ConfigError, match=r"pip install 'litellm-image-analysis\[redis\]'"):
+            check_client_library(in_redis())
+
+    @pytest.mark.usefixtures("_missing")
+    @pytest.mark.parametrize("backend", ["memory", "off"])
+    def test_what_needs_none_misses_none(self, backend: str) -> None:
+        check_client_library(CacheConfig.model_validate({"backend": backend}))
+
+    def test_an_installed_one_is_found(self) -> None:
+        check_client_library(in_redis())
