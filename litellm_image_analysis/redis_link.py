@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,7 +64,7 @@ class RedisLink:
         if self.broken:
             return None
         try:
-            return await within(OPERATION_SECONDS, self._in_turn(operation))
+            return await within(OPERATION_SECONDS, self.in_turn(operation))
         except Exception as error:  # noqa: BLE001 - a client, its TLS and its credential provider may raise anything
             refused = _is_refusal(error)
             if not refused and not self.broken:
@@ -79,16 +78,20 @@ class RedisLink:
             self._probe.cancel()
         await self.client.aclose()
 
-    async def _in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What Redis answers, however long it takes: as many at once as the client has connections."""
         async with self._gate:
             return await operation()
 
     async def _until_it_answers(self) -> None:
         while self.broken:
             await asyncio.sleep(_PROBE_SECONDS)
-            with suppress(Exception):
+            try:
                 await within(OPERATION_SECONDS, self._ping())
-                self._probe = None
+            except Exception as error:  # noqa: BLE001 - as above
+                if not _is_refusal(error):
+                    continue
+            self._probe = None
 
     async def _ping(self) -> None:
         await self.client.ping()

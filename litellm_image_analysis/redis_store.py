@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -130,7 +131,7 @@ class RedisStore:
         if link is None:
             raise ConnectionError("there is no Redis to flush: set cache.redis_url")
         try:
-            await _flush(link, link.prefix if scope is None else f"{link.prefix}:{_tag(scope)}")
+            await link.in_turn(partial(_flush, link, link.prefix if scope is None else f"{link.prefix}:{_tag(scope)}"))
         except RedisClusterException as error:
             raise Unreachable(str(error)) from error
 

@@ -1,0 +1,141 @@
+"""Workers that use a real Redis, and what their tests have in common. ``conftest.py`` makes the fixtures known."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from support.redis_server import RedisServer, running_redis
+
+from litellm_image_analysis import redis_link
+from litellm_image_analysis.redis_link import Connection, RedisLink
+
+FOREVER = 3600.0
+AT_ONCE = 0.01
+
+REFUSALS = {
+    "OutOfMemoryError": ("--maxmemory", "1"),
+    "ReadOnlyError": ("--replicaof", "127.0.0.1", "1"),
+    "NoPermissionError": ("--user", "default", "on", "nopass", "~*", "+@all", "-set"),
+}
+"""Settings of servers that answer and take no writes, by what the client calls that."""
+
+
+class CountedRedis(Redis):
+    """A client that remembers what it was asked to send."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sent: list[str] = []
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.sent.append(str(args[0]))
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # as redis has it
+
+
+def client_at(url: str, **settings: Any) -> CountedRedis:
+    """A client that tries again as those of the gateway do."""
+    client = CountedRedis.from_url(url, **{"socket_timeout": 5, **settings})
+    assert isinstance(client, CountedRedis)
+    client.set_retry(Retry(NoBackoff(), 1))
+    return client
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Worker:
+    """One worker's link to Redis, and what it told the operator."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.client = client_at(url, **settings)
+        self.warnings: list[str] = []
+        self.clock = Clock()
+        self.link = RedisLink(Connection(self.client), self.warnings.append, self.clock)
+
+    async def ask(self, *command: str) -> Any:
+        """What Redis answers to one command; ``None`` if it does not."""
+
+        async def operation() -> Any:
+            return await self.client.execute_command(*command)
+
+        return await self.link.attempt(operation)
+
+
+@asynccontextmanager
+async def worker_at(url: str, **settings: Any) -> AsyncIterator[Worker]:
+    worker = Worker(url, **settings)
+    try:
+        yield worker
+    finally:
+        await worker.link.aclose()
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait for what a background task or another process is about to do."""
+    with anyio.fail_after(30):
+        while not (held if isinstance(held := condition(), bool) else await held):  # noqa: ASYNC110 - others' doing
+            await anyio.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def redis_process() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_process: RedisServer) -> RedisServer:
+    """A Redis that is well and holds nothing."""
+    with redis_process.client as client:
+        client.flushall()
+    return redis_process
+
+
+@pytest.fixture
+def mortal_redis() -> Iterator[RedisServer]:
+    """A Redis that a test may freeze or kill."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+async def worker(redis: RedisServer) -> AsyncIterator[Worker]:
+    async with worker_at(redis.url) as worker:
+        yield worker
+
+
+@pytest.fixture
+def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The breaker stays open once it is."""
+    monkeypatch.setattr(redis_link, "_PROBE_SECONDS", FOREVER)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of a hung Redis need not wait a fifth of a second each time."""
+    monkeypatch.setattr(redis_link, "OPERATION_SECONDS", 0.05)
+
+
+@pytest.fixture
+def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task's exception goes unheard, no connection is left open (an error by pytest's own settings)."""
+    yield
+    gc.collect()
+    asyncio_said = [record for record in caplog.get_records("call") if record.name == "asyncio"]
+    assert [record.getMessage() for record in asyncio_said if record.levelno >= logging.WARNING] == []
