@@ -49,8 +49,7 @@ class RedisLink:
         self.prefix = f"{connection.namespace}:{PREFIX}" if connection.namespace else PREFIX
         self._warn = warn
         self._clock = clock
-        pool = getattr(connection.client, "connection_pool", None)  # a cluster's client has one for each node
-        self._gate = asyncio.Semaphore(min(_AT_ONCE, getattr(pool, "max_connections", _AT_ONCE)))
+        self._gate = asyncio.Semaphore(min(_AT_ONCE, _connections(connection.client)))
         self._probe: asyncio.Task[None] | None = None
         self._warned = -_QUIET_SECONDS
 
@@ -133,8 +132,17 @@ def _noted(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+def _connections(client: Any) -> int:
+    """How many connections to one node a client may open; past that it does not wait, it fails."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is not None:
+        return int(pool.max_connections)
+    of_cluster = getattr(client, "connection_kwargs", {}).get("max_connections")  # it may take two for one command
+    return _AT_ONCE if of_cluster is None else max(1, int(of_cluster) // 2)
+
+
 def _is_refusal(error: Exception) -> bool:
-    """Whether Redis is there and will not: it is full, or a replica, or wants other rights."""
+    """Whether Redis is there and will not: it is full, or a replica, wants other rights, or holds what is no text."""
     from redis.exceptions import ResponseError
 
-    return isinstance(error, ResponseError)
+    return isinstance(error, (ResponseError, UnicodeError))

@@ -176,6 +176,15 @@ class TestRedisThatRefuses:
                 [warning] = worker.warnings
                 assert f"Redis refuses ({error}: " in warning
 
+    async def test_what_is_no_text_is_no_reason_to_ask_no_more(self, worker: Worker) -> None:
+        """A client with ``decode_responses`` reads what others may have written."""
+
+        async def read() -> str:
+            return b"\xff".decode()
+
+        assert await worker.link.attempt(read) is None
+        assert not worker.link.broken
+
     @pytest.mark.usefixtures("quick_probe")
     @pytest.mark.parametrize("error", [OSError, ResponseError])
     async def test_the_operator_is_warned_once_a_minute_however_often_it_fails(

@@ -433,9 +433,9 @@ class TestClusterMode:
             yield store
 
     @staticmethod
-    def store_on(node: RedisServer) -> RedisStore:
+    def store_on(node: RedisServer, **settings: Any) -> RedisStore:
         def connect() -> Connection:
-            client = RedisCluster(host="127.0.0.1", port=node.port, socket_timeout=5)
+            client = RedisCluster(host="127.0.0.1", port=node.port, socket_timeout=5, **settings)
             client.set_retry(Retry(NoBackoff(), 1))
             return Connection(client)
 
@@ -448,6 +448,12 @@ class TestClusterMode:
                 await store.write(scope, key, f"{scope} {key}", 60)
             expected = {key: f"{scope} {key}" for key in keys}
             assert values(await store.read(scope, [*keys, KEY])) == expected
+
+    async def test_a_burst_takes_turns_on_few_connections(self, nodes: tuple[RedisServer, RedisServer]) -> None:
+        async with aclosing(self.store_on(nodes[0], max_connections=2)) as store:
+            await store.write(TEAM, KEY, "a cat", 60)
+            readings = await asyncio.gather(*(store.read(TEAM, [KEY]) for _ in range(100)))
+        assert None not in readings
 
     async def test_a_scope_lives_on_one_node(self, store: RedisStore, nodes: tuple[RedisServer, RedisServer]) -> None:
         for number in range(20):
