@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import cluster, gateway, journal, local_ocr, spend, vision
+from litellm_image_analysis import access, cluster, gateway, journal, local_ocr, spend, startup, vision, wire_errors
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import ImageAnalysisConfig
@@ -69,9 +69,9 @@ class ImageAnalysis(CustomLogger):
 
     async def check_start(self) -> None:
         """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""
-        await gateway.router_is_up()
+        await startup.router_is_up()
         await self._cache.check()
-        await gateway.report_unserved_default(self.config.vision_model)
+        await startup.report_unserved_default(self.config.vision_model)
 
     async def aclose(self) -> None:
         """Close the cache's connection to Redis, in programs that end their event loop before themselves."""
@@ -92,26 +92,26 @@ class ImageAnalysis(CustomLogger):
         try:
             await self._serve(data, dialect, user_api_key_dict)
         except RequestError as error:
-            raise gateway.http_error(error, call_type) from None
+            raise wire_errors.http_error(error, call_type) from None
         return data
 
     async def _serve(self, data: dict[str, Any], dialect: Dialect, caller: UserAPIKeyAuth) -> None:
         router = gateway.running_router()
         activation = decide(data, self.config, partial(gateway.bears_name, router))
         if isinstance(activation, Invalid):
-            raise await gateway.wrong_choice(activation.problem, router, caller)
+            raise await access.wrong_choice(activation.problem, router, caller)
         if activation.model != data.get("model"):
             # Access was checked for the name with its suffix; a suffix must not open a model.
-            await gateway.check_access(activation.model.split(","), router, caller)
+            await access.check_access(activation.model.split(","), router, caller)
             data["model"] = activation.model
         data.pop(PARAMETER, None)
         if not isinstance(activation, Active):
             return
         if activation.chosen_by_caller:
-            await gateway.check_chosen(activation.vision_model, router, caller)
+            await access.check_chosen(activation.vision_model, router, caller)
         found = dialect.find_images(data)
         if found and not activation.chosen_by_caller:
-            await gateway.check_default(activation.vision_model, router, caller)
+            await access.check_default(activation.vision_model, router, caller)
         await self._replace(data, found, dialect, activation.vision_model, router, caller)
 
     async def async_pre_call_deployment_hook(
@@ -211,7 +211,7 @@ def from_proxy_settings() -> ImageAnalysis:
     try:
         plugin = ImageAnalysis(_settings())
     except ConfigError as error:
-        gateway.announce_at_exit(str(error))
+        startup.announce_at_exit(str(error))
         raise
     journal.show_requests()
     check = loop.create_task(plugin.check_start())

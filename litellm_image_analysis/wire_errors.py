@@ -1,0 +1,62 @@
+"""A request's error as LiteLLM's proxy sends it, in each route's own shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis.access import AccessDeniedError, status_of
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import ProxyException
+
+    from litellm_image_analysis.errors import RequestError
+
+_GOOGLE_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyException:
+    """The error as LiteLLM's proxy sends it, with the right status.
+
+    LiteLLM makes OpenAI's error object of it, on Anthropic's route Anthropic's; on Google's we do. What LiteLLM itself
+    refused goes on as LiteLLM's own exception.
+    """
+    from litellm.proxy._types import ProxyException
+
+    class GoogleError(ProxyException):
+        def to_dict(self) -> dict[str, Any]:
+            return {"code": error.status_code, "message": self.message, "status": _google_status(error.status_code)}
+
+    on_google = call_type.startswith("agenerate_content")
+    if isinstance(error, AccessDeniedError) and not on_google:
+        return _with_status(error.denied)
+    retry_after = error.retry_after_seconds
+    return _with_status(
+        (GoogleError if on_google else ProxyException)(
+            error.message,
+            type=error.type,
+            param=error.param,
+            code=error.status_code,
+            openai_code=error.code,
+            headers={} if retry_after is None else {"retry-after": str(retry_after)},
+        )
+    )
+
+
+def _google_status(status_code: int) -> str:
+    """Google's canonical name: https://cloud.google.com/apis/design/errors#handling_errors."""
+    return _GOOGLE_STATUS.get(status_code, "INTERNAL" if status_code >= 500 else "FAILED_PRECONDITION")
+
+
+def _with_status(error: ProxyException) -> ProxyException:
+    """LiteLLM 1.84 looks for a status on errors raised in hooks, and does not know its own error's ``code``."""
+    vars(error).setdefault("status_code", status_of(error))
+    return error

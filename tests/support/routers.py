@@ -1,0 +1,59 @@
+"""Real routers without a network, and a proxy's module as far as the plugin looks at it."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from litellm.proxy._types import UserAPIKeyAuth
+from litellm.router import Router
+
+TEAM, OTHER_TEAM = "team-1", "team-2"
+ANYONE = UserAPIKeyAuth()
+
+
+def deployment(name: str, model: str | None = None, **model_info: Any) -> dict[str, Any]:
+    """A deployment whose backend LiteLLM knows nothing about, unless ``model`` names one it knows."""
+    params = {"model": model or f"openai/unheard-of-{name}", "api_key": "none"}
+    return {"model_name": name, "litellm_params": params, "model_info": model_info}
+
+
+def team_deployment(name: str, **model_info: Any) -> dict[str, Any]:
+    return deployment(f"{name}_{TEAM}_internal", team_id=TEAM, team_public_model_name=name, **model_info)
+
+
+def router_of(*deployments: dict[str, Any], **kwargs: Any) -> Router:
+    return Router(model_list=list(deployments), **kwargs)
+
+
+def router_with_eyes(count: int) -> Router:
+    return router_of(*(deployment(f"eyes-{number:02}", supports_vision=True) for number in range(count)))
+
+
+@pytest.fixture(scope="module")
+def router() -> Router:
+    return router_of(
+        deployment("deepseek-chat", id="deployment-1"),
+        deployment("scan-ocr"),
+        deployment("eyes", supports_vision=True),
+        deployment("gpt-4o-mini", "openai/gpt-4o-mini"),
+        deployment("blindfolded", "openai/gpt-4.1-nano", supports_vision=False),
+        deployment("openai/*", "openai/*", supports_vision=True),
+        team_deployment("team-eyes", supports_vision=True),
+        team_deployment("team-scan-ocr"),
+        model_group_alias={"chat": "deepseek-chat", "hidden": {"model": "deepseek-chat", "hidden": True}},
+        routing_groups=[{"group_name": "chats", "models": ["deepseek-chat"], "routing_strategy": "simple-shuffle"}],
+    )
+
+
+@pytest.fixture
+def proxy_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What a proxy's own module shows of itself; importing the real one would start half of a proxy."""
+    module = ModuleType("litellm.proxy.proxy_server")
+    vars(module).update(
+        llm_router=None, store_model_in_db=False, prisma_client=None, proxy_logging_obj=None, user_api_key_cache=None
+    )
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
