@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import litellm
 
 from litellm_image_analysis.activation import PARAMETER
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.gateway import serves, vision_groups
+from litellm_image_analysis.gateway import proxy_global, serves, vision_groups
+from litellm_image_analysis.journal import LOGGER
 
 if TYPE_CHECKING:
     from litellm.proxy._types import ProxyException, UserAPIKeyAuth
     from litellm.router import Router
+
+    from litellm_image_analysis.config import ImageAnalysisConfig
 
 _NAMED_MODELS = 10
 
@@ -30,7 +36,7 @@ class AccessDeniedError(RequestError):
 
 
 async def check_access(names: Iterable[str], router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Hold the caller's key, team and end user to their model lists.
+    """Hold the caller to the model lists of key, team, project and end user, and of the user if the key is personal.
 
     Raises:
         AccessDeniedError: LiteLLM says no.
@@ -38,44 +44,106 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
 
-    model_list = router.get_model_list() if router is not None else None
+    model_list = router.model_list if router is not None else None
     # LiteLLM 1.84 has the check of the key alone; later versions also one of its team, project and end user.
     check = getattr(auth_checks, "can_key_call_resolved_model", auth_checks.can_key_call_model)
+    user = await _looked_up(auth_checks.get_user_object, caller.user_id, user_id_upsert=False)
     for name in names:
         try:
             await check(model=name, llm_model_list=model_list, valid_token=caller, llm_router=router)
+            if caller.team_id is None:
+                await _check_user(name, router, user, caller)
         except ProxyException as denied:
             raise AccessDeniedError(denied) from None
 
 
-async def check_chosen(name: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Let a caller's choice of vision model pass if it exists and the caller may call it.
+async def _check_user(name: str, router: Router | None, user: Any, caller: UserAPIKeyAuth) -> None:
+    from litellm.proxy.auth.auth_checks import can_user_call_model
+
+    knows_aliases = "key_model_aliases" in inspect.signature(can_user_call_model).parameters  # newer than LiteLLM 1.84
+    aliases = {"key_model_aliases": caller.aliases or None} if knows_aliases else {}
+    await can_user_call_model(model=name, llm_router=router, user_object=user, **aliases)
+
+
+async def _check_organization(name: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Hold the caller to the models of its organisation, which LiteLLM asks for where a team is made."""
+    from litellm.proxy._types import ProxyException
+    from litellm.proxy.auth import auth_checks
+
+    organization = await _looked_up(auth_checks.get_org_object, caller.org_id)
+    try:
+        auth_checks.can_org_access_model(model=name, org_object=organization, llm_router=router)
+    except ProxyException as denied:
+        raise AccessDeniedError(denied) from None
+
+
+async def _looked_up(look_up: Callable[..., Awaitable[Any]], key: str | None, **options: Any) -> Any:
+    """A row of LiteLLM's database, from its cache as a rule; ``None`` where there is none, as LiteLLM's own auth."""
+    database, cache = proxy_global("prisma_client"), proxy_global("user_api_key_cache")
+    if key is None or database is None:
+        return None
+    try:
+        return await look_up(key, database, cache, **options)
+    except Exception as error:  # noqa: BLE001 - LiteLLM raises plain exceptions of several kinds for a missing row
+        LOGGER.debug("no row for the caller: %s", type(error).__name__)
+        return None
+
+
+def apply_aliases(data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
+    """Apply what key, team and gateway call a model, as LiteLLM did before the suffix was taken off its name."""
+    from litellm.proxy import litellm_pre_call_utils
+
+    litellm_pre_call_utils._update_model_if_team_alias_exists(data, caller)  # noqa: SLF001 - nothing public does it
+    litellm_pre_call_utils._update_model_if_key_alias_exists(data, caller)  # noqa: SLF001 - as above
+    data["model"] = litellm.model_alias_map.get(data["model"], data["model"])
+
+
+async def check_chosen(name: str, config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Let a caller's choice of vision model pass if it exists, the operator allows it and the caller may call it.
 
     Raises:
-        RequestError: no deployment serves it; names the vision models the caller may use.
+        RequestError: no deployment serves it, or it is not among ``allowed_vision_models``; names the vision models
+            the caller may use.
         AccessDeniedError: LiteLLM says that the caller may not call it.
     """
+    if config.allowed_vision_models is not None and name not in config.allowed_vision_models:
+        raise await wrong_choice(f"{name!r} is no vision model of this gateway's.", config, router, caller, 403)
     if router is not None and not serves(router, name, caller.team_id):
-        raise await wrong_choice(f"this gateway serves no model {name!r}.", router, caller)
+        raise await wrong_choice(f"this gateway serves no model {name!r}.", config, router, caller)
     await check_access([name], router, caller)
+    await _check_organization(name, router, caller)
 
 
-async def wrong_choice(problem: str, router: Router | None, caller: UserAPIKeyAuth) -> RequestError:
+async def wrong_choice(
+    problem: str,
+    config: ImageAnalysisConfig,
+    router: Router | None,
+    caller: UserAPIKeyAuth,
+    status_code: int = 400,
+) -> RequestError:
     """The answer to an ``ocr_model`` that is no good: the problem, and the vision models the caller may call."""
     groups = vision_groups(router, caller.team_id) if router is not None else []
+    if config.allowed_vision_models is not None:
+        groups = [name for name in groups if name in config.allowed_vision_models]
     choices = _offered(await _allowed(groups, router, caller))
-    return RequestError(f"{PARAMETER}: {problem} {choices}", param=PARAMETER, code="invalid_ocr_model")
+    return RequestError(
+        f"{PARAMETER}: {problem} {choices}", status_code=status_code, param=PARAMETER, code="invalid_ocr_model"
+    )
 
 
-async def check_default(name: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Let the configured vision model pass if a deployment serves it.
+async def check_default(name: str, config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Let the configured vision model pass if a deployment serves it; with ``require_key_access`` as if chosen.
 
     Raises:
         RequestError: none does; says how the operator mends that.
+        AccessDeniedError: access is required, and LiteLLM says that the caller may not call it.
     """
     if router is not None and not serves(router, name, caller.team_id):
         choices = await _allowed(vision_groups(router, caller.team_id), router, caller)
         raise RequestError(_unserved(name, choices), code="vision_model_not_served")
+    if config.require_key_access:
+        await check_access([name], router, caller)
+        await _check_organization(name, router, caller)
 
 
 def unserved_default(name: str, router: Router | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import litellm
 
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
+from litellm_image_analysis.gateway import proxy_global
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.redis_link import Connection
 from litellm_image_analysis.tenant import EVERYBODY, Tenant, derived_secret
@@ -57,7 +57,7 @@ def shared_secret(config: CacheConfig) -> bytes | None:
     """The secret all workers of this gateway have: the setting, else the proxy's salt key, else its master key."""
     if config.secret is not None:
         return derived_secret(config.secret.get_secret_value())
-    material = os.environ.get("LITELLM_SALT_KEY") or _proxy("master_key")
+    material = os.environ.get("LITELLM_SALT_KEY") or proxy_global("master_key")
     return derived_secret(material) if isinstance(material, str) and material else None
 
 
@@ -114,7 +114,7 @@ def _gateway_s() -> Connection | None:
     """The Redis that LiteLLM itself uses: for coordination, for its response cache, or by the environment."""
     from litellm._redis import get_redis_async_client
 
-    for cache in (_proxy("redis_usage_cache"), getattr(litellm.cache, "cache", None)):
+    for cache in (proxy_global("redis_usage_cache"), getattr(litellm.cache, "cache", None)):
         settings = getattr(cache, "redis_kwargs", None)
         if isinstance(settings, Mapping):
             return Connection(get_redis_async_client(**_timed(settings)), getattr(cache, "namespace", None))
@@ -133,8 +133,3 @@ def _fail_fast(client: Any) -> None:
     from redis.backoff import NoBackoff
 
     client.set_retry(Retry(NoBackoff(), 1))
-
-
-def _proxy(name: str) -> object:
-    """A global of LiteLLM's proxy module, if this process runs a proxy."""
-    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)

@@ -36,6 +36,7 @@ _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
+_Flag = Annotated[bool, Field(strict=True)]
 _Host = Annotated[str, Field(pattern=r"^[^\s/:@\\]+$")]
 _Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 
@@ -101,6 +102,11 @@ class ImageAnalysisConfig(BaseModel):
         default="gpt-4o-mini", description="the name of a model that can see, such as gpt-4o-mini"
     )
     suffix: _Name | None = Field(default="-ocr", description="a model-name suffix such as -ocr, or null for none")
+    allowed_vision_models: tuple[_Name, ...] | None = Field(
+        default=None, description="a list of model names such as [gpt-4o-mini, gpt-4o], or null for any"
+    )
+    require_key_access: _Flag = Field(default=False, description="true or false")
+    advertise: _Flag = Field(default=True, description="true or false")
     mode: Literal["on_request"] = Field(default="on_request", description="on_request")
     prompt: Annotated[str, Field(pattern=r"\S")] | None = Field(
         default=None, description="instructions for the vision model, or null for the built-in ones"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def running_router() -> Router | None:
     """The router of the proxy in this process; ``None`` before it is up and where there is none."""
-    return cast("Router | None", getattr(_proxy_server(), "llm_router", None))
+    return cast("Router | None", proxy_global("llm_router"))
 
 
 def bears_name(router: Router | None, name: str) -> bool:
@@ -40,15 +40,19 @@ def serves(router: Router, name: str, team_id: str | None) -> bool:
 
 def _lists(router: Router, name: str) -> bool:
     model_names = cast("set[str]", router.model_names)  # LiteLLM declares it as always empty
-    if name in model_names or name in router.model_group_alias or router.has_model_id(name):
+    # Its own aliases: those that ``advertise`` adds are no models.
+    if name in model_names or dict.__contains__(router.model_group_alias, name) or router.has_model_id(name):
         return True
-    routing_group = getattr(router, "get_routing_group", None)  # newer than LiteLLM 1.84
-    return routing_group is not None and routing_group(name) is not None
+    return name in (getattr(router, "routing_groups", None) or {})  # newer than LiteLLM 1.84
 
 
 def vision_groups(router: Router, team_id: str | None) -> list[str]:
     """Model groups known to take images, sorted; wildcards are no names to call."""
-    names = {name for name in router.get_model_names(team_id=team_id) if "*" not in name}
+    names = {
+        name
+        for name in router.get_model_names(team_id=team_id)
+        if "*" not in name and (bears_name(router, name) or name not in router.model_group_alias)
+    }
     return sorted(
         name for name in names if _takes_images(router.get_model_list(model_name=name, team_id=team_id) or [])
     )
@@ -82,9 +86,9 @@ def _takes_images(deployments: Iterable[Any]) -> bool:
 
 def models_in_database() -> bool:
     """Whether this proxy also has models that its database names; they arrive a little later than the router."""
-    return getattr(_proxy_server(), "store_model_in_db", False) is True
+    return proxy_global("store_model_in_db") is True
 
 
-def _proxy_server() -> object:
-    """LiteLLM's proxy module if this process runs a proxy; importing it from here would start half of one."""
-    return sys.modules.get("litellm.proxy.proxy_server")
+def proxy_global(name: str) -> object:
+    """A global of LiteLLM's proxy module, if this process runs a proxy; importing it would start half of one."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -12,11 +13,13 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_image_analysis import access, cluster, gateway, journal, local_ocr, spend, startup, vision, wire_errors
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
+from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
 from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
 
@@ -40,6 +43,10 @@ DIALECTS: dict[str, Dialect] = {
 SDK_DIALECTS: dict[str, Dialect] = {"acompletion": chat}
 """The same in code that calls LiteLLM as a library."""
 
+_WATCH_SECONDS = 1.0
+_asked: ContextVar[Active | None] = ContextVar("litellm_image_analysis_asked", default=None)
+"""What the request at hand asks for, between the plugin's two pre-call hooks."""
+
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
 class ImageAnalysis(CustomLogger):
@@ -53,6 +60,7 @@ class ImageAnalysis(CustomLogger):
         super().__init__()
         self.config = config or ImageAnalysisConfig()
         self._cache = _cache(self.config)
+        self._last_hook = LastHook(self._analyse)
         local_ocr.register()
 
     async def flush_cache(self, scope: str | None = None) -> None:
@@ -73,6 +81,21 @@ class ImageAnalysis(CustomLogger):
         await self._cache.check()
         await startup.report_unserved_default(self.config.vision_model)
 
+    async def keep_in_place(self) -> None:
+        """Proxy: keep what LiteLLM may drop at run time: the suffixed names, and our place behind its limits."""
+        await startup.router_is_up()
+        self._advertise()
+        await startup.wait_for(limits_are_in_place)
+        while True:
+            self._advertise()
+            self._last_hook.keep_in_place()
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    def _advertise(self) -> None:
+        router = gateway.running_router()
+        if router is not None and self.config.advertise and self.config.suffix is not None:
+            advertise(router, self.config.suffix)
+
     async def aclose(self) -> None:
         """Close the cache's connection to Redis, in programs that end their event loop before themselves."""
         await self._cache.aclose()
@@ -86,33 +109,59 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the request cannot be served; LiteLLM answers with its status and message.
         """
         del cache  # the proxy's auth cache: never a place for analyses
-        dialect = DIALECTS.get(call_type)
-        if dialect is None:
-            return None
+        _asked.set(None)
         try:
-            await self._serve(data, dialect, user_api_key_dict)
+            if call_type not in DIALECTS:
+                await self._check_name(data, user_api_key_dict)
+                return None
+            _asked.set(await self._asked_for(data, user_api_key_dict))
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
+        if not self._last_hook.is_in_place:
+            await self._analyse(user_api_key_dict, data, call_type)
         return data
 
-    async def _serve(self, data: dict[str, Any], dialect: Dialect, caller: UserAPIKeyAuth) -> None:
+    async def _check_name(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
+        """On other routes, where LiteLLM knows a suffixed name as an alias: a suffix must not open a model there."""
+        router, model = gateway.running_router(), data.get("model")
+        activation = decide({"model": model}, self.config, partial(gateway.bears_name, router))
+        if isinstance(activation, Inactive | Active) and activation.model != model:
+            await access.check_access(activation.model.split(","), router, caller)
+
+    async def _asked_for(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> Active | None:
+        """Take what asks for analysis out of the request, and see whether the caller may have it."""
         router = gateway.running_router()
         activation = decide(data, self.config, partial(gateway.bears_name, router))
         if isinstance(activation, Invalid):
-            raise await access.wrong_choice(activation.problem, router, caller)
+            raise await access.wrong_choice(activation.problem, self.config, router, caller)
         if activation.model != data.get("model"):
             # Access was checked for the name with its suffix; a suffix must not open a model.
             await access.check_access(activation.model.split(","), router, caller)
             data["model"] = activation.model
+            access.apply_aliases(data, caller)
         data.pop(PARAMETER, None)
         if not isinstance(activation, Active):
-            return
+            return None
         if activation.chosen_by_caller:
-            await access.check_chosen(activation.vision_model, router, caller)
+            await access.check_chosen(activation.vision_model, self.config, router, caller)
+        return activation
+
+    async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
+        """Replace the images of a request that asked for it: behind LiteLLM's limits, if the last hook is in place."""
+        asked = _asked.get()
+        if asked is None:
+            return
+        _asked.set(None)
+        dialect, router = DIALECTS[call_type], gateway.running_router()
         found = dialect.find_images(data)
-        if found and not activation.chosen_by_caller:
-            await access.check_default(activation.vision_model, router, caller)
-        await self._replace(data, found, dialect, activation.vision_model, router, caller)
+        try:
+            if found and not asked.chosen_by_caller:
+                await access.check_default(asked.vision_model, self.config, router, caller)
+            await self._replace(data, found, dialect, asked.vision_model, router, caller)
+        except RequestError as error:
+            raise wire_errors.http_error(error, call_type) from None
+        if found and self._last_hook.is_in_place:
+            await guard_again(data, caller, call_type)
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
@@ -192,7 +241,7 @@ def _cache(config: ImageAnalysisConfig) -> Cache:
     return Cache(config.cache, config.timeout_seconds, store)
 
 
-_startup_checks: set[asyncio.Task[None]] = set()
+_in_background: set[asyncio.Task[None]] = set()
 """The event loop keeps only weak references to its tasks."""
 
 
@@ -214,9 +263,9 @@ def from_proxy_settings() -> ImageAnalysis:
         startup.announce_at_exit(str(error))
         raise
     journal.show_requests()
-    check = loop.create_task(plugin.check_start())
-    _startup_checks.add(check)
-    check.add_done_callback(_startup_checks.discard)
+    for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):
+        _in_background.add(task)
+        task.add_done_callback(_in_background.discard)
     return plugin
 
 

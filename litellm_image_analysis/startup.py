@@ -12,7 +12,7 @@ from litellm_image_analysis.access import unserved_default
 from litellm_image_analysis.gateway import models_in_database, running_router, serves
 from litellm_image_analysis.journal import LOGGER
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.02
 _STARTUP_SECONDS = 30.0
 
 
@@ -23,7 +23,7 @@ async def report_unserved_default(name: str) -> None:
     """
     await router_is_up()
     if models_in_database():
-        await _wait_for(lambda: _is_served(name))
+        await wait_for(lambda: _is_served(name))
     if not _is_served(name):
         LOGGER.error("%s", unserved_default(name, running_router()))
 
@@ -35,10 +35,11 @@ def _is_served(name: str) -> bool:
 
 async def router_is_up() -> None:
     """Wait for the proxy's router, which appears after callbacks are loaded, but not for ever."""
-    await _wait_for(lambda: running_router() is not None)
+    await wait_for(lambda: running_router() is not None)
 
 
-async def _wait_for(condition: Callable[[], bool]) -> None:
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until something is so that nobody tells of, but not for ever."""
     with anyio.move_on_after(_STARTUP_SECONDS):
         while not condition():  # noqa: ASYNC110 - LiteLLM tells nobody when its router is up
             await anyio.sleep(_POLL_SECONDS)

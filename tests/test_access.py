@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import logging
+from types import ModuleType
+from typing import Any
+
+import litellm
 import pytest
-from litellm.proxy._types import UserAPIKeyAuth
+from litellm.proxy._types import LiteLLM_OrganizationTable, LiteLLM_UserTable, UserAPIKeyAuth
 from litellm.proxy.auth import auth_checks
+from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
 from litellm.router import Router
 from support.routers import ANYONE, TEAM, deployment, router_of, router_with_eyes
 
 from litellm_image_analysis import access
+from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.wire_errors import http_error
+
+DEFAULTS = ImageAnalysisConfig()
+LISTED = ImageAnalysisConfig(allowed_vision_models=("eyes", "ears", "deepseek-chat"))
+STRICT = ImageAnalysisConfig(require_key_access=True)
+NO_ROWS = object()
+"""A database that answers no question."""
+
+
+async def remember(proxy_module: ModuleType, **rows: Any) -> None:
+    """Have LiteLLM find rows of its database in its cache."""
+    cache = UserApiKeyCache()
+    for key, row in rows.items():
+        await cache.async_set_cache(key=key.replace("org_id_", "org_id:"), value=row, model_type=type(row))
+    vars(proxy_module).update(prisma_client=NO_ROWS, user_api_key_cache=cache)
+
+
+def user(*models: str) -> LiteLLM_UserTable:
+    return LiteLLM_UserTable(user_id="ada", user_email="ada@example.com", models=list(models))
+
+
+def organization(*models: str) -> LiteLLM_OrganizationTable:
+    return LiteLLM_OrganizationTable(
+        organization_id="acme", budget_id="b", models=list(models), created_by="admin", updated_by="admin"
+    )
 
 
 @pytest.mark.usefixtures("proxy_module")
@@ -55,23 +86,148 @@ class TestAccess:
             await access.check_access(["eyes"], None, UserAPIKeyAuth(models=["deepseek-chat"]))
 
 
+class TestUser:
+    """LiteLLM asks for the user's models where a key belongs to no team."""
+
+    async def test_a_personal_key_may_call_what_its_user_may(self, proxy_module: ModuleType, router: Router) -> None:
+        await remember(proxy_module, ada=user("eyes"))
+        await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada"))
+
+    @pytest.mark.parametrize("models", [["deepseek-chat"], ["no-default-models"]])
+    async def test_it_may_call_nothing_else(self, proxy_module: ModuleType, router: Router, models: list[str]) -> None:
+        await remember(proxy_module, ada=user(*models))
+        with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
+            await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada"))
+        assert caught.value.status_code == 403
+
+    async def test_the_key_s_own_list_counts_too(self, proxy_module: ModuleType, router: Router) -> None:
+        await remember(proxy_module, ada=user("eyes", "deepseek-chat"))
+        with pytest.raises(access.AccessDeniedError, match="eyes"):
+            await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada", models=["deepseek-chat"]))
+
+    async def test_the_key_s_name_for_a_model_of_its_user_is_as_good(
+        self, proxy_module: ModuleType, router: Router
+    ) -> None:
+        await remember(proxy_module, ada=user("deepseek-chat"))
+        caller = UserAPIKeyAuth(user_id="ada", models=["deepseek-chat"], aliases={"mine": "deepseek-chat"})
+        await access.check_access(["mine"], router, caller)
+
+    async def test_a_team_s_key_is_held_to_the_team_alone(self, proxy_module: ModuleType, router: Router) -> None:
+        await remember(proxy_module, ada=user("deepseek-chat"))
+        await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada", team_id=TEAM, team_models=["eyes"]))
+
+    async def test_a_user_without_a_row_is_held_to_the_key_alone(
+        self, proxy_module: ModuleType, router: Router, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await remember(proxy_module)
+        with caplog.at_level(logging.DEBUG, "LiteLLM.image_analysis"):
+            await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada"))
+        assert "no row for the caller: ValueError" in caplog.messages
+
+    async def test_without_a_database_there_is_no_user(self, proxy_module: ModuleType, router: Router) -> None:
+        await remember(proxy_module, ada=user("deepseek-chat"))
+        vars(proxy_module).update(prisma_client=None)
+        await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada"))
+
+
+class TestAliases:
+    @pytest.fixture(autouse=True)
+    def gateway_s_own(self, proxy_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        del proxy_module
+        monkeypatch.setattr(litellm, "model_alias_map", {"gateway-s": "deepseek-chat", "on-to-gateway-s": "gateway-s"})
+
+    @pytest.mark.parametrize(
+        ("model", "applied"),
+        [
+            ("deepseek-chat", "deepseek-chat"),
+            ("team-s", "of-team"),
+            ("key-s", "of-key"),
+            ("gateway-s", "deepseek-chat"),
+            ("team-s-for-key-s", "of-key"),
+            ("key-s-for-gateway-s", "deepseek-chat"),
+            ("on-to-gateway-s", "gateway-s"),
+        ],
+    )
+    def test_they_are_applied_in_litellm_s_order(self, model: str, applied: str) -> None:
+        data = {"model": model, "messages": []}
+        caller = UserAPIKeyAuth(
+            team_id=TEAM,
+            team_model_aliases={"team-s": "of-team", "team-s-for-key-s": "key-s"},
+            aliases={"key-s": "of-key", "key-s-for-gateway-s": "gateway-s"},
+        )
+        access.apply_aliases(data, caller)
+        assert data == {"model": applied, "messages": []}
+
+    @pytest.mark.parametrize("model", ["team-s", "key-s"])
+    def test_those_of_others_are_not(self, model: str) -> None:
+        data = {"model": model}
+        access.apply_aliases(data, ANYONE)
+        assert data == {"model": model}
+
+
 @pytest.mark.usefixtures("proxy_module")
 class TestChosen:
     @pytest.mark.parametrize("name", ["eyes", "openai/gpt-4o", "deepseek-chat"])
     async def test_a_served_model_the_caller_may_call_passes(self, router: Router, name: str) -> None:
-        await access.check_chosen(name, router, ANYONE)
+        await access.check_chosen(name, DEFAULTS, router, ANYONE)
 
     async def test_a_served_model_the_caller_may_not_call_is_litellms_own_403(self, router: Router) -> None:
         with pytest.raises(access.AccessDeniedError) as caught:
-            await access.check_chosen("eyes", router, UserAPIKeyAuth(models=["deepseek-chat"]))
+            await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(models=["deepseek-chat"]))
         assert caught.value.status_code == 403
 
     async def test_without_a_router_only_access_counts(self) -> None:
-        await access.check_chosen("anything", None, ANYONE)
+        await access.check_chosen("anything", DEFAULTS, None, ANYONE)
+
+    async def test_one_of_the_operator_s_list_passes(self, router: Router) -> None:
+        await access.check_chosen("eyes", LISTED, router, ANYONE)
+
+    async def test_one_of_the_operator_s_list_still_needs_access(self, router: Router) -> None:
+        with pytest.raises(access.AccessDeniedError):
+            await access.check_chosen("eyes", LISTED, router, UserAPIKeyAuth(models=["deepseek-chat"]))
+
+    @pytest.mark.parametrize("name", ["gpt-4o-mini", "unheard-of"])
+    async def test_any_other_is_refused_with_those_that_are_left(self, router: Router, name: str) -> None:
+        with pytest.raises(RequestError) as caught:
+            await access.check_chosen(name, LISTED, router, ANYONE)
+        error = caught.value
+        assert not isinstance(error, access.AccessDeniedError)
+        assert (error.status_code, error.param, error.code) == (403, "ocr_model", "invalid_ocr_model")
+        assert error.message == (
+            f"ocr_model: {name!r} is no vision model of this gateway's. Vision models you may call: eyes."
+        )
+
+    async def test_an_empty_list_leaves_no_choice(self, router: Router) -> None:
+        none = ImageAnalysisConfig(allowed_vision_models=())
+        with pytest.raises(RequestError, match="It has no vision model that you may call"):
+            await access.check_chosen("eyes", none, router, ANYONE)
+
+    async def test_a_listed_one_that_nobody_serves_is_the_callers_mistake(self, router: Router) -> None:
+        with pytest.raises(RequestError, match="this gateway serves no model 'ears'") as caught:
+            await access.check_chosen("ears", LISTED, router, ANYONE)
+        assert caught.value.status_code == 400
+
+    async def test_the_user_of_a_personal_key_has_to_be_allowed(self, proxy_module: ModuleType, router: Router) -> None:
+        await remember(proxy_module, ada=user("deepseek-chat"))
+        with pytest.raises(access.AccessDeniedError, match="eyes"):
+            await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(user_id="ada"))
+
+    @pytest.mark.parametrize("models", [["eyes"], ["all-proxy-models"], []])
+    async def test_what_the_organization_may_call_passes(
+        self, proxy_module: ModuleType, router: Router, models: list[str]
+    ) -> None:
+        await remember(proxy_module, org_id_acme=organization(*models))
+        await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(org_id="acme"))
+
+    async def test_what_it_may_not_call_is_litellms_own_403(self, proxy_module: ModuleType, router: Router) -> None:
+        await remember(proxy_module, org_id_acme=organization("deepseek-chat"))
+        with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
+            await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(org_id="acme"))
+        assert caught.value.status_code == 403
 
     async def test_a_model_nobody_serves_is_the_callers_mistake(self, router: Router) -> None:
         with pytest.raises(RequestError) as caught:
-            await access.check_chosen("ears", router, ANYONE)
+            await access.check_chosen("ears", DEFAULTS, router, ANYONE)
         error = caught.value
         assert (error.status_code, error.param, error.code) == (400, "ocr_model", "invalid_ocr_model")
         assert error.message == (
@@ -88,15 +244,15 @@ class TestChosen:
     async def test_only_models_the_caller_may_call_are_offered(
         self, router: Router, models: list[str], offer: str
     ) -> None:
-        error = await access.wrong_choice("it is no good.", router, UserAPIKeyAuth(models=models))
+        error = await access.wrong_choice("it is no good.", DEFAULTS, router, UserAPIKeyAuth(models=models))
         assert error.message == f"ocr_model: it is no good. {offer}"
 
     async def test_ten_models_are_offered_by_name(self) -> None:
-        error = await access.wrong_choice("it is no good.", router_with_eyes(12), ANYONE)
+        error = await access.wrong_choice("it is no good.", DEFAULTS, router_with_eyes(12), ANYONE)
         assert error.message.endswith("eyes-08, eyes-09 and 2 more.")
 
     async def test_without_a_router_nothing_is_offered(self) -> None:
-        error = await access.wrong_choice("it is no good.", None, ANYONE)
+        error = await access.wrong_choice("it is no good.", DEFAULTS, None, ANYONE)
         assert error.message.endswith("It has no vision model that you may call.")
 
 
@@ -104,17 +260,31 @@ class TestChosen:
 class TestDefault:
     @pytest.mark.parametrize("name", ["eyes", "openai/gpt-4o"])
     async def test_a_served_one_passes(self, router: Router, name: str) -> None:
-        await access.check_default(name, router, ANYONE)
+        await access.check_default(name, DEFAULTS, router, ANYONE)
 
     async def test_a_teams_own_one_passes(self, router: Router) -> None:
-        await access.check_default("team-eyes", router, UserAPIKeyAuth(team_id=TEAM))
+        await access.check_default("team-eyes", DEFAULTS, router, UserAPIKeyAuth(team_id=TEAM))
 
     async def test_without_a_router_it_is_not_known_to_be_missing(self) -> None:
-        await access.check_default("ears", None, ANYONE)
+        await access.check_default("ears", DEFAULTS, None, ANYONE)
+
+    async def test_it_needs_no_permission_of_the_key(self, router: Router) -> None:
+        await access.check_default("eyes", DEFAULTS, router, UserAPIKeyAuth(models=["deepseek-chat"]))
+
+    async def test_it_need_not_be_in_the_operator_s_list(self, router: Router) -> None:
+        await access.check_default("gpt-4o-mini", LISTED, router, ANYONE)
+
+    async def test_with_required_access_a_key_that_may_call_it_passes(self, router: Router) -> None:
+        await access.check_default("eyes", STRICT, router, UserAPIKeyAuth(models=["deepseek-chat", "eyes"]))
+
+    async def test_with_required_access_any_other_key_is_litellms_own_403(self, router: Router) -> None:
+        with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
+            await access.check_default("eyes", STRICT, router, UserAPIKeyAuth(models=["deepseek-chat"]))
+        assert caught.value.status_code == 403
 
     async def test_one_that_nobody_serves_is_an_error(self, router: Router) -> None:
         with pytest.raises(RequestError, match="this gateway serves no model 'ears'") as caught:
-            await access.check_default("ears", router, ANYONE)
+            await access.check_default("ears", DEFAULTS, router, ANYONE)
         assert caught.value.code == "vision_model_not_served"
 
     @pytest.mark.parametrize(
@@ -129,7 +299,7 @@ class TestDefault:
         self, router: Router, models: list[str], mend: str
     ) -> None:
         with pytest.raises(RequestError) as caught:
-            await access.check_default("ears", router, UserAPIKeyAuth(models=models))
+            await access.check_default("ears", DEFAULTS, router, UserAPIKeyAuth(models=models))
         assert caught.value.message.endswith(mend)
 
     def test_the_operator_reads_how_to_mend_it(self, router: Router) -> None:

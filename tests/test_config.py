@@ -58,6 +58,12 @@ def seconds_or_0(default: float) -> Setting:
     return Setting(default, accepted=[*above.accepted, (0, 0.0)], refused=[value for value in above.refused if value])
 
 
+def flag(*, default: bool) -> Setting:
+    return Setting(
+        default, accepted=[(True, True), (False, False)], refused=["true", "yes", "off", "", 0, 1, None, [True]]
+    )
+
+
 SETTINGS = {
     "vision_model": Setting(
         "gpt-4o-mini",
@@ -67,6 +73,13 @@ SETTINGS = {
     "suffix": Setting(
         "-ocr", accepted=[("+eyes", "+eyes"), (None, None)], refused=["", " ", "-ocr ", 5, False, ["-ocr"]]
     ),
+    "allowed_vision_models": Setting(
+        None,
+        accepted=[(["gpt-4o", "two words"], ("gpt-4o", "two words")), ([], ()), (None, None)],
+        refused=["gpt-4o", 5, True],
+    ),
+    "require_key_access": flag(default=False),
+    "advertise": flag(default=True),
     "mode": Setting("on_request", accepted=[("on_request", "on_request")], refused=["always", "", None, True, 1]),
     "prompt": Setting(None, accepted=[("Read it.", "Read it."), (None, None)], refused=["", 5, False, ["Read it."]]),
     "max_output_tokens": count(1500),
@@ -214,6 +227,13 @@ def test_settings_must_be_a_mapping(settings: object) -> None:
     assert refusal_of(settings) == f"{PATH}: got {settings!r}; it must be a mapping of settings"
 
 
+@pytest.mark.parametrize("name", [5, None, "", " gpt-4o"])
+def test_the_one_wrong_vision_model_is_shown(name: object) -> None:
+    assert f"{PATH}.allowed_vision_models: got {name!r}; it must be a list of model names" in refusal_of(
+        {"allowed_vision_models": ["gpt-4o", name]}
+    )
+
+
 def test_an_allowlist_keeps_its_hosts() -> None:
     settings = {"remote_urls": "allowlist", "allowed_url_hosts": ["images.example.com", "cdn.example.com"]}
     config = ImageAnalysisConfig.from_settings(settings)
@@ -298,9 +318,7 @@ class TestCache:
         ]
 
     def test_a_misspelt_setting_is_told_the_nearest_one_of_the_group(self) -> None:
-        assert f"{PATH}.cache.bakend: unknown setting; did you mean backend?" in refusal_of(
-            {"cache": {"bakend": "off"}}
-        )
+        assert f"{PATH}.cache.scop: unknown setting; did you mean scope?" in refusal_of({"cache": {"scop": 1}})
 
     @pytest.mark.parametrize("key", [5, None])
     def test_a_key_that_is_no_string_is_an_unknown_setting(self, key: object) -> None:

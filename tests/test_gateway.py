@@ -8,11 +8,52 @@ from types import ModuleType
 import pytest
 from litellm.router import Router
 from litellm.types.router import RouterGeneralSettings
-from support.routers import OTHER_TEAM, TEAM, deployment, router_of
+from support.routers import OTHER_TEAM, TEAM, deployment, router_of, team_deployment
 
 from litellm_image_analysis import gateway
+from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.dialects import FoundImage
 from litellm_image_analysis.images import ImageSource
+
+
+@pytest.fixture
+def advertised() -> Router:
+    """Has the names with the suffix among its aliases."""
+    router = router_of(
+        deployment("deepseek-chat"),
+        deployment("scan-ocr"),
+        deployment("look-ocr", supports_vision=True),
+        deployment("eyes", supports_vision=True),
+        team_deployment("team-eyes", supports_vision=True),
+        team_deployment("team-scan-ocr"),
+        model_group_alias={"chat": "deepseek-chat", "hidden": {"model": "eyes", "hidden": True}, "sight": "eyes"},
+        routing_groups=[{"group_name": "chats", "models": ["deepseek-chat"], "routing_strategy": "simple-shuffle"}],
+    )
+    advertise(router, "-ocr")
+    return router
+
+
+class TestProxyGlobal:
+    def test_it_is_read_when_asked_for(self, proxy_module: ModuleType) -> None:
+        assert gateway.proxy_global("master_key") is None
+        vars(proxy_module).update(master_key="sk-master")
+        assert gateway.proxy_global("master_key") == "sk-master"
+
+    def test_a_program_has_none_and_starts_no_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
+        assert gateway.proxy_global("master_key") is None
+        assert "litellm.proxy.proxy_server" not in sys.modules
+
+
+class TestModelsInDatabase:
+    @pytest.mark.parametrize(("value", "stored"), [(True, True), (False, False), (None, False)])
+    def test_the_proxy_says_whether_there_are_any(self, proxy_module: ModuleType, value: object, stored: bool) -> None:
+        vars(proxy_module).update(store_model_in_db=value)
+        assert gateway.models_in_database() is stored
+
+    def test_a_program_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
+        assert gateway.models_in_database() is False
 
 
 class TestRunningRouter:
@@ -55,9 +96,19 @@ class TestNames:
 
     def test_a_router_without_routing_groups_lists_its_models(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LiteLLM 1.84 knows no routing groups."""
-        monkeypatch.setattr(Router, "get_routing_group", None)
-        assert gateway.bears_name(router_of(deployment("eyes")), "eyes")
-        assert not gateway.bears_name(router_of(deployment("eyes")), "ears")
+        older = router_of(deployment("eyes"))
+        monkeypatch.delattr(older, "routing_groups")
+        assert gateway.bears_name(older, "eyes")
+        assert not gateway.bears_name(older, "ears")
+
+    @pytest.mark.parametrize("name", ["deepseek-chat-ocr", "chat-ocr", "unheard-of-ocr", "scan-ocr-ocr"])
+    def test_an_advertised_name_is_no_real_one(self, advertised: Router, name: str) -> None:
+        assert name in advertised.model_group_alias
+        assert not gateway.bears_name(advertised, name)
+
+    @pytest.mark.parametrize("name", ["deepseek-chat", "scan-ocr", "chat", "hidden", "chats", "team-scan-ocr"])
+    def test_a_real_name_stays_one_when_names_are_advertised(self, advertised: Router, name: str) -> None:
+        assert gateway.bears_name(advertised, name)
 
 
 class TestServes:
@@ -83,6 +134,12 @@ class TestServes:
     @pytest.mark.parametrize(("team_id", "served"), [(TEAM, True), (OTHER_TEAM, False)])
     def test_a_teams_model_is_served_to_that_team(self, router: Router, team_id: str, served: bool) -> None:
         assert gateway.serves(router, "team-eyes", team_id) is served
+
+    @pytest.mark.parametrize(("name", "served"), [("eyes", True), ("eyes-ocr", False), ("unheard-of-ocr", False)])
+    def test_an_advertised_name_is_served_under_its_own_name_only(
+        self, advertised: Router, name: str, served: bool
+    ) -> None:
+        assert gateway.serves(advertised, name, team_id=None) is served
 
     def test_a_default_deployment_serves_every_model(self) -> None:
         router = router_of()
@@ -116,6 +173,17 @@ class TestVisionGroups:
     def test_an_alias_of_a_seeing_model_is_one(self) -> None:
         aliased = router_of(deployment("eyes", supports_vision=True), model_group_alias={"alias": "eyes"})
         assert gateway.vision_groups(aliased, team_id=None) == ["alias", "eyes"]
+
+    def test_advertised_names_are_left_out(self, advertised: Router) -> None:
+        assert "eyes-ocr" in advertised.get_model_names()
+        assert gateway.vision_groups(advertised, team_id=None) == ["eyes", "look-ocr", "sight"]
+
+    def test_a_team_has_its_own_too_with_an_older_litellm(
+        self, advertised: Router, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """LiteLLM 1.84 keeps no list of the names that teams have for their models."""
+        monkeypatch.delattr(advertised, "team_public_model_names")
+        assert gateway.vision_groups(advertised, TEAM) == ["eyes", "look-ocr", "sight", "team-eyes"]
 
 
 class TestHolders:

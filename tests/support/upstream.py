@@ -26,6 +26,7 @@ Body = dict[str, Any]
 
 PROMPT_TOKENS, COMPLETION_TOKENS = 1000, 100
 ANSWER = "It is 42."
+MAIN_COST, VISION_COST = 0.0012, 0.00021
 
 
 def description_of(url: str) -> str:
@@ -75,6 +76,7 @@ class Upstream:
     def __init__(self) -> None:
         self.requests: list[Body] = []
         self.rules: list[Rule] = []
+        self.answered: list[Body] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self.port = 0
@@ -86,7 +88,13 @@ class Upstream:
     def reset(self) -> None:
         self.requests.clear()
         self.rules.clear()
+        self.answered.clear()
         self.most_in_flight = 0
+
+    @property
+    def charged(self) -> float:
+        """USD that all answers cost, at the prices of ``support.configs``."""
+        return sum(VISION_COST if sees(body["model"]) else MAIN_COST for body in self.answered)
 
     def calls(self, prefix: str) -> list[Body]:
         """Requests to models of that kind, oldest first."""
@@ -115,6 +123,7 @@ class Upstream:
         images = images_in(body.get("messages", body.get("input")))
         if images and not sees(body["model"]):
             return _error(400, "this model takes no images", {})
+        self.answered.append(body)
         text = rule.text
         if text is None:
             text = "; ".join(map(description_of, images)) if sees(body["model"]) else ANSWER

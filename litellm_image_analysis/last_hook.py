@@ -1,0 +1,81 @@
+"""A pre-call hook that runs behind all others, above all behind LiteLLM's own limits: what they refuse costs nothing.
+
+LiteLLM calls pre-call hooks in the order of ``litellm.callbacks``: a config's callbacks first, then guardrails, then
+its own limits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, final
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+from litellm_image_analysis.gateway import proxy_global
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+
+_LIMITS = "parallel_request_limiter"
+
+
+@final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
+class LastHook(CustomLogger):
+    """Runs what it is given, last of all.
+
+    Args:
+        run: gets the caller, the request and LiteLLM's call type.
+    """
+
+    def __init__(self, run: Callable[[UserAPIKeyAuth, dict[str, Any], str], Awaitable[None]]) -> None:
+        super().__init__()
+        self._run = run
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether LiteLLM will call it."""
+        return any(callback is self for callback in litellm.callbacks)
+
+    def keep_in_place(self) -> None:
+        """Go to the end of LiteLLM's callbacks: others are added at run time."""
+        if not can_guard_again() or (litellm.callbacks and litellm.callbacks[-1] is self):
+            return
+        litellm.callbacks[:] = [*(callback for callback in litellm.callbacks if callback is not self), self]
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
+    ) -> dict[str, Any] | None:
+        """Proxy: run."""
+        del cache  # the proxy's auth cache
+        await self._run(user_api_key_dict, data, call_type)
+        return data
+
+
+def limits_are_in_place() -> bool:
+    """Whether the proxy has set up its own hooks, which it does after its router."""
+    return _LIMITS in (getattr(proxy_global("proxy_logging_obj"), "proxy_hook_mapping", None) or {})
+
+
+def can_guard_again() -> bool:
+    """Whether this LiteLLM can run guardrails alone, so that they see what stands in the images' places."""
+    pre_call_hook = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
+    return pre_call_hook is not None and "guardrails_only" in inspect.signature(pre_call_hook).parameters
+
+
+async def guard_again(data: dict[str, Any], caller: UserAPIKeyAuth, call_type: str) -> None:
+    """Run the gateway's guardrails on a request that was rewritten behind them.
+
+    Raises:
+        Exception: a guardrail's refusal, as it is.
+    """
+    proxy_logging: Any = proxy_global("proxy_logging_obj")
+    if not proxy_logging.callback_capabilities().has_guardrail:
+        return
+    guarded = await proxy_logging.pre_call_hook(
+        user_api_key_dict=caller, data=data, call_type=call_type, guardrails_only=True
+    )
+    if guarded is not data:
+        data.clear()
+        data.update(guarded)

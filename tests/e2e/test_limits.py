@@ -1,0 +1,133 @@
+"""What LiteLLM's own limits refuse costs no vision call, and guardrails read what stands in an image's place."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from support.configs import proxy_config
+from support.images import image, message, text
+from support.proxy import Proxy, eventually, running_proxy
+from support.upstream import Rule, Upstream, images_in
+
+URL = "/v1/chat/completions"
+AUTH = """
+from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
+
+LIMITS = {
+    "rpm": {"rpm_limit": 1},
+    "tpm": {"tpm_limit": 10},
+    "parallel": {"max_parallel_requests": 1},
+    "model": {"metadata": {"model_rpm_limit": {"deepseek-chat": 1}}},
+}
+
+async def user_api_key_auth(request, api_key):
+    limits = LIMITS.get(api_key.split("-")[1], {})
+    return UserAPIKeyAuth(api_key=api_key, user_role=LitellmUserRoles.PROXY_ADMIN, **limits)
+"""
+GUARD = """
+from fastapi import HTTPException
+from litellm.integrations.custom_guardrail import CustomGuardrail
+
+class Guard(CustomGuardrail):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        if "FORBIDDEN" in str(data["messages"]):
+            raise HTTPException(400, "the guardrail says no")
+
+class Masker(CustomGuardrail):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        for message in data["messages"]:
+            if isinstance(message["content"], str):
+                message["content"] = message["content"].replace("SECRET", "[masked]")
+        return data
+"""
+
+
+@pytest.fixture(scope="module")
+def limited(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("limited")
+    (folder / "auth.py").write_text(AUTH)
+    (folder / "guard.py").write_text(GUARD)
+    config = proxy_config(shared_upstream)
+    config["general_settings"]["custom_auth"] = "auth.user_api_key_auth"
+    config["guardrails"] = [
+        {"guardrail_name": name, "litellm_params": {"guardrail": name, "mode": "pre_call", "default_on": True}}
+        for name in ("guard.Guard", "guard.Masker")
+    ]
+    with running_proxy(config, folder) as proxy:
+        yield proxy
+
+
+def request(**body: Any) -> dict[str, Any]:
+    return {"model": "deepseek-chat-ocr", "messages": [message(text("?"), image(secrets.token_hex(4)))], **body}
+
+
+def post(proxy: Proxy, body: dict[str, Any], limits: str = "none") -> httpx.Response:
+    with proxy.client() as client:
+        return client.post(URL, json=body, headers={"Authorization": f"Bearer sk-{limits}-{secrets.token_hex(4)}"})
+
+
+@pytest.mark.parametrize("limits", ["rpm", "model"])
+def test_a_request_too_many_makes_no_vision_call(limited: Proxy, upstream: Upstream, limits: str) -> None:
+    headers = {"Authorization": f"Bearer sk-{limits}-{secrets.token_hex(4)}"}
+    with limited.client() as client:
+        statuses = [client.post(URL, json=request(), headers=headers).status_code for _ in range(3)]
+    assert statuses == [200, 429, 429]
+    assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat"]
+
+
+def test_a_request_of_too_many_tokens_makes_no_vision_call(limited: Proxy, upstream: Upstream) -> None:
+    body = request()
+    body["messages"][0]["content"].append(text("word " * 1000))
+    assert post(limited, body, "tpm").status_code == 429
+    assert upstream.requests == []
+
+
+async def test_one_too_many_at_a_time_makes_no_vision_call(limited: Proxy, upstream: Upstream) -> None:
+    gate = threading.Event()
+    upstream.rules.append(Rule(lambda body: body["model"] == "seeing-mini", gate=gate))
+    headers = {"Authorization": f"Bearer sk-parallel-{secrets.token_hex(4)}"}
+    async with httpx.AsyncClient(base_url=limited.url, headers=headers, timeout=60) as client:
+        first = asyncio.ensure_future(client.post(URL, json=request()))
+        assert await asyncio.to_thread(eventually, lambda: upstream.in_flight == 1)
+        assert (await client.post(URL, json=request())).status_code == 429
+        gate.set()
+        assert (await first).status_code == 200
+        assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat"]
+
+        async def is_free() -> bool:
+            return (await client.post(URL, json=request())).status_code == 200
+
+        for _ in range(50):  # the first one's slot is given back a little after its answer
+            if await is_free():
+                break
+        else:
+            pytest.fail("the slot was not given back")
+
+
+def test_a_guardrail_reads_what_stands_in_an_image_s_place(limited: Proxy, upstream: Upstream) -> None:
+    upstream.rules.append(Rule(lambda body: body["model"] == "seeing-mini", text="It says FORBIDDEN."))
+    response = post(limited, request())
+    assert response.status_code == 400
+    assert "the guardrail says no" in response.text
+    assert upstream.calls("blind") == []
+
+
+def test_a_guardrail_changes_what_stands_in_an_image_s_place(limited: Proxy, upstream: Upstream) -> None:
+    upstream.rules.append(Rule(lambda body: body["model"] == "seeing-mini", text="It says SECRET."))
+    assert post(limited, request()).status_code == 200
+    (read,) = upstream.calls("blind")
+    assert "It says [masked]." in read["messages"][0]["content"]
+    assert images_in(read) == []
+
+
+def test_a_guardrail_s_refusal_of_the_words_makes_no_vision_call(limited: Proxy, upstream: Upstream) -> None:
+    body = request()
+    body["messages"][0]["content"].append(text("FORBIDDEN"))
+    assert post(limited, body).status_code == 400
+    assert upstream.requests == []

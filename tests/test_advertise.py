@@ -1,0 +1,322 @@
+"""Names with the suffix, as a real router and LiteLLM's own checks see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.encoders import jsonable_encoder
+from hypothesis import given
+from hypothesis import strategies as st
+from litellm.proxy._types import ProxyException, UserAPIKeyAuth
+from litellm.proxy.auth import auth_checks
+from litellm.router import Router
+from litellm.types.router import Deployment
+from support.routers import TEAM, deployment, router_of, team_deployment
+
+from litellm_image_analysis.advertise import SuffixedAliases, advertise
+from litellm_image_analysis.gateway import bears_name
+
+SUFFIX = "-ocr"
+HIDDEN = {"model": "deepseek-chat", "hidden": True}
+SHOWN = {"model": "deepseek-chat", "hidden": False}
+OWN: dict[str, Any] = {"chat": "deepseek-chat", "shown": SHOWN, "hidden": HIDDEN, "read-ocr": "scan-ocr"}
+MISSING = object()
+
+
+def advertising(*deployments: dict[str, Any], **kwargs: Any) -> Router:
+    router = router_of(*deployments, **kwargs)
+    advertise(router, SUFFIX)
+    return router
+
+
+def group(name: str, *models: str, strategy: str = "simple-shuffle") -> dict[str, Any]:
+    return {"group_name": name, "models": list(models), "routing_strategy": strategy}
+
+
+def aliases_of(router: Router) -> dict[str, Any]:
+    aliases: dict[str, Any] = router.model_group_alias
+    return aliases
+
+
+def update(router: Router, **settings: Any) -> None:
+    router.update_settings(**settings)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def rich() -> Router:
+    """A router with one of everything that has a name."""
+    return advertising(
+        deployment("deepseek-chat", id="deployment-1"),
+        deployment("deepseek-chat"),
+        deployment("scan-ocr"),
+        deployment("grouped", access_groups=["chats"]),
+        deployment("wild/*", "openai/*"),
+        team_deployment("team-eyes"),
+        team_deployment("team-scan-ocr"),
+        model_group_alias=dict(OWN),
+        routing_groups=[group("talk", "deepseek-chat"), group("see-ocr", "scan-ocr")],
+    )
+
+
+class TestWhatANameStandsFor:
+    @pytest.mark.parametrize(
+        ("name", "target"),
+        [
+            pytest.param("deepseek-chat-ocr", "deepseek-chat", id="model"),
+            pytest.param("chat-ocr", "chat", id="alias"),
+            pytest.param("hidden-ocr", "hidden", id="hidden alias"),
+            pytest.param("wild/anything-ocr", "wild/anything", id="wildcard"),
+            pytest.param("team-eyes-ocr", "team-eyes", id="team's model"),
+            pytest.param("talk-ocr", "talk", id="routing group"),
+            pytest.param("deployment-1-ocr", "deployment-1", id="deployment"),
+            pytest.param("unheard-of-ocr", "unheard-of", id="no model at all"),
+            pytest.param("scan-ocr-ocr", "scan-ocr", id="real name that ends in the suffix"),
+            pytest.param("deepseek-chat-ocr-ocr", "deepseek-chat-ocr", id="twice: one is taken off at a time"),
+            pytest.param("chat", "deepseek-chat", id="alias itself"),
+            pytest.param("hidden", HIDDEN, id="hidden alias itself"),
+            pytest.param("read-ocr", "scan-ocr", id="alias that ends in the suffix"),
+        ],
+    )
+    def test_it_is_found_however_it_is_asked_for(self, rich: Router, name: str, target: object) -> None:
+        aliases = aliases_of(rich)
+        assert name in aliases
+        assert aliases[name] == aliases.get(name) == aliases.get(name, MISSING) == target
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param("deepseek-chat", id="model"),
+            pytest.param("scan-ocr", id="model that ends in the suffix"),
+            pytest.param("team-scan-ocr", id="team's model that ends in the suffix"),
+            pytest.param("see-ocr", id="routing group that ends in the suffix"),
+            pytest.param("-ocr", id="suffix alone"),
+            pytest.param("deepseek-chat-OCR", id="other case"),
+            pytest.param("", id="empty"),
+            pytest.param(None, id="no string"),
+        ],
+    )
+    def test_any_other_name_stands_for_nothing(self, rich: Router, name: Any) -> None:
+        aliases = aliases_of(rich)
+        assert name not in aliases
+        assert aliases.get(name) is None
+        assert aliases.get(name, MISSING) is MISSING
+        with pytest.raises(KeyError):
+            aliases[name]
+
+    def test_the_suffix_is_the_operator_s(self) -> None:
+        router = router_of(deployment("deepseek-chat"))
+        advertise(router, "+eyes")
+        assert aliases_of(router).copy() == {"deepseek-chat+eyes": "deepseek-chat"}
+        assert "deepseek-chat-ocr" not in aliases_of(router)
+
+
+class TestWhatIsListed:
+    def test_own_aliases_then_models_and_visible_aliases_once_each(self, rich: Router) -> None:
+        """Not wildcards, team models, hidden aliases and names that have the suffix already."""
+        names = [*OWN, "deepseek-chat-ocr", "grouped-ocr", "chat-ocr", "shown-ocr"]
+        assert list(aliases_of(rich)) == names
+
+    def test_every_view_shows_the_same(self, rich: Router) -> None:
+        aliases = aliases_of(rich)
+        names = list(aliases)
+        assert len(aliases) == len(names)
+        assert list(aliases.keys()) == list(dict(aliases)) == list({**aliases}) == names
+        assert list(aliases.items()) == list(zip(names, aliases.values(), strict=True))
+        assert aliases.copy() == dict(aliases.items())
+        assert [aliases.copy()[name] for name in ("chat", "hidden", "grouped-ocr")] == [
+            "deepseek-chat",
+            HIDDEN,
+            "grouped",
+        ]
+
+    def test_a_copy_stays_as_it_is(self) -> None:
+        router = advertising(deployment("deepseek-chat"))
+        copied = aliases_of(router).copy()
+        router.add_deployment(Deployment(**deployment("newcomer")))
+        assert type(copied) is dict
+        assert copied == {"deepseek-chat-ocr": "deepseek-chat"}
+
+    @pytest.mark.parametrize(
+        ("router", "is_true"),
+        [
+            pytest.param(advertising(), False, id="empty"),
+            pytest.param(advertising(deployment("openai/*"), deployment("scan-ocr")), False, id="nothing to list"),
+            pytest.param(advertising(deployment("deepseek-chat")), True, id="a model"),
+        ],
+    )
+    def test_they_are_true_when_there_are_any(self, router: Router, is_true: bool) -> None:
+        assert bool(aliases_of(router)) is is_true
+
+    def test_they_equal_the_aliases_the_router_has_of_its_own(self, rich: Router) -> None:
+        """So LiteLLM sees no change when it is given the same settings again."""
+        assert aliases_of(rich) == OWN
+        assert aliases_of(rich) != {**OWN, "another": "deepseek-chat"}
+
+    def test_a_name_that_is_taken_is_not_listed_for_the_suffix(self) -> None:
+        router = advertising(deployment("deepseek-chat"), deployment("deepseek-chat-ocr"))
+        assert list(aliases_of(router)) == []
+
+    def test_models_come_and_go(self) -> None:
+        router = advertising(deployment("deepseek-chat"))
+        router.add_deployment(Deployment(**deployment("newcomer", id="new")))
+        assert list(aliases_of(router)) == ["deepseek-chat-ocr", "newcomer-ocr"]
+        router.delete_deployment("new")
+        assert list(aliases_of(router)) == ["deepseek-chat-ocr"]
+
+    def test_a_model_that_takes_a_suffixed_name_has_it_at_once(self) -> None:
+        router = advertising(deployment("deepseek-chat"))
+        router.add_deployment(Deployment(**deployment("deepseek-chat-ocr", id="new")))
+        assert "deepseek-chat-ocr" not in aliases_of(router)
+        router.delete_deployment("new")
+        assert aliases_of(router)["deepseek-chat-ocr"] == "deepseek-chat"
+
+    def test_a_routing_group_that_takes_a_suffixed_name_has_it_at_once(self) -> None:
+        router = advertising(deployment("deepseek-chat"), deployment("other"))
+        update(router, routing_groups=[group("deepseek-chat-ocr", "other")])
+        assert list(aliases_of(router)) == ["other-ocr"]
+
+
+class TestTheRouter:
+    def test_it_lists_models_with_the_suffix(self, rich: Router) -> None:
+        names = rich.get_model_names()
+        assert {"deepseek-chat", "deepseek-chat-ocr", "grouped-ocr", "chat", "talk", "see-ocr"} <= set(names)
+        assert not {"scan-ocr-ocr", "hidden", "hidden-ocr", "wild/*-ocr", "team-eyes-ocr"} & set(names)
+
+    def test_it_lists_aliases_with_the_suffix(self, rich: Router) -> None:
+        assert {"chat-ocr", "shown-ocr"} <= set(rich.get_model_names())
+
+    def test_a_name_with_the_suffix_has_the_deployments_of_the_name_without(self, rich: Router) -> None:
+        deployments = rich.get_model_list("deepseek-chat-ocr") or []
+        plain = rich.get_model_list("deepseek-chat") or []
+        assert {each["model_name"] for each in deployments} == {"deepseek-chat-ocr"}
+        assert [each["model_info"]["id"] for each in deployments] == [each["model_info"]["id"] for each in plain]
+
+    def test_routing_of_other_names_stays_as_it_was(self) -> None:
+        def routes(router: Router) -> dict[str, Any]:
+            names = ("deepseek-chat", "chat", "hidden", "scan-ocr", "read-ocr", "see-ocr", "wild/anything")
+            return {name: router.get_candidate_model_ids_for_route(name) for name in names}
+
+        router = router_of(
+            deployment("deepseek-chat"),
+            deployment("scan-ocr"),
+            deployment("wild/*", "openai/*"),
+            model_group_alias={"chat": "deepseek-chat", "hidden": HIDDEN, "read-ocr": "scan-ocr"},
+            routing_groups=[group("see-ocr", "scan-ocr")],
+        )
+        before = routes(router)
+        advertise(router, SUFFIX)
+        assert routes(router) == before
+        assert all(before.values())
+
+    @pytest.mark.parametrize("strategy", ["simple-shuffle", "latency-based-routing"])
+    def test_a_routing_group_that_ends_in_the_suffix_is_called_by_its_name(self, strategy: str) -> None:
+        router = advertising(deployment("eyes"), routing_groups=[group("see-ocr", "eyes", strategy=strategy)])
+        found = router.get_routing_group("see-ocr")
+        assert found is not None
+        assert found.models == ["eyes"]
+
+    def test_advertised_twice_is_advertised_once(self, rich: Router) -> None:
+        aliases, names = aliases_of(rich), list(aliases_of(rich))
+        advertise(rich, SUFFIX)
+        assert aliases_of(rich) is aliases
+        assert list(aliases_of(rich)) == names
+
+    def test_new_settings_leave_the_suffixed_names_known(self, rich: Router) -> None:
+        update(rich, model_group_alias={"new": "deepseek-chat"})
+        assert {"deepseek-chat-ocr", "new-ocr"} <= set(aliases_of(rich))
+        assert "chat" not in aliases_of(rich)
+
+    def test_a_router_that_was_given_no_aliases_can_advertise(self) -> None:
+        router = router_of(deployment("deepseek-chat"))
+        vars(router).update(model_group_alias=None)
+        advertise(router, SUFFIX)
+        assert list(aliases_of(router)) == ["deepseek-chat-ocr"]
+
+    def test_settings_read_and_saved_as_litellm_s_ui_does_make_no_suffixed_name_real(self) -> None:
+        """The UI sends back all aliases it was shown; a real name would switch image analysis off."""
+        router = advertising(deployment("deepseek-chat"))
+        shown = jsonable_encoder(router.get_settings()["model_group_alias"])  # type: ignore[no-untyped-call]
+        update(router, model_group_alias={**shown, "new": "deepseek-chat"})
+        advertise(router, SUFFIX)
+        assert bears_name(router, "new")
+        assert not bears_name(router, "deepseek-chat-ocr")
+
+
+@pytest.mark.usefixtures("proxy_module")
+class TestLiteLLMsAccessCheck:
+    @staticmethod
+    async def check(router: Router, model: str, caller: UserAPIKeyAuth) -> None:
+        await auth_checks.can_key_call_resolved_model(
+            model=model, llm_model_list=router.model_list, valid_token=caller, llm_router=router
+        )
+
+    @pytest.mark.parametrize(
+        ("models", "model"),
+        [
+            pytest.param(["deepseek-chat"], "deepseek-chat-ocr", id="model"),
+            pytest.param(["chat"], "chat-ocr", id="alias"),
+            pytest.param(["hidden"], "hidden-ocr", id="hidden alias"),
+            pytest.param(["wild/*"], "wild/anything-ocr", id="wildcard"),
+            pytest.param(["talk"], "talk-ocr", id="routing group"),
+            pytest.param(["chats"], "grouped-ocr", id="access group"),
+            pytest.param(["scan-ocr"], "scan-ocr", id="real name"),
+            pytest.param(["scan-ocr"], "scan-ocr-ocr", id="real name and suffix"),
+            pytest.param([], "deepseek-chat-ocr", id="no list"),
+        ],
+    )
+    async def test_it_lets_whoever_may_call_a_model_call_it_with_the_suffix(
+        self, rich: Router, models: list[str], model: str
+    ) -> None:
+        await self.check(rich, model, UserAPIKeyAuth(models=models))
+        await self.check(rich, model, UserAPIKeyAuth(team_id=TEAM, team_models=models))
+
+    @pytest.mark.parametrize(
+        ("models", "model"),
+        [
+            pytest.param(["deepseek-chat"], "grouped-ocr", id="model"),
+            pytest.param(["deepseek-chat"], "scan-ocr", id="real name"),
+            pytest.param(["scan"], "scan-ocr", id="real name without its end"),
+            pytest.param(["see"], "see-ocr", id="routing group without its end"),
+            pytest.param(["deepseek-chat"], "wild/anything-ocr", id="wildcard"),
+            pytest.param(["deepseek-chat"], "unheard-of-ocr", id="no model at all"),
+            pytest.param(["deepseek-chat"], "-ocr", id="suffix alone"),
+            pytest.param(["deepseek-chat"], "grouped-ocr-ocr", id="two suffixes"),
+            pytest.param(["chats"], "deepseek-chat-ocr", id="access group"),
+        ],
+    )
+    async def test_it_refuses_everybody_else(self, rich: Router, models: list[str], model: str) -> None:
+        for caller in (UserAPIKeyAuth(models=models), UserAPIKeyAuth(team_id=TEAM, team_models=models)):
+            with pytest.raises(ProxyException) as denied:
+                await self.check(rich, model, caller)
+            assert denied.value.code == "403"
+
+    async def test_without_it_the_suffix_is_refused(self) -> None:
+        with pytest.raises(ProxyException):
+            await self.check(
+                router_of(deployment("deepseek-chat")), "deepseek-chat-ocr", UserAPIKeyAuth(models=["deepseek-chat"])
+            )
+
+
+stems = st.text("ab", max_size=2)
+names = st.builds("".join, st.tuples(stems, st.sampled_from(["", SUFFIX, SUFFIX * 2, "/*"]))).filter(bool)
+targets = st.one_of(names, st.builds(lambda model, hidden: {"model": model, "hidden": hidden}, names, st.booleans()))
+
+
+@given(models=st.lists(names, max_size=4), own=st.dictionaries(names, targets, max_size=4), asked=names)
+def test_no_real_name_changes_its_meaning(models: list[str], own: dict[str, Any], asked: str) -> None:
+    def meanings(router: Router) -> dict[str, Any]:
+        real = [name for name in {*models, *own} if bears_name(router, name)]
+        return {name: (router.get_model_from_alias(name), router.get_model_list(name)) for name in real}
+
+    router = router_of(*(deployment(name) for name in models), model_group_alias=own)
+    before, real_before = meanings(router), bears_name(router, asked)
+    advertise(router, SUFFIX)
+    aliases = aliases_of(router)
+    assert before.keys() == {*models, *own}
+    assert meanings(router) == before
+    assert bears_name(router, asked) is real_before
+    assert {name: target for name, target in aliases.items() if name in before} == own
+    assert all(aliases[name] == name.removesuffix(SUFFIX) for name in aliases if name not in before)
+    assert isinstance(aliases, SuffixedAliases)
+    assert len(aliases) == len(set(aliases))

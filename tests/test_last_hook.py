@@ -1,0 +1,131 @@
+"""The hook behind all others: its place, and the guardrails that run again behind it."""
+
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import litellm
+import pytest
+from litellm.caching.dual_cache import DualCache
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.proxy._types import UserAPIKeyAuth
+from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
+from litellm.proxy.utils import ProxyLogging
+
+from litellm_image_analysis.last_hook import LastHook, can_guard_again, guard_again, limits_are_in_place
+
+CALLER = UserAPIKeyAuth(api_key="sk-a")
+
+
+class Old:
+    """LiteLLM's proxy before it could run guardrails alone."""
+
+    async def pre_call_hook(self, user_api_key_dict: Any, data: Any, call_type: str) -> None:
+        raise AssertionError
+
+
+class Guards:
+    """LiteLLM's proxy with or without guardrails, which make ``answer`` of a request."""
+
+    def __init__(self, answer: dict[str, Any] | None = None, *, has_guardrail: bool = True) -> None:
+        self.answer = answer
+        self.has_guardrail = has_guardrail
+        self.asked: list[Any] = []
+
+    def callback_capabilities(self) -> SimpleNamespace:
+        return SimpleNamespace(has_guardrail=self.has_guardrail)
+
+    async def pre_call_hook(
+        self, user_api_key_dict: Any, data: Any, call_type: str, guardrails_only: bool = False
+    ) -> dict[str, Any]:
+        self.asked.append((user_api_key_dict, dict(data), call_type, guardrails_only))
+        return data if self.answer is None else self.answer
+
+
+@pytest.fixture
+def callbacks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """LiteLLM's callbacks, for this test alone."""
+    found: list[Any] = []
+    monkeypatch.setattr(litellm, "callbacks", found)
+    return found
+
+
+@pytest.fixture
+def hook() -> LastHook:
+    async def run(caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
+        data["ran"] = caller, call_type
+
+    return LastHook(run)
+
+
+def test_litellm_finds_the_hook_on_the_class_itself() -> None:
+    assert "async_pre_call_hook" in vars(LastHook)
+
+
+async def test_it_runs_what_it_is_given(hook: LastHook) -> None:
+    data: dict[str, Any] = {}
+    assert await hook.async_pre_call_hook(CALLER, DualCache(), data, "acompletion") is data
+    assert data == {"ran": (CALLER, "acompletion")}
+
+
+def test_it_goes_behind_whatever_came_later(callbacks: list[Any], hook: LastHook, proxy_module: ModuleType) -> None:
+    vars(proxy_module).update(proxy_logging_obj=Guards())
+    first, later = CustomLogger(), CustomLogger()
+    callbacks.append(first)
+    assert not hook.is_in_place
+    for _ in range(2):
+        hook.keep_in_place()
+        assert callbacks == [first, hook]
+        assert hook.is_in_place
+    callbacks.append(later)
+    hook.keep_in_place()
+    assert callbacks == [first, later, hook]
+
+
+@pytest.mark.parametrize("logging", [None, Old()], ids=["no proxy", "an older LiteLLM"])
+def test_without_guardrails_that_run_alone_it_stays_away(
+    callbacks: list[Any], hook: LastHook, proxy_module: ModuleType, logging: object
+) -> None:
+    """Else they would not see what stands in an image's place."""
+    vars(proxy_module).update(proxy_logging_obj=logging)
+    assert not can_guard_again()
+    hook.keep_in_place()
+    assert callbacks == []
+
+
+def test_this_litellm_can_run_guardrails_alone(proxy_module: ModuleType) -> None:
+    vars(proxy_module).update(proxy_logging_obj=ProxyLogging(user_api_key_cache=UserApiKeyCache()))
+    assert can_guard_again()
+
+
+def test_limits_are_in_place_once_the_proxy_has_added_them(proxy_module: ModuleType) -> None:
+    hooks: dict[str, object] = {}
+    for logging, expected in ((None, False), (SimpleNamespace(proxy_hook_mapping=hooks), False)):
+        vars(proxy_module).update(proxy_logging_obj=logging)
+        assert limits_are_in_place() is expected
+    hooks["parallel_request_limiter"] = object()
+    assert limits_are_in_place()
+
+
+async def test_guardrails_alone_see_the_rewritten_request(proxy_module: ModuleType) -> None:
+    guards = Guards()
+    vars(proxy_module).update(proxy_logging_obj=guards)
+    data = {"messages": ["a text"]}
+    await guard_again(data, CALLER, "acompletion")
+    assert guards.asked == [(CALLER, {"messages": ["a text"]}, "acompletion", True)]
+    assert data == {"messages": ["a text"]}
+
+
+async def test_what_guardrails_make_of_it_goes_out(proxy_module: ModuleType) -> None:
+    vars(proxy_module).update(proxy_logging_obj=Guards({"messages": ["masked"]}))
+    data: dict[str, Any] = {"messages": ["a text"], "left": "out"}
+    await guard_again(data, CALLER, "acompletion")
+    assert data == {"messages": ["masked"]}
+
+
+async def test_a_gateway_without_guardrails_has_none_to_run(proxy_module: ModuleType) -> None:
+    guards = Guards(has_guardrail=False)
+    vars(proxy_module).update(proxy_logging_obj=guards)
+    await guard_again({}, CALLER, "acompletion")
+    assert guards.asked == []
