@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from support.redis_server import RedisServer, running_redis
+from support.redis_server import RedisServer
 
 from litellm_image_analysis import cache as cache_module
 from litellm_image_analysis import lease, record, redis_store
@@ -55,27 +55,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(cache_module, "Memory", partial(Memory, clock=clock))
     monkeypatch.setattr(record, "time", SimpleNamespace(time=clock))
     return clock
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> RedisServer:
-    """A Redis that holds nothing."""
-    with server.client as client:
-        client.flushall()
-    return server
-
-
-@pytest.fixture
-def mortal_redis() -> Iterator[RedisServer]:
-    """A Redis that may be killed."""
-    with running_redis() as server:
-        yield server
 
 
 def request_for(key: str = "cat", *, scope: str = SCOPE, may_change: bool = False) -> VisionRequest:

@@ -21,7 +21,7 @@ from litellm.caching.redis_cache import RedisCache
 from litellm.caching.redis_cluster_cache import RedisClusterCache
 from litellm.proxy._types import UserAPIKeyAuth
 from redis.asyncio import RedisCluster
-from support.redis_server import RedisServer, running_redis, running_redis_cluster
+from support.redis_server import RedisServer, running_redis_cluster
 
 from litellm_image_analysis.cluster import check_client_library, connect, shared_secret, tenant
 from litellm_image_analysis.config import CacheConfig
@@ -39,19 +39,6 @@ def in_redis(server: RedisServer | None = None, **settings: Any) -> CacheConfig:
     if server is not None:
         settings["redis_url"] = server.url
     return CacheConfig.model_validate({"backend": "redis", "secret": "a secret", **settings})
-
-
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[RedisServer]:
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def server(module_server: RedisServer) -> RedisServer:
-    with module_server.client as client:
-        client.flushall()
-    return module_server
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +97,13 @@ async def connected(config: CacheConfig) -> AsyncIterator[Connection]:
         await connection.client.aclose()
 
 
-async def names_written(config: CacheConfig, server: RedisServer) -> list[str]:
+async def names_written(config: CacheConfig, redis: RedisServer) -> list[str]:
     """Under which names a value stands on the server that was found by these settings."""
     async with connected(config) as connection:
         warnings: list[str] = []
         await RedisStore(lambda: connection, warnings.append).write("nobody", KEY, "a cat", 60)
         assert warnings == []
-    with server.client as client:
+    with redis.client as client:
         return list(client.keys())
 
 
@@ -249,56 +236,56 @@ class TestSecret:
 class TestConnect:
     async def test_a_url_of_its_own_goes_before_all(
         self,
-        server: RedisServer,
+        redis: RedisServer,
         proxy: ModuleType,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("REDIS_URL", "redis://nowhere.invalid:1/0")
         vars(proxy).update(redis_usage_cache=SettingsOnly({"host": "nowhere.invalid"}, "gateway"))
-        assert await names_written(in_redis(server), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+        assert await names_written(in_redis(redis), redis) == [f"{PREFIX}:{{nobody}}:{KEY}"]
 
     def test_the_gateways_coordination_redis_is_next(
         self,
-        server: RedisServer,
+        redis: RedisServer,
         proxy: ModuleType,
         monkeypatch: pytest.MonkeyPatch,
         litellms_cache: Callable[[RedisCache], RedisCache],
     ) -> None:
-        cache = litellms_cache(RedisCache(host="127.0.0.1", port=server.port, namespace="gateway"))
+        cache = litellms_cache(RedisCache(host="127.0.0.1", port=redis.port, namespace="gateway"))
         vars(proxy).update(redis_usage_cache=cache)
         answers = Cache(type="local")  # type: ignore[arg-type]
         monkeypatch.setattr(answers, "cache", SettingsOnly({"host": "nowhere.invalid"}, "answers"))
         monkeypatch.setattr(litellm, "cache", answers)
-        assert asyncio.run(names_written(in_redis(), server)) == [f"gateway:{PREFIX}:{{nobody}}:{KEY}"]
+        assert asyncio.run(names_written(in_redis(), redis)) == [f"gateway:{PREFIX}:{{nobody}}:{KEY}"]
 
     def test_then_the_redis_of_the_response_cache(
         self,
-        server: RedisServer,
+        redis: RedisServer,
         monkeypatch: pytest.MonkeyPatch,
         litellms_cache: Callable[[RedisCache], RedisCache],
     ) -> None:
-        cache = Cache(type="redis", host="127.0.0.1", port=str(server.port), namespace="answers")  # type: ignore[arg-type]
+        cache = Cache(type="redis", host="127.0.0.1", port=str(redis.port), namespace="answers")  # type: ignore[arg-type]
         assert isinstance(cache.cache, RedisCache)
         litellms_cache(cache.cache)
         monkeypatch.setattr(litellm, "cache", cache)
-        assert asyncio.run(names_written(in_redis(), server)) == [f"answers:{PREFIX}:{{nobody}}:{KEY}"]
+        assert asyncio.run(names_written(in_redis(), redis)) == [f"answers:{PREFIX}:{{nobody}}:{KEY}"]
 
-    async def test_then_a_url_in_the_environment(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("REDIS_URL", server.url)
+    async def test_then_a_url_in_the_environment(self, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDIS_URL", redis.url)
         monkeypatch.setattr(litellm, "cache", Cache(type="local"))  # type: ignore[arg-type]
-        assert await names_written(in_redis(), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+        assert await names_written(in_redis(), redis) == [f"{PREFIX}:{{nobody}}:{KEY}"]
 
-    async def test_then_a_host_in_the_environment(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_then_a_host_in_the_environment(self, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
-        monkeypatch.setenv("REDIS_PORT", str(server.port))
-        assert await names_written(in_redis(), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+        monkeypatch.setenv("REDIS_PORT", str(redis.port))
+        assert await names_written(in_redis(), redis) == [f"{PREFIX}:{{nobody}}:{KEY}"]
 
     async def test_settings_in_the_environment_may_be_text(
-        self, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+        self, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings = {
             "HOST": "127.0.0.1",
-            "PORT": str(server.port),
+            "PORT": str(redis.port),
             "DB": "3",
             "SOCKET_TIMEOUT": "0.1",
             "SOCKET_CONNECT_TIMEOUT": "1.5",
@@ -308,18 +295,18 @@ class TestConnect:
         }
         for name, value in settings.items():
             monkeypatch.setenv(f"REDIS_{name}", value)
-        assert await names_written(in_redis(), server) == []
-        with server.client as client:
+        assert await names_written(in_redis(), redis) == []
+        with redis.client as client:
             client.select(3)
             assert client.keys() == [f"{PREFIX}:{{nobody}}:{KEY}"]
 
     async def test_references_to_the_environment_are_followed(
-        self, server: RedisServer, proxy: ModuleType, monkeypatch: pytest.MonkeyPatch
+        self, redis: RedisServer, proxy: ModuleType, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("CACHE_PORT", str(server.port))
+        monkeypatch.setenv("CACHE_PORT", str(redis.port))
         settings = {"host": "127.0.0.1", "port": "os.environ/CACHE_PORT"}
         vars(proxy).update(redis_usage_cache=SettingsOnly(settings, None))
-        assert await names_written(in_redis(), server) == [f"{PREFIX}:{{nobody}}:{KEY}"]
+        assert await names_written(in_redis(), redis) == [f"{PREFIX}:{{nobody}}:{KEY}"]
         assert settings == {"host": "127.0.0.1", "port": "os.environ/CACHE_PORT"}
 
     def test_a_gateways_cluster_is_a_cluster_here(
@@ -355,9 +342,9 @@ class TestConnect:
                 async with lease.kept():
                     assert not await store.lease(scope, KEY).take()
 
-    async def test_nothing_is_tried_for_long(self, server: RedisServer) -> None:
+    async def test_nothing_is_tried_for_long(self, redis: RedisServer) -> None:
         """The store has its own patience; what is under it must not add pauses of its own."""
-        async with connected(in_redis(server)) as connection:
+        async with connected(in_redis(redis)) as connection:
             settings = connection.client.get_connection_kwargs()
             retry = settings["retry"]
             assert retry is not None
@@ -365,9 +352,9 @@ class TestConnect:
             assert [retry._backoff.compute(failures) for failures in range(3)] == [0, 0, 0]
             assert settings["socket_timeout"] == settings["socket_connect_timeout"] == 5
 
-    async def test_nothing_is_sent_yet(self, server: RedisServer) -> None:
-        with server.commands() as commands:
-            async with connected(in_redis(server)):
+    async def test_nothing_is_sent_yet(self, redis: RedisServer) -> None:
+        with redis.commands() as commands:
+            async with connected(in_redis(redis)):
                 pass
         assert commands == []
 
@@ -378,9 +365,9 @@ class TestNoConnection:
         caplog.set_level(logging.ERROR, logger="LiteLLM.image_analysis")
 
     async def test_without_a_secret_the_operator_is_told_what_to_set(
-        self, server: RedisServer, caplog: pytest.LogCaptureFixture
+        self, redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        assert connect(in_redis(server, secret=None)) is None
+        assert connect(in_redis(redis, secret=None)) is None
         [record] = caplog.records
         assert record.levelno == logging.ERROR
         assert record.getMessage() == (
