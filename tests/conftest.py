@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -12,3 +16,19 @@ pytest_plugins = ["support.redis_worker", "support.routers"]  # fixtures
 
 settings.register_profile("project", deadline=None)  # a deadline is a timing assertion
 settings.load_profile("project")
+
+_CALLBACKS = (
+    *("callbacks", "input_callback", "success_callback", "failure_callback", "service_callback"),
+    *("_async_input_callback", "_async_success_callback", "_async_failure_callback"),
+)
+
+
+@pytest.fixture(autouse=True)
+def callbacks_are_left_as_they_were() -> Iterator[None]:
+    """Every router adds some to LiteLLM's own lists, and past a hundred LiteLLM takes no more."""
+    litellm = sys.modules.get("litellm")
+    lists: list[list[Any]] = [getattr(litellm, name, []) for name in _CALLBACKS]
+    before = [list(callbacks) for callbacks in lists]
+    yield
+    for callbacks, earlier in zip(lists, before, strict=True):
+        callbacks[:] = earlier

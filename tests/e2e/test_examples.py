@@ -126,5 +126,5 @@ def test_the_config_to_copy_starts_as_it_is(tmp_path: Path) -> None:
     keys = {"OPENAI_API_KEY": "sk-a", "DEEPSEEK_API_KEY": "sk-b"}
     with running_proxy(config, tmp_path, keys) as proxy, proxy.client() as client:
         listed = {model["id"] for model in client.get("/v1/models").json()["data"]}
-    assert listed == {"deepseek-chat", "gpt-4o-mini", "local-ocr"}
+    assert listed == {"deepseek-chat", "deepseek-chat-ocr", "gpt-4o-mini", "gpt-4o-mini-ocr", "local-ocr"}
     assert "ERROR" not in proxy.log
