@@ -47,11 +47,13 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
     model_list = router.model_list if router is not None else None
     # LiteLLM 1.84 has the check of the key alone; later versions also one of its team, project and end user.
     check = getattr(auth_checks, "can_key_call_resolved_model", auth_checks.can_key_call_model)
-    user = await _looked_up(auth_checks.get_user_object, caller.user_id, user_id_upsert=False)
+    # A team's key is held to the team's models; its user's own are for personal keys.
+    user_id = caller.user_id if caller.team_id is None else None
+    user = await _looked_up(auth_checks.get_user_object, user_id, user_id_upsert=False)
     for name in names:
         try:
             await check(model=name, llm_model_list=model_list, valid_token=caller, llm_router=router)
-            if caller.team_id is None:
+            if user is not None:
                 await _check_user(name, router, user, caller)
         except ProxyException as denied:
             raise AccessDeniedError(denied) from None
@@ -65,11 +67,12 @@ async def _check_user(name: str, router: Router | None, user: Any, caller: UserA
     await can_user_call_model(model=name, llm_router=router, user_object=user, **aliases)
 
 
-async def _check_organization(name: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Hold the caller to the models of its organisation, which LiteLLM asks for where a team is made."""
+async def _check_vision_model(name: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Hold the caller to its lists, and to those of its organisation, which LiteLLM looks at where a team is made."""
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
 
+    await check_access([name], router, caller)
     organization = await _looked_up(auth_checks.get_org_object, caller.org_id)
     try:
         auth_checks.can_org_access_model(model=name, org_object=organization, llm_router=router)
@@ -110,8 +113,7 @@ async def check_chosen(name: str, config: ImageAnalysisConfig, router: Router | 
         raise await wrong_choice(f"{name!r} is no vision model of this gateway's.", config, router, caller, 403)
     if router is not None and not serves(router, name, caller.team_id):
         raise await wrong_choice(f"this gateway serves no model {name!r}.", config, router, caller)
-    await check_access([name], router, caller)
-    await _check_organization(name, router, caller)
+    await _check_vision_model(name, router, caller)
 
 
 async def wrong_choice(
@@ -142,8 +144,7 @@ async def check_default(name: str, config: ImageAnalysisConfig, router: Router |
         choices = await _allowed(vision_groups(router, caller.team_id), router, caller)
         raise RequestError(_unserved(name, choices), code="vision_model_not_served")
     if config.require_key_access:
-        await check_access([name], router, caller)
-        await _check_organization(name, router, caller)
+        await _check_vision_model(name, router, caller)
 
 
 def unserved_default(name: str, router: Router | None) -> str:
