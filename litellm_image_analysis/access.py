@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import litellm
+from litellm.exceptions import BudgetExceededError
 
 from litellm_image_analysis.activation import PARAMETER
 from litellm_image_analysis.config import SETTINGS_PATH
@@ -49,7 +50,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
     check = getattr(auth_checks, "can_key_call_resolved_model", auth_checks.can_key_call_model)
     # A team's key is held to the team's models; its user's own are for personal keys.
     user_id = caller.user_id if caller.team_id is None else None
-    user = await _looked_up(auth_checks.get_user_object, user_id, user_id_upsert=False)
+    user = await looked_up(auth_checks.get_user_object, user_id, user_id_upsert=False)
     for name in names:
         try:
             await check(model=name, llm_model_list=model_list, valid_token=caller, llm_router=router)
@@ -73,20 +74,26 @@ async def _check_vision_model(name: str, router: Router | None, caller: UserAPIK
     from litellm.proxy.auth import auth_checks
 
     await check_access([name], router, caller)
-    organization = await _looked_up(auth_checks.get_org_object, caller.org_id)
+    organization = await looked_up(auth_checks.get_org_object, caller.org_id)
     try:
         auth_checks.can_org_access_model(model=name, org_object=organization, llm_router=router)
     except ProxyException as denied:
         raise AccessDeniedError(denied) from None
 
 
-async def _looked_up(look_up: Callable[..., Awaitable[Any]], key: str | None, **options: Any) -> Any:
-    """A row of LiteLLM's database, from its cache as a rule; ``None`` where there is none, as LiteLLM's own auth."""
+async def looked_up(look_up: Callable[..., Awaitable[Any]], key: str | None, **options: Any) -> Any:
+    """A row of LiteLLM's database, from its cache as a rule; ``None`` where there is none, as LiteLLM's own auth.
+
+    Raises:
+        BudgetExceededError: the row's budget is used up; LiteLLM looks when it reads an end user's.
+    """
     database, cache = proxy_global("prisma_client"), proxy_global("user_api_key_cache")
     if key is None or database is None:
         return None
     try:
         return await look_up(key, database, cache, **options)
+    except BudgetExceededError:
+        raise
     except Exception as error:  # noqa: BLE001 - LiteLLM raises plain exceptions of several kinds for a missing row
         LOGGER.debug("no row for the caller: %s", type(error).__name__)
         return None

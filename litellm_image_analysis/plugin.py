@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any, cast, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import access, cluster, gateway, journal, local_ocr, spend, startup, vision, wire_errors
+from litellm_image_analysis import (
+    access,
+    budgets,
+    cluster,
+    gateway,
+    journal,
+    local_ocr,
+    spend,
+    startup,
+    vision,
+    wire_errors,
+)
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.cache import Cache
@@ -127,6 +138,7 @@ class ImageAnalysis(CustomLogger):
         activation = decide({"model": model}, self.config, partial(gateway.bears_name, router))
         if isinstance(activation, Inactive | Active) and activation.model != model:
             await access.check_access(activation.model.split(","), router, caller)
+            await budgets.check_models(activation.model, router, caller)
 
     async def _asked_for(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> Active | None:
         """Take what asks for analysis out of the request, and see whether the caller may have it."""
@@ -135,9 +147,9 @@ class ImageAnalysis(CustomLogger):
         if isinstance(activation, Invalid):
             raise await access.wrong_choice(activation.problem, self.config, router, caller)
         if activation.model != data.get("model"):
-            # Access was checked for the name with its suffix; a suffix must not open a model.
+            # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
             await access.check_access(activation.model.split(","), router, caller)
-            data["model"] = activation.model
+            data["model"] = await budgets.affordable(activation.model, router, caller)
             access.apply_aliases(data, caller)
         data.pop(PARAMETER, None)
         if not isinstance(activation, Active):
@@ -157,6 +169,8 @@ class ImageAnalysis(CustomLogger):
         try:
             if found and not asked.chosen_by_caller:
                 await access.check_default(asked.vision_model, self.config, router, caller)
+            if found:
+                await budgets.check_vision(asked.vision_model, data, router, caller)
             await self._replace(data, found, dialect, asked.vision_model, router, caller)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None

@@ -1,0 +1,198 @@
+"""What a caller may still spend. LiteLLM decides; what it refuses goes on as its own words.
+
+LiteLLM's auth looks at the budgets of the model a request names: not of the one without its suffix, nor of a vision
+model. For a model that costs nothing it looks at no budget at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import litellm
+from litellm.exceptions import BudgetExceededError
+
+from litellm_image_analysis.access import AccessDeniedError, check_access, looked_up
+from litellm_image_analysis.gateway import proxy_global
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
+
+_ROUTE = "/v1/chat/completions"
+"""LiteLLM asks for a route to let those pass that call no model."""
+
+
+async def affordable(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str:
+    """The model to call for this one: itself, or one that the key's ``budget_fallbacks`` has for it.
+
+    Args:
+        model: without its suffix; several are separated by commas.
+        router: the proxy's.
+        caller: whose budgets for a model count: key, team, user and end user.
+
+    Raises:
+        AccessDeniedError: a budget for the model is used up.
+    """
+    try:
+        await _check_key(model, router, caller)
+    except AccessDeniedError:
+        fallback = await _fallback(model, router, caller)
+        if fallback is None:
+            raise
+        model = fallback
+    await _check_others(model, router, caller)
+    return model
+
+
+async def _fallback(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str | None:
+    """LiteLLM's choice, if the caller may call it."""
+    limiter: Any = proxy_global("model_max_budget_limiter")
+    if not hasattr(limiter, "get_fallback_model_within_budget"):  # newer than LiteLLM 1.84
+        return None
+    fallback: str | None = await limiter.get_fallback_model_within_budget(user_api_key_dict=caller, model=model)
+    try:
+        await check_access([] if fallback is None else [fallback], router, caller)
+    except AccessDeniedError:
+        return None
+    return fallback
+
+
+async def check_models(models: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Hold the caller to what key, team, user and end user may spend on a model, as LiteLLM's auth does.
+
+    Args:
+        models: the model; several are separated by commas.
+        router: the proxy's.
+        caller: whose budgets count.
+
+    Raises:
+        AccessDeniedError: a budget for one of them is used up.
+    """
+    await _check_key(models, router, caller)
+    await _check_others(models, router, caller)
+
+
+async def _check_key(models: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    limiter: Any = proxy_global("model_max_budget_limiter")
+    if limiter is None or caller.token is None or not caller.model_max_budget or _cost_nothing(models, router):
+        return
+    for name in models.split(","):
+        with _as_refusal():
+            await limiter.is_key_within_model_budget(user_api_key_dict=caller, model=name)
+
+
+async def _check_others(models: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    limiter: Any = proxy_global("model_max_budget_limiter")
+    if limiter is None or _cost_nothing(models, router):
+        return
+    scopes: dict[str, dict[str, Any]] = {
+        "team": {"key_model_max_budget": caller.model_max_budget},  # which goes before the team's
+        "user": {},
+        "end_user": {},
+    }
+    for scope, options in scopes.items():
+        holder, budget = getattr(caller, f"{scope}_id"), f"{scope}_model_max_budget"
+        limits = getattr(caller, budget, None)  # team's and user's are newer than LiteLLM 1.84
+        if holder is None or not limits:
+            continue
+        for name in models.split(","):
+            with _as_refusal():
+                await getattr(limiter, f"is_{scope}_within_model_budget")(
+                    **{f"{scope}_id": holder, budget: limits}, model=name, **options
+                )
+
+
+async def check_vision(name: str, data: Mapping[str, Any], router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Let a vision call pass if the caller can pay for it.
+
+    Args:
+        name: the vision model.
+        data: the request that has the images.
+        router: the proxy's.
+        caller: whose budgets count.
+
+    Raises:
+        AccessDeniedError: a budget for the vision model is used up, or one for all models that LiteLLM did not look at
+            because the request's own model costs nothing.
+    """
+    await check_models(name, router, caller)
+    if _cost_nothing(data.get("model"), router) and not _cost_nothing(name, router):
+        with _as_refusal():
+            await _check_totals(data, caller)
+
+
+def _cost_nothing(models: object, router: Router | None) -> bool:
+    """Whether LiteLLM looks at no budget for these."""
+    from litellm.proxy.auth import auth_checks
+
+    names = models.split(",") if isinstance(models, str) else None
+    return bool(_check("is_model_cost_zero", auth_checks)(model=names, llm_router=router))
+
+
+def _check(name: str, module: Any) -> Callable[..., Any]:
+    """A check of LiteLLM's auth, whose name had an underscore in front in LiteLLM 1.84."""
+    found: Callable[..., Any] = getattr(module, name, None) or getattr(module, f"_{name}")
+    return found
+
+
+async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None:
+    """What LiteLLM's ``common_checks`` does where a request's own model costs something.
+
+    Raises:
+        BudgetExceededError: a budget is used up.
+    """
+    from litellm.proxy.auth import auth_checks
+
+    team = await looked_up(auth_checks.get_team_object, caller.team_id)
+    user = await looked_up(auth_checks.get_user_object, caller.user_id, user_id_upsert=False)
+    end_user = await looked_up(auth_checks.get_end_user_object, caller.end_user_id, route=_ROUTE)
+    project = await looked_up(auth_checks.get_project_object, caller.project_id)
+    token, logging = {"valid_token": caller}, {"proxy_logging_obj": proxy_global("proxy_logging_obj")}
+    rows = {name: proxy_global(name) for name in ("prisma_client", "user_api_key_cache")}
+    of_team = {"team_object": team}
+    checks: list[tuple[str, dict[str, Any]]] = [
+        ("virtual_key_max_budget_check", token | logging),
+        ("virtual_key_multi_budget_check", token),
+        ("team_max_budget_check", of_team | token | logging),
+        ("team_multi_budget_check", of_team),
+        ("project_max_budget_check", {"project_object": project} | token | logging),
+        ("organization_max_budget_check", of_team | token | rows | logging),
+        ("tag_max_budget_check", {"request_body": data} | token | rows | logging),
+        ("check_team_member_budget", of_team | {"user_object": user} | token | rows | logging),
+    ]
+    if end_user is not None and end_user.litellm_budget_table is not None:
+        checks.append(("check_end_user_budget", {"end_user_obj": end_user, "route": _ROUTE}))
+    for name, arguments in checks:
+        await _check(name, auth_checks)(**arguments)
+    await _check_user(user, caller)
+
+
+async def _check_user(user: Any, caller: UserAPIKeyAuth) -> None:
+    """LiteLLM has no function of its own for this one."""
+    from litellm.proxy._types import LitellmUserRoles
+
+    settings: Any = proxy_global("general_settings") or {}
+    held = caller.team_id is None or settings.get("apply_user_budget_to_team_keys") is True
+    if user is None or user.max_budget is None or not held or caller.user_role == LitellmUserRoles.PROXY_ADMIN:
+        return
+    current_spend: Any = proxy_global("get_current_spend")
+    spend: float = await current_spend(counter_key=f"spend:user:{user.user_id}", fallback_spend=user.spend or 0.0)
+    if spend >= user.max_budget:
+        message = f"ExceededBudget: User={user.user_id} over budget. Spend={spend}, Budget={user.max_budget}"
+        raise BudgetExceededError(current_cost=spend, max_budget=user.max_budget, message=message)
+
+
+@contextmanager
+def _as_refusal() -> Iterator[None]:
+    """LiteLLM's error as its auth would answer it."""
+    from litellm.proxy._types import ProxyErrorTypes, ProxyException
+
+    try:
+        yield
+    except BudgetExceededError as spent:
+        status = getattr(litellm, "budget_exceeded_status_code", 400)  # newer than LiteLLM 1.84
+        raise AccessDeniedError(
+            ProxyException(spent.message, type=ProxyErrorTypes.budget_exceeded, param=None, code=status)
+        ) from None
