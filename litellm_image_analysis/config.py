@@ -130,7 +130,8 @@ class ImageAnalysisConfig(BaseModel):
     cache: CacheConfig = Field(
         default=CacheConfig(), description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}"
     )
-    billing: Literal["per_call"] = Field(default="per_call", description="per_call")
+    count_vision_tokens: _Flag = Field(default=True, description="true or false")
+    billing: Literal["per_call", "per_request"] = Field(default="per_call", description="per_call")
 
     @model_validator(mode="after")
     def _allowlist_has_hosts(self) -> ImageAnalysisConfig:

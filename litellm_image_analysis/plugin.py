@@ -70,6 +70,7 @@ class ImageAnalysis(CustomLogger):
     def __init__(self, config: ImageAnalysisConfig | None = None) -> None:
         super().__init__()
         self.config = config or ImageAnalysisConfig()
+        spend.check_supported(self.config)
         self._cache = _cache(self.config)
         self._last_hook = LastHook(self._analyse)
         local_ocr.register()
@@ -183,12 +184,17 @@ class ImageAnalysis(CustomLogger):
         """SDK: replace the images of an ``acompletion`` call that asks for it; the caller's objects stay as they are.
 
         Calls a Router makes are left alone: their ``model`` is a deployment's, on a proxy the images are gone
-        by now, and a vision call of ours must not be analysed in its turn.
+        by now, and a vision call of ours must not be analysed in its turn. Only generateContent's is helped to its
+        deployment's price.
 
         Raises:
             RequestError: the request cannot be served.
         """
-        dialect = SDK_DIALECTS.get(call_type.value) if call_type is not None else None
+        name = call_type.value if call_type is not None else ""
+        if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
+            spend.name_deployment(kwargs)
+            return kwargs
+        dialect = SDK_DIALECTS.get(name)
         metadata = kwargs.get("metadata") or {}
         if dialect is None or vision.is_looking() or "model_group" in metadata:
             return None
@@ -221,7 +227,7 @@ class ImageAnalysis(CustomLogger):
         callee = cast("vision.Caller", litellm if router is None else router)
         viewer = Viewer(
             model=vision_model,
-            look=vision.looker(callee, spend.child_identity(data)),
+            look=vision.looker(callee, spend.child_identity(data, count_tokens=self.config.count_vision_tokens)),
             tenant=cluster.tenant(self.config.cache, caller),
             cache=self._cache,
             holders=gateway.holders(found, router, vision_model),

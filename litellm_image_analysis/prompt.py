@@ -25,6 +25,8 @@ Write plain text without a preamble. Do not answer the question yourself: report
 _VERSION = "1"
 """Part of every key: a wording that would change the answers changes it, and old analyses are forgotten."""
 
+_IMAGE_LEFT_OUT = {"type": "text", "text": "[image]"}
+
 MAX_QUESTION_CHARACTERS = 8000
 """A longer question is cut in its middle: the vision model needs its gist, not a pasted document."""
 
@@ -51,6 +53,17 @@ class VisionRequest:
     max_output_tokens: int
     may_change: bool = False
     input: list[dict[str, Any]] | None = None
+
+    @property
+    def loggable(self) -> dict[str, Any]:
+        """The request in chat's format without its images: what a spend log may keep."""
+        system, user = self.messages
+        content = [part if part["type"] == "text" else _IMAGE_LEFT_OUT for part in user["content"]]
+        return {
+            "model": self.model,
+            "messages": [system, {**user, "content": content}],
+            "max_tokens": self.max_output_tokens,
+        }
 
 
 def vision_request(

@@ -7,14 +7,25 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from litellm import constants
+
+from litellm_image_analysis.config import SETTINGS_PATH
+from litellm_image_analysis.errors import ConfigError
+
 if TYPE_CHECKING:
+    from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.pipeline import Report
 
 METADATA_KEY = "image_analysis"
+TAG = "image-analysis"
+"""Request tag of every vision call's spend-log row."""
+
 _REPORT_KEY = "_image_analysis_report"
 _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
 _PLACES = 15
+_ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_routing_request_tags")
+_DEPLOYMENT = ("model_group", "model_info", "deployment")
 
 _PARENTS_OWN = frozenset(
     {
@@ -51,18 +62,45 @@ def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
     return bucket
 
 
-def child_identity(data: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments that bill a vision call to the caller of ``data`` and group it with the parent's row."""
+def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True) -> dict[str, Any]:
+    """Keyword arguments that bill a vision call to the caller of ``data`` and group it with the parent's row.
+
+    Args:
+        data: the parent request.
+        count_tokens: whether the call's tokens count against the caller's limits.
+    """
     metadata = {key: value for key, value in metadata_of(data).items() if key not in _PARENTS_OWN}
     if "user_api_key_auth" in metadata:
         metadata["user_api_key_auth"] = _without_reservation(metadata["user_api_key_auth"])
+    _name_parent(metadata, data)
+    _tag(metadata)
+    if not count_tokens:
+        metadata[constants.INTERNAL_CALL_ORIGIN_METADATA_KEY] = METADATA_KEY
     identity: dict[str, Any] = {"metadata": metadata}
+    request = data.get("proxy_server_request")
+    if isinstance(request, Mapping):  # its headers make tags, too; its body is the parent's
+        identity["proxy_server_request"] = {key: request.get(key) for key in ("url", "method", "headers")}
     trace_id = data.get("litellm_trace_id") or getattr(data.get("litellm_logging_obj"), "litellm_trace_id", None)
     if trace_id is not None:
         data["litellm_trace_id"] = identity["litellm_trace_id"] = trace_id
     if data.get("litellm_session_id") is not None:
         identity["litellm_session_id"] = data["litellm_session_id"]
     return identity
+
+
+def _name_parent(metadata: dict[str, Any], data: Mapping[str, Any]) -> None:
+    parent = {"parent_call_id": data.get("litellm_call_id")}
+    spend_logs = metadata.get("spend_logs_metadata")
+    metadata["spend_logs_metadata"] = {**(spend_logs if isinstance(spend_logs, dict) else {}), METADATA_KEY: parent}
+    metadata[METADATA_KEY] = parent
+
+
+def _tag(metadata: dict[str, Any]) -> None:
+    """Add our tag to those of the parent, but not to those that choose a deployment."""
+    tags = metadata.get("tags")
+    tags = list(tags) if isinstance(tags, (list, tuple)) else []
+    metadata.setdefault(_ROUTING_TAGS, tags)
+    metadata["tags"] = [*(tag for tag in tags if tag != TAG), TAG]
 
 
 def _without_reservation(auth: Any) -> Any:
@@ -100,6 +138,35 @@ def recorded(data: Mapping[str, Any]) -> object:
         if isinstance(bucket, dict) and _REPORT_KEY in bucket:
             return bucket[_REPORT_KEY]
     return None
+
+
+def check_supported(config: ImageAnalysisConfig) -> None:
+    """Stop a start with settings this LiteLLM cannot follow.
+
+    Raises:
+        ConfigError: says which, and what to do.
+    """
+    if config.billing == "per_request":
+        raise ConfigError(
+            f"{SETTINGS_PATH}.billing: per_request would lose money: LiteLLM writes no row for a stream of"
+            " /v1/messages or generateContent whose client hangs up, and counts the cost of a request that fails"
+            " against no budget. Use billing: per_call; a session's rows belong together."
+        )
+    if not config.count_vision_tokens and not hasattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY"):
+        raise ConfigError(
+            f"{SETTINGS_PATH}.count_vision_tokens: false needs a newer LiteLLM: this one counts every call's tokens"
+        )
+
+
+def name_deployment(kwargs: MutableMapping[str, Any]) -> None:
+    """Tell LiteLLM's bridge from generateContent to chat which deployment it calls, and so at what price.
+
+    The router notes that in ``litellm_metadata``; the bridge hands on ``metadata`` alone. Without it the spend-log
+    row names no model group, and prices set on the deployment count for nothing.
+    """
+    metadata, noted = kwargs.get("metadata"), kwargs.get("litellm_metadata")
+    if isinstance(metadata, dict) and isinstance(noted, Mapping):
+        kwargs["metadata"] = {**{key: noted[key] for key in _DEPLOYMENT if key in noted}, **metadata}
 
 
 def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:

@@ -66,7 +66,7 @@ def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
     async def look(request: VisionRequest) -> Outcome:
         token = _LOOKING.set(True)
         try:
-            response = await _ask(caller, request, _fresh(identity))
+            response = await _ask(caller, request, _fresh(identity, request))
         except Exception as error:  # noqa: BLE001 - the one point where LiteLLM's errors become values
             outcome: Outcome = failure_of(error)
             LOGGER.debug("vision call failed: %s: %.500s", type(error).__name__, error)
@@ -127,9 +127,12 @@ def _retry_after(error: Exception) -> int | None:
     return None
 
 
-def _fresh(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy for one call: LiteLLM writes into the metadata it is given."""
-    return {key: dict(value) if isinstance(value, dict) else value for key, value in identity.items()}
+def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any]:
+    """A copy for one call: LiteLLM writes into the metadata it is given, and logs the request it is told of."""
+    fresh = {key: dict(value) if isinstance(value, dict) else value for key, value in identity.items()}
+    if "proxy_server_request" in fresh:
+        fresh["proxy_server_request"]["body"] = request.loggable
+    return fresh
 
 
 def _outcome_of(response: Any) -> Outcome:

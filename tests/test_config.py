@@ -105,7 +105,12 @@ SETTINGS = {
     "cache": Setting(
         CacheConfig(), accepted=[({}, CacheConfig()), ({"ttl_seconds": "60"}, CacheConfig(ttl_seconds=60))], refused=[]
     ),
-    "billing": Setting("per_call", accepted=[("per_call", "per_call")], refused=["per_token", "", None, True, 1]),
+    "count_vision_tokens": flag(default=True),
+    "billing": Setting(
+        "per_call",
+        accepted=[("per_call", "per_call"), ("per_request", "per_request")],
+        refused=["per_token", "", None, True, 1],
+    ),
 }
 
 CACHE_SETTINGS = {

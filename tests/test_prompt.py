@@ -50,6 +50,19 @@ def image_part(**image_url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": image_url}
 
 
+class TestLoggable:
+    @pytest.mark.parametrize("holder", [None, "openai", "anthropic"])
+    def test_all_is_there_but_the_images(self, holder: Holder | None) -> None:
+        cat = ImageSource("CAT" if holder else CAT.url, holder=holder)
+        request = asked(images=[(1, cat), (2, DOG)])
+        logged = request.loggable
+        assert (logged["model"], logged["max_tokens"]) == ("eyes", 1500)
+        assert logged["messages"][0] == request.messages[0]
+        words, first, _, second, _ = request.messages[1]["content"]
+        left_out = text_part("[image]")
+        assert logged["messages"][1] == {"role": "user", "content": [words, first, left_out, second, left_out]}
+
+
 class TestOneImage:
     def test_a_request_is_instructions_then_the_question_with_its_image(self) -> None:
         assert asked().messages == [

@@ -7,20 +7,24 @@ from collections.abc import AsyncIterator
 from copy import deepcopy
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from litellm import ModelResponse
+from litellm import ModelResponse, constants
 from litellm.proxy._types import UserAPIKeyAuth
 
+from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.spend import (
     base_cost,
+    check_supported,
     child_identity,
     headers,
     metadata_of,
+    name_deployment,
     plain,
     record,
     recorded,
@@ -103,8 +107,12 @@ class TestMetadata:
 class TestIdentity:
     @in_each_bucket
     def test_a_vision_call_is_billed_to_its_parents_caller(self, bucket: str) -> None:
-        caller = {"user_api_key": "hashed", "user_api_key_team_id": "team-1", "tags": ["blue"]}
-        assert child_identity({bucket: caller}) == {"metadata": caller}
+        caller = {"user_api_key": "hashed", "user_api_key_team_id": "team-1"}
+        assert child_identity({bucket: caller})["metadata"].items() >= caller.items()
+
+    def test_what_litellm_does_not_need_to_know_is_not_forwarded(self) -> None:
+        data = {"metadata": {}, "litellm_call_id": "call-1", "model": "blind", "messages": [], "api_key": "sk-1"}
+        assert child_identity(data).keys() == {"metadata"}
 
     @pytest.mark.parametrize(
         "key",
@@ -117,14 +125,16 @@ class TestIdentity:
         ],
     )
     def test_what_is_the_parents_own_is_left_out(self, key: str) -> None:
-        assert child_identity({"metadata": {"user_api_key": "hashed", key: "parent's"}}) == {
-            "metadata": {"user_api_key": "hashed"}
-        }
+        metadata = child_identity({"metadata": {"user_api_key": "hashed", key: "parent's"}})["metadata"]
+        assert metadata["user_api_key"] == "hashed"
+        assert key not in metadata
 
     def test_an_earlier_report_is_left_out(self) -> None:
-        data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}}
+        data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}, "litellm_call_id": "call-1"}
         record(data, REPORT)
-        assert child_identity(data)["metadata"].keys() == {"user_api_key", "spend_logs_metadata"}
+        identity = child_identity(data)
+        assert recorded(identity) is None
+        assert identity["metadata"]["spend_logs_metadata"] == {"image_analysis": {"parent_call_id": "call-1"}}
 
     def test_a_callers_auth_object_goes_without_the_reservation(self) -> None:
         auth = UserAPIKeyAuth(api_key="sk-1", team_id="team-1", budget_reservation={"id": "r-1"})
@@ -135,8 +145,8 @@ class TestIdentity:
 
     def test_a_callers_auth_as_a_dict_goes_without_the_reservation(self) -> None:
         auth = {"team_id": "team-1", "budget_reservation": {"id": "r-1"}}
-        identity = child_identity({"metadata": {"user_api_key_auth": auth}})
-        assert identity == {"metadata": {"user_api_key_auth": {"team_id": "team-1"}}}
+        metadata = child_identity({"metadata": {"user_api_key_auth": auth}})["metadata"]
+        assert metadata["user_api_key_auth"] == {"team_id": "team-1"}
 
     @pytest.mark.parametrize("auth", [UserAPIKeyAuth(api_key="sk-1"), None, SimpleNamespace(team_id="team-1")])
     def test_auth_without_a_reservation_is_forwarded_as_it_is(self, auth: object) -> None:
@@ -170,9 +180,88 @@ class TestIdentity:
         identity = child_identity({"metadata": {}, "litellm_session_id": "session-1"})
         assert identity["litellm_session_id"] == "session-1"
 
-    def test_the_parents_call_id_is_its_own(self) -> None:
-        identity = child_identity({"metadata": {}, "litellm_call_id": "call-1", "model": "blind", "messages": []})
-        assert identity == {"metadata": {}}
+    def test_the_parent_is_named_beside_the_callers_own_entries(self) -> None:
+        entries = {"project": "blue", "image_analysis": "forged"}
+        data = {"metadata": {"spend_logs_metadata": entries}, "litellm_call_id": "call-1"}
+        identity = child_identity(data)
+        named = {"parent_call_id": "call-1"}
+        assert identity["metadata"]["spend_logs_metadata"] == {"project": "blue", "image_analysis": named}
+        assert identity["metadata"]["image_analysis"] == named
+        assert entries == {"project": "blue", "image_analysis": "forged"}
+
+    @pytest.mark.parametrize("entries", [None, "text", ["list"]])
+    def test_entries_of_another_type_give_way_to_the_parents_name(self, entries: object) -> None:
+        identity = child_identity({"metadata": {"spend_logs_metadata": entries}})
+        assert identity["metadata"]["spend_logs_metadata"] == {"image_analysis": {"parent_call_id": None}}
+
+    @pytest.mark.parametrize(
+        ("tags", "tagged"),
+        [
+            (["blue"], ["blue", "image-analysis"]),
+            (("blue",), ["blue", "image-analysis"]),
+            (["image-analysis", "blue"], ["blue", "image-analysis"]),
+            (None, ["image-analysis"]),
+            ("blue", ["image-analysis"]),
+        ],
+    )
+    def test_our_tag_joins_the_parents(self, tags: object, tagged: list[str]) -> None:
+        assert child_identity({"metadata": {"tags": tags}})["metadata"]["tags"] == tagged
+
+    def test_our_tag_does_not_choose_a_deployment(self) -> None:
+        metadata = child_identity({"metadata": {"tags": ["blue"]}})["metadata"]
+        assert metadata[constants.ROUTING_REQUEST_TAGS_METADATA_KEY] == ["blue"]
+
+    def test_tags_that_were_to_choose_a_deployment_still_do(self) -> None:
+        chosen = {constants.ROUTING_REQUEST_TAGS_METADATA_KEY: ["fast"]}
+        metadata = child_identity({"metadata": {"tags": ["blue"], **chosen}})["metadata"]
+        assert metadata.items() >= chosen.items()
+
+    def test_the_request_is_described_by_its_address_and_headers(self) -> None:
+        request = {"url": "http://gateway/v1", "method": "POST", "headers": {"user-agent": "x"}}
+        identity = child_identity({"metadata": {}, "proxy_server_request": {**request, "body": {"messages": []}}})
+        assert identity["proxy_server_request"] == request
+
+    def test_tokens_may_be_left_out_of_the_callers_limits(self) -> None:
+        marked = child_identity({"metadata": {}}, count_tokens=False)["metadata"]
+        unmarked = child_identity({"metadata": {}})["metadata"]
+        assert marked == {**unmarked, "internal_call_origin": "image_analysis"}
+
+
+class TestSupport:
+    def test_this_litellm_can_leave_tokens_uncounted(self) -> None:
+        check_supported(ImageAnalysisConfig(count_vision_tokens=False))
+
+    def test_one_row_a_request_is_refused_with_the_reason(self) -> None:
+        with pytest.raises(ConfigError, match=r"image_analysis\.billing: per_request would lose money.*Use .*per_call"):
+            check_supported(ImageAnalysisConfig(billing="per_request"))
+
+    def test_an_older_one_s_start_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY")
+        check_supported(ImageAnalysisConfig())
+        with pytest.raises(ConfigError, match=r"image_analysis\.count_vision_tokens: false needs a newer LiteLLM"):
+            check_supported(ImageAnalysisConfig(count_vision_tokens=False))
+
+
+class TestDeployment:
+    NOTED: ClassVar[dict[str, Any]] = {"model_group": "blind", "model_info": {"id": "1"}, "deployment": "openai/blind"}
+
+    def test_what_the_router_noted_is_handed_on(self) -> None:
+        metadata = {"user_api_key": "hashed"}
+        kwargs: dict[str, Any] = {"metadata": metadata, "litellm_metadata": {**self.NOTED, "tags": ["other"]}}
+        name_deployment(kwargs)
+        assert kwargs["metadata"] == {"user_api_key": "hashed", **self.NOTED}
+        assert metadata == {"user_api_key": "hashed"}
+
+    def test_what_is_known_already_stays(self) -> None:
+        kwargs = {"metadata": {"model_group": "mine"}, "litellm_metadata": {"model_group": "blind"}}
+        name_deployment(kwargs)
+        assert kwargs["metadata"] == {"model_group": "mine"}
+
+    @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": 1}}, {"metadata": None, "litellm_metadata": NOTED}])
+    def test_with_one_bucket_there_is_nothing_to_do(self, kwargs: dict[str, Any]) -> None:
+        before = deepcopy(kwargs)
+        name_deployment(kwargs)
+        assert kwargs == before
 
 
 class TestRecord:

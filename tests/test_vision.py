@@ -99,6 +99,14 @@ class TestCall:
             }
         ]
 
+    async def test_a_log_that_keeps_requests_is_told_of_it_without_the_image(self) -> None:
+        request = vision_request(TENANT, "eyes", [(1, ImageSource("data:image/png;base64,AAAA"))], "What?", "Look.", 7)
+        completion = Completion(answer())
+        identity = {"metadata": {}, "proxy_server_request": {"url": "http://gateway/v1"}}
+        await looker(completion, identity)(request)
+        assert completion.calls[0]["proxy_server_request"] == {"url": "http://gateway/v1", "body": request.loggable}
+        assert identity["proxy_server_request"] == {"url": "http://gateway/v1"}
+
     async def test_what_litellm_writes_into_one_calls_metadata_is_not_seen_by_the_next(self) -> None:
         identity = {"metadata": {"user_api_key": "hashed"}}
         completion = Completion(answer())

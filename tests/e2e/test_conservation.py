@@ -4,118 +4,253 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
-from typing import Any
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
 
-import httpx
-import psycopg
 import pytest
-from support.configs import proxy_config
-from support.images import data_uri, image, message, text
+from support.billing import ROUTES, SUMS, Caller
+from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
+from support.images import data_uri
 from support.proxy import Proxy, eventually, running_proxy
-from support.upstream import Body, Rule, Upstream
+from support.upstream import MAIN_COST, VISION_COST, Body, Rule, Upstream, images_in
+
+from litellm_image_analysis.spend import plain
 
 pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL")
 
-SUMS = {
-    "rows": 'SELECT sum(spend) FROM "LiteLLM_SpendLogs" WHERE api_key = %(key)s',
-    "key": 'SELECT spend FROM "LiteLLM_VerificationToken" WHERE token = %(key)s',
-    "team": 'SELECT spend FROM "LiteLLM_TeamTable" WHERE team_id = %(team)s',
-    "user": 'SELECT spend FROM "LiteLLM_UserTable" WHERE user_id = %(user)s',
-    "end user": 'SELECT spend FROM "LiteLLM_EndUserTable" WHERE user_id = %(end_user)s',
-    "key by day": 'SELECT sum(spend) FROM "LiteLLM_DailyUserSpend" WHERE api_key = %(key)s',
-    "team by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTeamSpend" WHERE team_id = %(team)s',
-    "end user by day": 'SELECT sum(spend) FROM "LiteLLM_DailyEndUserSpend" WHERE end_user_id = %(end_user)s',
-    "tag by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTagSpend" WHERE tag = %(tag)s',
-}
-"""Each place where LiteLLM keeps what the caller spent."""
+Policy = Literal["placeholder", "reject", "keep"]
+Case = tuple[str, bool]
+"""A route, and whether the answer is streamed."""
 
+CASES: list[Case] = [(route, stream) for route in ROUTES for stream in (False, True)]
+DOCS = Path(__file__).parents[2] / "docs" / "spend.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+UNTOLD: set[Case] = {("responses", True), ("generateContent", True)}
+"""Where LiteLLM does not hear what an unfinished stream cost, and books an estimate or nothing."""
 
-@pytest.fixture(scope="module")
-def billed(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    config = proxy_config(shared_upstream, cache={})
-    config["general_settings"]["proxy_batch_write_at"] = 1
-    env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
-    with running_proxy(config, tmp_path_factory.mktemp("billed"), env) as proxy:
-        yield proxy
-
-
-class Caller:
-    """A new key of a new user in a new team, who asks for a new end user under a new tag."""
-
-    def __init__(self, admin: httpx.Client) -> None:
-        self._admin = admin
-        self.team = admin.post("/team/new", json={}).json()["team_id"]
-        self.user = admin.post("/user/new", json={"auto_create_key": False}).json()["user_id"]
-        made = admin.post("/key/generate", json={"team_id": self.team, "user_id": self.user}).json()
-        self._secret, self.key = made["key"], made["token"]
-        self.end_user, self.tag = f"end-user-{secrets.token_hex(4)}", f"tag-{secrets.token_hex(4)}"
-
-    def post(self, path: str, body: dict[str, Any]) -> int:
-        headers = {"Authorization": f"Bearer {self._secret}", "x-litellm-tags": self.tag}
-        return self._admin.post(path, json={"model": "deepseek-chat-ocr", **body}, headers=headers).status_code
-
-    def sums(self) -> dict[str, float]:
-        identity = {name: getattr(self, name) for name in ("key", "team", "user", "end_user", "tag")}
-        with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-            rows = {name: database.execute(query, identity).fetchone() for name, query in SUMS.items()}
-        return {name: float(row[0] or 0) if row else 0.0 for name, row in rows.items()}
-
-
-def chat(mark: str, end_user: str) -> tuple[str, dict[str, Any]]:
-    return "/v1/chat/completions", {"messages": [message(text("?"), image(mark))], "user": end_user}
-
-
-def messages(mark: str, end_user: str) -> tuple[str, dict[str, Any]]:
-    source = {"type": "base64", "media_type": "image/png", "data": data_uri(mark).split(",")[1]}
-    said = [message(text("?"), {"type": "image", "source": source})]
-    return "/v1/messages", {"messages": said, "max_tokens": 9, "metadata": {"user_id": end_user}}
-
-
-def responses(mark: str, end_user: str) -> tuple[str, dict[str, Any]]:
-    item = {"role": "user", "content": [{"type": "input_image", "image_url": data_uri(mark)}]}
-    return "/v1/responses", {"input": [item], "user": end_user}
+SECONDS = 60
+"""LiteLLM takes some seconds to write what it has counted."""
 
 
 def of_vision(body: Body) -> bool:
-    return str(body["model"]).startswith("seeing")
+    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile")
 
 
 def of_main(body: Body) -> bool:
     return not of_vision(body)
 
 
-SITUATIONS: dict[str, tuple[list[Rule], int, int]] = {
-    "all is well": ([], 1, 200),
-    "asked again": ([], 3, 200),
-    "the vision call fails": ([Rule(of_vision, status=500)], 1, 200),
-    "the vision call says nothing": ([Rule(of_vision, text="")], 1, 200),
-    "the main call fails": ([Rule(of_main, status=500)], 1, 500),
-    "both fail": ([Rule(lambda _: True, status=500)], 1, 500),
+def of_fragile(body: Body) -> bool:
+    return str(body["model"]).endswith("-fragile")
+
+
+def of_a_bad_image(body: Body) -> bool:
+    return of_vision(body) and any(url.endswith(BAD[-8:]) for url in images_in(body))
+
+
+BAD = data_uri("", size=80)
+"""The end of every image that is marked as bad."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What happens to a request.
+
+    Attributes:
+        rules: what the provider does.
+        statuses: of the answers, in the order in which the caller asks the same.
+        images: how many it holds.
+        body: more of it.
+        model: what is asked for.
+        policy: the gateway's ``on_failure``; with ``keep`` it also uses LiteLLM's response cache, not ours.
+        leaves: when the caller hangs up.
+    """
+
+    rules: Callable[[], list[Rule]] = list
+    statuses: tuple[int, ...] = (200,)
+    images: int = 1
+    body: tuple[tuple[str, Any], ...] = ()
+    model: str = "deepseek-chat-ocr"
+    policy: Policy = "placeholder"
+    leaves: Literal["", "at once", "while it looks", "during the answer"] = ""
+
+
+def fails(matches: Callable[[Body], bool]) -> Callable[[], list[Rule]]:
+    return lambda: [Rule(matches, status=500)]
+
+
+def fails_once(matches: Callable[[Body], bool]) -> Callable[[], list[Rule]]:
+    """Once for every case of the test."""
+    return lambda: [Rule(matches, status=500, times=len(CASES))]
+
+
+def stalls() -> list[Rule]:
+    return [Rule(lambda body: of_main(body) and bool(body.get("stream")), hangs="before")]
+
+
+def stops() -> list[Rule]:
+    return [Rule(of_main, hangs="after")]
+
+
+SITUATIONS: dict[str, Situation] = {
+    "all is well": Situation(),
+    "three images": Situation(images=3),
+    "asked three times": Situation(statuses=(200, 200, 200)),
+    "asked twice, LiteLLM's response cache on": Situation(statuses=(200, 200), policy="keep"),
+    "the vision call falls back to another model": Situation(fails(of_fragile), body=(("ocr_model", "fragile-eyes"),)),
+    "the main call falls back to another model": Situation(fails(of_fragile), model="fragile-chat-ocr"),
+    "the vision call fails": Situation(fails(of_vision)),
+    "the vision call fails, `on_failure: reject`": Situation(fails(of_vision), (502,), policy="reject"),
+    "the vision call fails, `on_failure: keep`": Situation(fails(of_vision), model="multimodal-ocr", policy="keep"),
+    "the vision call says nothing": Situation(lambda: [Rule(of_vision, text="")]),
+    "the vision call says nothing, `on_failure: reject`": Situation(
+        lambda: [Rule(of_vision, text="")], (502,), policy="reject"
+    ),
+    "the main call fails": Situation(fails(of_main), (500,)),
+    "both fail": Situation(fails(lambda _: True), (500,)),
+    "the caller hangs up at once": Situation(stalls, leaves="at once"),
+    "the caller hangs up during the vision call": Situation(stalls, leaves="while it looks"),
+    "the caller hangs up during the answer": Situation(stops, model="bridged-ocr", leaves="during the answer"),
 }
-"""Rules of the provider, how often the caller asks the same, and what it is answered."""
+"""What a request may meet."""
+
+measured: dict[str, dict[Case, tuple[float, float]]] = {}
+"""Billed and charged, USD."""
 
 
-@pytest.mark.parametrize(("rules", "times", "status"), SITUATIONS.values(), ids=SITUATIONS)
-def test_every_sum_is_what_the_provider_charged(
-    billed: Proxy, upstream: Upstream, rules: list[Rule], times: int, status: int
-) -> None:
-    """All routes at once: LiteLLM takes some seconds to write what it has counted."""
-    upstream.rules.extend(rules)
-    charged: dict[tuple[str, bool], float] = {}
-    callers: dict[tuple[str, bool], Caller] = {}
-    with billed.client() as admin:
-        for route in (chat, messages, responses):
-            for stream in (False, True):
-                case, before = (route.__name__, stream), upstream.charged
-                callers[case] = Caller(admin)
-                path, body = route(secrets.token_hex(4), callers[case].end_user)
-                statuses = [callers[case].post(path, {**body, "stream": stream}) for _ in range(times)]
-                assert statuses == [status] * times, case
-                charged[case] = upstream.charged - before
-    expected = {case: dict.fromkeys(SUMS, pytest.approx(charged[case], abs=1e-9)) for case in callers}
+def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
+    cache: dict[str, Any] = {"backend": "off"} if policy == "keep" else {}
+    config = proxy_config(upstream, cache=cache, on_failure=policy)
+    config["model_list"] += [
+        deployment("fragile-eyes", "seeing-fragile", upstream.base_url, **VISION_PRICE, supports_vision=True),
+        deployment("fragile-chat", "blind-fragile", upstream.base_url, **BASE_PRICE),
+        # For this provider LiteLLM makes chat of every route: chat alone tells in a stream what was used so far.
+        deployment("bridged", "blind-bridged", upstream.base_url, provider="nebius", **BASE_PRICE),
+        deployment("free", "free", upstream.base_url, provider="nebius", **dict.fromkeys(BASE_PRICE, 0)),
+    ]
+    config["router_settings"]["fallbacks"] = [{"fragile-eyes": ["other-vision"]}, {"fragile-chat": ["deepseek-chat"]}]
+    config["general_settings"]["proxy_batch_write_at"] = 1
+    if policy == "keep":
+        config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local"}}
+    return config
 
-    def billed_sums() -> dict[tuple[str, bool], dict[str, float]]:
-        return {case: caller.sums() for case, caller in callers.items()}
 
-    assert eventually(lambda: billed_sums() == expected, 30), (charged, billed_sums())
+@pytest.fixture(scope="module")
+def gateways(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Policy, Proxy]]:
+    """One gateway a policy; the one that rejects has two workers."""
+    env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
+    policies: dict[Policy, tuple[str, ...]] = {"placeholder": (), "reject": ("--num_workers", "2"), "keep": ()}
+    with ExitStack() as stack:
+        yield {
+            policy: stack.enter_context(
+                running_proxy(gateway(shared_upstream, policy), tmp_path_factory.mktemp(policy), env, *options)
+            )
+            for policy, options in policies.items()
+        }
+
+
+class Asked:
+    """One case of a situation: its caller, and its request with a mark that is found again at the provider."""
+
+    def __init__(self, case: Case, situation: Situation, caller: Caller) -> None:
+        route, stream = case
+        model = "free-ocr" if situation.leaves == "during the answer" and case in UNTOLD else situation.model
+        self.stream, self.situation, self.caller, self.mark = stream, situation, caller, secrets.token_hex(6)
+        self._main = {"free-ocr": "free", "bridged-ocr": "blind-bridged"}.get(model, "blind-chat")
+        marks = [f"{self.mark}-{number}" for number in range(situation.images)]
+        path, body = ROUTES[route](model, self.mark, marks, stream=stream)
+        self.request = path, {**body, **dict(situation.body)}
+
+    def ask(self, upstream: Upstream, gate: threading.Event) -> None:
+        leaves = self.situation.leaves
+        if not leaves:
+            statuses = tuple(self.caller.post(self.request) for _ in self.situation.statuses)
+            assert statuses == self.situation.statuses
+            return
+        self.caller.post_and_leave(self.request, lambda connection: self._wait(connection, upstream))
+        gate.set()
+        answered = ["seeing-mini"] if self.stream and leaves != "during the answer" else ["seeing-mini", self._main]
+        assert eventually(lambda: [body["model"] for body in upstream.answered_to(self.mark)] == answered)
+
+    def _wait(self, connection: socket.socket, upstream: Upstream) -> None:
+        leaves = self.situation.leaves
+        if leaves == "while it looks" or (leaves == "during the answer" and not self.stream):
+            matches = of_vision if leaves == "while it looks" else of_main
+            assert eventually(lambda: any(matches(body) for body in upstream.of(self.mark)))
+        elif leaves == "during the answer":
+            answer = b""
+            while b"It" not in answer.partition(b"\r\n\r\n")[2]:
+                piece = connection.recv(65536)
+                assert piece, answer
+                answer += piece
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_every_sum_is_what_the_provider_charged(gateways: dict[Policy, Proxy], upstream: Upstream, name: str) -> None:
+    situation, gate, asked = SITUATIONS[name], threading.Event(), dict[Case, Asked]()
+    upstream.rules.extend(situation.rules())
+    if situation.leaves == "while it looks":
+        upstream.rules.append(Rule(of_vision, gate=gate))
+    elif situation.leaves == "during the answer":
+        upstream.rules.insert(0, Rule(lambda body: of_main(body) and not body.get("stream"), gate=gate))
+    with gateways[situation.policy].client() as admin:
+        for case in CASES:
+            gate.clear()
+            asked[case] = Asked(case, situation, Caller(admin))
+            asked[case].ask(upstream, gate)
+        expect_conserved(asked, upstream)
+    measured[name] = {
+        case: (each.caller.sums()["rows"], upstream.charged_for(each.mark)) for case, each in asked.items()
+    }
+
+
+def expect_conserved(asked: dict[Case, Asked], upstream: Upstream) -> None:
+    charged = {case: upstream.charged_for(each.mark) for case, each in asked.items()}
+    expected = {case: dict.fromkeys(SUMS, pytest.approx(amount, abs=1e-9)) for case, amount in charged.items()}
+
+    def billed() -> dict[Case, dict[str, float]]:
+        return {case: each.caller.sums() for case, each in asked.items()}
+
+    if not eventually(lambda: billed() == expected, SECONDS):
+        wrong = {case: (charged[case], sums) for case, sums in billed().items() if sums != expected[case]}
+        pytest.fail(f"charged and billed: {wrong}")
+
+
+def test_two_workers_keep_one_account(gateways: dict[Policy, Proxy], upstream: Upstream) -> None:
+    """Forty different requests at once, five a caller."""
+    situation = Situation(images=2)
+    with gateways["reject"].client() as admin, ThreadPoolExecutor(8) as pool:
+        callers = {case: Caller(admin) for case in CASES}
+        asked = [(case, Asked(case, situation, callers[case])) for case in CASES for _ in range(5)]
+        list(pool.map(lambda one: one[1].ask(upstream, threading.Event()), asked))
+    expected = dict.fromkeys(SUMS, pytest.approx(5 * (2 * VISION_COST + MAIN_COST), abs=1e-9))
+    assert eventually(lambda: all(caller.sums() == expected for caller in callers.values()), SECONDS)
+    assert gateways["reject"].log.count("Started server process") == 2
+    assert upstream.charged == pytest.approx(len(asked) * (2 * VISION_COST + MAIN_COST))
+
+
+def table() -> str:
+    heads = [f"{route}{', stream' if stream else ''}" for route, stream in CASES]
+    lines = [f"| situation | {' | '.join(heads)} |", "|---" * (len(CASES) + 1) + "|"]
+    for name, cells in measured.items():
+        amounts = [" / ".join(plain(Decimal(repr(round(amount, 12)))) for amount in cells[case]) for case in CASES]
+        lines.append(f"| {name} | {' | '.join(amounts)} |")
+    return "\n".join(lines)
+
+
+def test_the_docs_show_the_table_of_this_run() -> None:
+    if measured.keys() != SITUATIONS.keys():
+        pytest.skip("not all situations were run")
+    before, _, rest = DOCS.read_text().partition(BEGIN)
+    shown, _, after = rest.partition(END)
+    if "UPDATE_DOCS" in os.environ:
+        DOCS.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    else:
+        assert shown.strip() == table()

@@ -1,27 +1,41 @@
-"""Whose spend a vision call is, on a real PostgreSQL with virtual keys."""
+"""What an operator sees of a vision call in LiteLLM's spend logs, on a real PostgreSQL."""
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg.rows import dict_row
+from support.billing import ROUTES, Caller
 from support.configs import proxy_config
-from support.images import data_uri, image, message, text
+from support.images import data_uri
 from support.proxy import Proxy, eventually, running_proxy
-from support.upstream import Rule, Upstream, images_in
-
-MAIN, VISION = 0.0012, 0.00021
+from support.upstream import ANSWER, MAIN_COST, VISION_COST, Rule, Upstream, description_of
 
 pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL")
+
+Row = dict[str, Any]
+ROWS = 'SELECT * FROM "LiteLLM_SpendLogs" WHERE api_key = %s'
+STORED = {"messages": "messages", "responses": "input", "generateContent": "contents", "chat": "messages"}
+"""Where each route's request has what the model reads."""
+
+
+def gateway(upstream: Upstream, **general: Any) -> dict[str, Any]:
+    config = proxy_config(upstream)
+    config["general_settings"] |= {"proxy_batch_write_at": 1, **general}
+    return config
 
 
 @pytest.fixture(scope="module")
 def billed(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    config = proxy_config(shared_upstream)
-    config["general_settings"]["proxy_batch_write_at"] = 1
+    """A gateway that keeps what was asked and answered."""
+    config = gateway(shared_upstream, store_prompts_in_spend_logs=True)
     env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
     with running_proxy(config, tmp_path_factory.mktemp("billed"), env) as proxy:
         yield proxy
@@ -29,60 +43,45 @@ def billed(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def admin(billed: Proxy, upstream: Upstream) -> Iterator[httpx.Client]:
+    del upstream
     with billed.client() as client:
         yield client
 
 
-class Caller:
-    """A fresh virtual key in a fresh team."""
+def rows_of(caller: Caller, count: int) -> dict[str, Row]:
+    """The key's rows by model group, once there are as many."""
+    rows: list[Row] = []
 
-    def __init__(self, admin: httpx.Client) -> None:
-        self.admin = admin
-        self.team = admin.post("/team/new", json={}).json()["team_id"]
-        key = admin.post("/key/generate", json={"team_id": self.team, "models": ["deepseek-chat", "deepseek-chat-ocr"]})
-        self.key, self.hash = key.json()["key"], key.json()["token"]
+    def are_there() -> bool:
+        with psycopg.connect(os.environ["DATABASE_URL"], row_factory=dict_row) as database:
+            rows[:] = database.execute(ROWS, (caller.key,)).fetchall()
+        return len(rows) >= count
 
-    def ask(self, *parts: dict[str, Any], **body: Any) -> httpx.Response:
-        messages = [message(text("?"), *parts)]
-        return self.post("/v1/chat/completions", {"messages": messages, "user": "end-user-1", **body})
-
-    def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.key}"}
-        return self.admin.post(path, json={"model": "deepseek-chat-ocr", **body}, headers=headers)
-
-    def rows(self, count: int) -> dict[str, dict[str, Any]]:
-        """The key's spend-log rows by model group, once there are as many."""
-        rows: list[dict[str, Any]] = []
-
-        def are_there() -> bool:
-            rows[:] = self.admin.get("/spend/logs", params={"api_key": self.hash}).json()
-            return len(rows) >= count
-
-        assert eventually(are_there)
-        assert len(rows) == count
-        return {row["model_group"] or row["model"]: row for row in rows}
-
-    def spends(self) -> list[Any]:
-        """Spend of the key and of its team, USD."""
-        key = self.admin.get("/key/info", params={"key": self.key}).json()["info"]["spend"]
-        team = self.admin.get("/team/info", params={"team_id": self.team}).json()["team_info"]["spend"]
-        return [key, team]
-
-
-@pytest.fixture
-def caller(admin: httpx.Client) -> Caller:
-    return Caller(admin)
+    assert eventually(are_there)
+    assert len(rows) == count
+    return {row["model_group"]: row for row in rows}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_key_and_team_pay_for_both_models_in_two_rows_of_one_session(caller: Caller, stream: bool) -> None:
-    assert caller.ask(image("a"), stream=stream).status_code == 200
-    rows = caller.rows(2)
+@pytest.mark.parametrize("route", ROUTES)
+def test_one_session_has_a_row_for_each_model_and_they_name_each_other(
+    admin: httpx.Client, route: str, stream: bool
+) -> None:
+    caller, mark = Caller(admin), secrets.token_hex(6)
+    response = caller.send(ROUTES[route]("deepseek-chat-ocr", "What is it?", [mark], stream=stream))
+    assert response.status_code == 200
+    rows = rows_of(caller, 2)
     parent, child = rows["deepseek-chat"], rows["gpt-4o-mini"]
-    assert parent["spend"] == pytest.approx(MAIN, abs=1e-12)
-    assert child["spend"] == pytest.approx(VISION, abs=1e-12)
-    for column in ("api_key", "team_id", "end_user", "session_id"):
-        assert child[column] == parent[column] != ""
+
+    for column in ("api_key", "user", "team_id", "organization_id", "end_user", "session_id"):
+        assert child[column] == parent[column] != "", column
+    assert sorted(child["request_tags"]) == sorted([*parent["request_tags"], "image-analysis"])
+    assert (child["call_type"], child["total_tokens"], child["status"]) == ("acompletion", 1100, "success")
+    assert child["model"] == "openai/seeing-mini"
+    assert child["endTime"] >= child["startTime"]
+    assert child["spend"] == pytest.approx(VISION_COST, abs=1e-12)
+    assert parent["spend"] == pytest.approx(MAIN_COST, abs=1e-12)
+
     summary = parent["metadata"]["spend_logs_metadata"]["image_analysis"]
     assert summary.pop("duration_ms") >= 0
     assert summary == {
@@ -90,40 +89,53 @@ def test_key_and_team_pay_for_both_models_in_two_rows_of_one_session(caller: Cal
         "images": 1,
         "cached": 0,
         "failed": 0,
-        "cost": pytest.approx(VISION, abs=1e-12),
+        "cost": pytest.approx(VISION_COST, abs=1e-12),
         "call_ids": [child["request_id"]],
     }
-    total = pytest.approx(MAIN + VISION, abs=1e-12)
-    assert eventually(lambda: caller.spends() == [total, total]), caller.spends()
+    named = child["metadata"]["spend_logs_metadata"]["image_analysis"]
+    assert named == {"parent_call_id": response.headers["x-litellm-call-id"]}
+    if route != "generateContent":  # LiteLLM's bridge makes a call of its own of it
+        assert parent["metadata"]["litellm_call_id"] == named["parent_call_id"]
 
 
-_SOURCE = {"type": "base64", "media_type": "image/png", "data": data_uri("a").split(",")[1]}
-_ITEM = {"role": "user", "content": [{"type": "input_image", "image_url": data_uri("a")}]}
+@pytest.mark.parametrize("route", ROUTES)
+def test_stored_prompts_show_question_and_analysis_and_no_image(admin: httpx.Client, route: str) -> None:
+    caller, mark = Caller(admin), secrets.token_hex(6)
+    assert caller.post(ROUTES[route]("deepseek-chat-ocr", "What is it?", [mark], stream=False)) == 200
+    rows = rows_of(caller, 2)
+    parent, child = rows["deepseek-chat"], rows["gpt-4o-mini"]
+    analysis = description_of(data_uri(mark))
+    question = json.dumps(child["proxy_server_request"])
+    assert "You are the eyes of a text-only model." in question
+    assert "What is it?" in question
+    assert analysis in json.dumps(child["response"])
+    assert analysis in json.dumps(parent["proxy_server_request"][STORED[route]])
+    assert ANSWER in json.dumps(parent["response"])
+    payload = data_uri(mark).partition(",")[2]
+    assert payload not in json.dumps(list(rows.values()), default=str)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/messages", {"messages": [message({"type": "image", "source": _SOURCE})], "max_tokens": 9}),
-        ("/v1/responses", {"input": [_ITEM]}),
-    ],
-)
-def test_anthropic_s_and_openai_s_agents_pay_alike(caller: Caller, path: str, body: dict[str, Any]) -> None:
-    assert caller.post(path, body).status_code == 200
-    child, parent = sorted(caller.rows(2).values(), key=lambda row: row["spend"])
-    assert (child["spend"], parent["spend"]) == (pytest.approx(VISION, abs=1e-12), pytest.approx(MAIN, abs=1e-12))
-    assert child["session_id"] == parent["session_id"] != ""
-    assert parent["metadata"]["spend_logs_metadata"]["image_analysis"]["call_ids"] == [child["request_id"]]
+def test_a_vision_call_that_was_paid_for_has_its_row_when_the_main_call_fails(
+    admin: httpx.Client, upstream: Upstream
+) -> None:
+    upstream.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500))
+    caller = Caller(admin)
+    assert caller.post(ROUTES["chat"]("deepseek-chat-ocr", "?", [secrets.token_hex(6)], stream=False)) == 500
+    rows = rows_of(caller, 2)
+    assert rows["gpt-4o-mini"]["spend"] == pytest.approx(VISION_COST, abs=1e-12)
+    failed = next(row for name, row in rows.items() if name != "gpt-4o-mini")
+    assert (failed["status"], failed["spend"]) == ("failure", 0)
+    assert failed["session_id"] == rows["gpt-4o-mini"]["session_id"]
 
 
-def test_a_vision_call_is_paid_for_when_the_main_call_fails(caller: Caller, upstream: Upstream) -> None:
-    upstream.rules.append(Rule(lambda body: body["model"].startswith("blind"), status=500))
-    assert caller.ask(image("a")).status_code == 500
-    assert eventually(lambda: caller.spends()[0] == pytest.approx(VISION, abs=1e-12)), caller.spends()
-
-
-def test_a_failed_image_costs_nothing(caller: Caller, upstream: Upstream) -> None:
-    upstream.rules.append(Rule(lambda body: images_in(body) == [data_uri("b")], status=400))
-    assert caller.ask(image("a"), image("b")).status_code == 200
-    total = pytest.approx(MAIN + VISION, abs=1e-12)
-    assert eventually(lambda: caller.spends() == [total, total]), caller.spends()
+def test_without_stored_prompts_no_row_tells_what_was_seen(
+    shared_upstream: Upstream, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    del upstream
+    folder, env = tmp_path_factory.mktemp("discreet"), {"DATABASE_URL": os.environ["DATABASE_URL"]}
+    with running_proxy(gateway(shared_upstream), folder, env) as proxy, proxy.client() as admin:
+        caller, mark = Caller(admin), secrets.token_hex(6)
+        assert caller.post(ROUTES["chat"]("deepseek-chat-ocr", "What is it?", [mark], stream=False)) == 200
+        told = json.dumps(list(rows_of(caller, 2).values()), default=str)
+    assert description_of(data_uri(mark)) not in told
+    assert "What is it?" not in told

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from starlette.applications import Starlette
@@ -56,7 +57,8 @@ class Rule:
     """What happens to requests that match.
 
     They wait for ``gate``, open the gate ``opens``, and are answered with the status, or with parts of the answer
-    changed. ``delay_seconds`` is for benchmarks.
+    changed; ``times`` of them, if it is given. A stream that ``hangs`` stops before its first chunk or after it, until
+    the other side is gone. ``delay_seconds`` is for benchmarks.
     """
 
     matches: Callable[[Body], bool]
@@ -68,6 +70,23 @@ class Rule:
     gate: threading.Event | None = None
     opens: threading.Event | None = None
     delay_seconds: float = 0.0
+    times: float = math.inf
+    hangs: Literal["never", "before", "after"] = "never"
+
+    def applies(self, body: Body) -> bool:
+        """Whether it is for this request; it is used up by that."""
+        if self.times < 1 or not self.matches(body):
+            return False
+        self.times -= 1
+        return True
+
+    async def keep_waiting(self) -> None:
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+        if self.gate is not None:
+            await asyncio.to_thread(self.gate.wait, 30)
+        if self.opens is not None:
+            self.opens.set()
 
 
 class Upstream:
@@ -94,7 +113,19 @@ class Upstream:
     @property
     def charged(self) -> float:
         """USD that all answers cost, at the prices of ``support.configs``."""
-        return sum(VISION_COST if sees(body["model"]) else MAIN_COST for body in self.answered)
+        return self.charged_for("")
+
+    def charged_for(self, mark: str) -> float:
+        """The same of answers to requests in which ``mark`` stands."""
+        return sum(_price_of(body["model"]) for body in self.answered_to(mark))
+
+    def answered_to(self, mark: str) -> list[Body]:
+        """Answered requests in which ``mark`` stands, oldest first."""
+        return [body for body in self.answered if mark in json.dumps(body)]
+
+    def of(self, mark: str) -> list[Body]:
+        """Requests in which ``mark`` stands, oldest first."""
+        return [body for body in self.requests if mark in json.dumps(body)]
 
     def calls(self, prefix: str) -> list[Body]:
         """Requests to models of that kind, oldest first."""
@@ -106,23 +137,20 @@ class Upstream:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            return await self._answer(body)
+            return await self._answer(body, request)
         finally:
             self.in_flight -= 1
 
-    async def _answer(self, body: Body) -> Response:
-        rule = next((rule for rule in self.rules if rule.matches(body)), Rule(lambda _: True))
-        if rule.delay_seconds:
-            await asyncio.sleep(rule.delay_seconds)
-        if rule.gate is not None:
-            await asyncio.to_thread(rule.gate.wait, 30)
-        if rule.opens is not None:
-            rule.opens.set()
+    async def _answer(self, body: Body, request: Request) -> Response:
+        rule = next((rule for rule in self.rules if rule.applies(body)), Rule(lambda _: True))
+        await rule.keep_waiting()
         if rule.status != 200:
             return _error(rule.status, rule.error, rule.headers)
         images = images_in(body.get("messages", body.get("input")))
         if images and not sees(body["model"]):
             return _error(400, "this model takes no images", {})
+        if body.get("stream") and rule.hangs != "never":
+            return StreamingResponse(self._hanging(body, rule, request), media_type="text/event-stream")
         self.answered.append(body)
         text = rule.text
         if text is None:
@@ -131,6 +159,23 @@ class Upstream:
         if body.get("stream"):
             return StreamingResponse(stream(body, text), media_type="text/event-stream")
         return JSONResponse(whole(body, text, rule.finish_reason))
+
+    async def _hanging(self, body: Body, rule: Rule, request: Request) -> AsyncIterator[str]:
+        """A stream of chat that never ends; each chunk tells what was used so far, as vLLM's can."""
+        if rule.hangs == "after":
+            self.answered.append(body)
+            head = {"id": _new_id(), "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+            choice = {"index": 0, "delta": {"role": "assistant", "content": "It "}, "finish_reason": None}
+            yield f"data: {json.dumps({**head, 'choices': [choice], 'usage': _usage()})}\n\n"
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+
+def _price_of(model: str) -> float:
+    """USD, at the prices of ``support.configs``."""
+    if model == "free":
+        return 0.0
+    return VISION_COST if sees(model) and model != "seeing-chat" else MAIN_COST
 
 
 def _error(status: int, message: str, headers: dict[str, str]) -> JSONResponse:

@@ -1,0 +1,139 @@
+"""Callers whose every cent is looked up: who they are, how they ask on each route, and where LiteLLM sums up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+from support.images import data_uri, image, message, text
+
+SUMS = {
+    "rows": 'SELECT sum(spend) FROM "LiteLLM_SpendLogs" WHERE api_key = %(key)s',
+    "key": 'SELECT spend FROM "LiteLLM_VerificationToken" WHERE token = %(key)s',
+    "team": 'SELECT spend FROM "LiteLLM_TeamTable" WHERE team_id = %(team)s',
+    "team member": 'SELECT spend FROM "LiteLLM_TeamMembership" WHERE team_id = %(team)s AND user_id = %(user)s',
+    "user": 'SELECT spend FROM "LiteLLM_UserTable" WHERE user_id = %(user)s',
+    "organization": 'SELECT spend FROM "LiteLLM_OrganizationTable" WHERE organization_id = %(organization)s',
+    "end user": 'SELECT spend FROM "LiteLLM_EndUserTable" WHERE user_id = %(end_user)s',
+    "tag": 'SELECT spend FROM "LiteLLM_TagTable" WHERE tag_name = %(tag)s',
+    "key by day": 'SELECT sum(spend) FROM "LiteLLM_DailyUserSpend" WHERE api_key = %(key)s',
+    "user by day": 'SELECT sum(spend) FROM "LiteLLM_DailyUserSpend" WHERE user_id = %(user)s',
+    "team by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTeamSpend" WHERE team_id = %(team)s',
+    "organization by day": (
+        'SELECT sum(spend) FROM "LiteLLM_DailyOrganizationSpend" WHERE organization_id = %(organization)s'
+    ),
+    "end user by day": 'SELECT sum(spend) FROM "LiteLLM_DailyEndUserSpend" WHERE end_user_id = %(end_user)s',
+    "tag by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTagSpend" WHERE tag = %(tag)s',
+    "client by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTagSpend" WHERE tag = %(client)s',
+}
+"""Each place where LiteLLM keeps what the caller spent."""
+
+Request = tuple[str, dict[str, Any]]
+
+
+MAKE_ORGANIZATION = """
+WITH budget AS (
+  INSERT INTO "LiteLLM_BudgetTable" (budget_id, created_by, updated_by)
+  VALUES (%(id)s, 'tests', 'tests') RETURNING budget_id
+)
+INSERT INTO "LiteLLM_OrganizationTable" (organization_id, organization_alias, budget_id, created_by, updated_by)
+SELECT %(id)s, %(id)s, budget_id, 'tests', 'tests' FROM budget
+"""
+
+
+def _make_organization(name: str) -> None:
+    """LiteLLM's own route for this needs a licence; its spend tracking does not."""
+    with psycopg.connect(os.environ["DATABASE_URL"]) as database:
+        database.execute(MAKE_ORGANIZATION, {"id": name})
+
+
+class Caller:
+    """A new key of a new user in a new team of a new organisation, for a new end user, under a new tag."""
+
+    def __init__(self, admin: httpx.Client) -> None:
+        self._admin = admin
+        unique = secrets.token_hex(6)
+        self.end_user, self.tag, self.client = f"end-user-{unique}", f"tag-{unique}", f"User-Agent: client-{unique}"
+        self.organization = f"organization-{unique}"
+        _make_organization(self.organization)
+        self.user = self._made("/user/new", {"auto_create_key": False})["user_id"]
+        members = [{"role": "user", "user_id": self.user}]
+        team = {"organization_id": self.organization, "members_with_roles": members}
+        self.team = self._made("/team/new", team)["team_id"]
+        self._made("/tag/new", {"name": self.tag})
+        key = self._made("/key/generate", {"team_id": self.team, "user_id": self.user})
+        self._secret, self.key = key["key"], key["token"]
+
+    def _made(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self._admin.post(path, json=body)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self._secret}",
+            "x-litellm-tags": self.tag,
+            "x-litellm-end-user-id": self.end_user,
+            "User-Agent": self.client.removeprefix("User-Agent: "),
+        }
+
+    def send(self, request: Request) -> httpx.Response:
+        path, body = request
+        return self._admin.post(path, json=body, headers=self.headers)
+
+    def post(self, request: Request) -> int:
+        return self.send(request).status_code
+
+    def post_and_leave(self, request: Request, until: Callable[[socket.socket], object]) -> None:
+        """Send the request, wait ``until`` something has happened, and hang up without reading the answer."""
+        path, body = request
+        made = self._admin.build_request("POST", path, json=body, headers=self.headers)
+        head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())
+        with socket.create_connection((made.url.host, made.url.port or 80), timeout=30) as connection:
+            target = made.url.raw_path.decode()
+            connection.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + made.content)
+            until(connection)
+
+    def sums(self) -> dict[str, float]:
+        """USD, by the place where it was looked up."""
+        identity = {name: value for name, value in vars(self).items() if isinstance(value, str)}
+        with psycopg.connect(os.environ["DATABASE_URL"]) as database:
+            rows = {name: database.execute(query, identity).fetchone() for name, query in SUMS.items()}
+        return {name: float(row[0] or 0) if row else 0.0 for name, row in rows.items()}
+
+
+def chat(model: str, words: str, marks: list[str], *, stream: bool) -> Request:
+    body = {"model": model, "messages": [message(text(words), *map(image, marks))], "stream": stream}
+    return "/v1/chat/completions", body
+
+
+def messages(model: str, words: str, marks: list[str], *, stream: bool) -> Request:
+    sources = [{"type": "base64", "media_type": "image/png", "data": _base64(mark)} for mark in marks]
+    images = [{"type": "image", "source": source} for source in sources]
+    said = [message(text(words), *images)]
+    return "/v1/messages", {"model": model, "messages": said, "max_tokens": 9, "stream": stream}
+
+
+def responses(model: str, words: str, marks: list[str], *, stream: bool) -> Request:
+    images = [{"type": "input_image", "image_url": data_uri(mark)} for mark in marks]
+    item = {"role": "user", "content": [{"type": "input_text", "text": words}, *images]}
+    return "/v1/responses", {"model": model, "input": [item], "stream": stream}
+
+
+def generate_content(model: str, words: str, marks: list[str], *, stream: bool) -> Request:
+    images = [{"inlineData": {"mimeType": "image/png", "data": _base64(mark)}} for mark in marks]
+    action = "streamGenerateContent" if stream else "generateContent"
+    return f"/v1beta/models/{model}:{action}", {"contents": [{"role": "user", "parts": [{"text": words}, *images]}]}
+
+
+def _base64(mark: str) -> str:
+    return data_uri(mark).split(",")[1]
+
+
+ROUTES = {"chat": chat, "messages": messages, "responses": responses, "generateContent": generate_content}
