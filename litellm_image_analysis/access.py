@@ -14,6 +14,7 @@ from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.gateway import proxy_global, serves, vision_groups
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.overrides import METADATA_KEY
 
 if TYPE_CHECKING:
     from litellm.proxy._types import ProxyException, UserAPIKeyAuth
@@ -116,11 +117,33 @@ async def check_chosen(name: str, config: ImageAnalysisConfig, router: Router | 
             the caller may use.
         AccessDeniedError: LiteLLM says that the caller may not call it.
     """
-    if config.allowed_vision_models is not None and name not in config.allowed_vision_models:
-        raise await wrong_choice(f"{name!r} is no vision model of this gateway's.", config, router, caller, 403)
-    if router is not None and not serves(router, name, caller.team_id):
-        raise await wrong_choice(f"this gateway serves no model {name!r}.", config, router, caller)
+    await _check_listed(name, config, router, caller, PARAMETER)
     await _check_vision_model(name, router, caller)
+
+
+async def check_preferred(
+    name: str, config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth
+) -> None:
+    """Let the vision model of a key's or a team's metadata pass: one the operator lists, or one the caller may call.
+
+    Raises:
+        RequestError: no deployment serves it, or it is not among ``allowed_vision_models``.
+        AccessDeniedError: there is no such list, or access is required, and LiteLLM says that the caller may not
+            call it.
+    """
+    await _check_listed(name, config, router, caller, f"{METADATA_KEY}.vision_model in the key's or team's metadata")
+    if config.allowed_vision_models is None or config.require_key_access:
+        await _check_vision_model(name, router, caller)
+
+
+async def _check_listed(
+    name: str, config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth, source: str
+) -> None:
+    if config.allowed_vision_models is not None and name not in config.allowed_vision_models:
+        problem = f"{name!r} is no vision model of this gateway's."
+        raise await wrong_choice(problem, config, router, caller, status_code=403, source=source)
+    if router is not None and not serves(router, name, caller.team_id):
+        raise await wrong_choice(f"this gateway serves no model {name!r}.", config, router, caller, source=source)
 
 
 async def wrong_choice(
@@ -128,15 +151,17 @@ async def wrong_choice(
     config: ImageAnalysisConfig,
     router: Router | None,
     caller: UserAPIKeyAuth,
+    *,
     status_code: int = 400,
+    source: str = PARAMETER,
 ) -> RequestError:
-    """The answer to an ``ocr_model`` that is no good: the problem, and the vision models the caller may call."""
+    """The answer to a vision model that is no good: where it was named, the problem, those the caller may call."""
     groups = vision_groups(router, caller.team_id) if router is not None else []
     if config.allowed_vision_models is not None:
         groups = [name for name in groups if name in config.allowed_vision_models]
     choices = _offered(await _allowed(groups, router, caller))
     return RequestError(
-        f"{PARAMETER}: {problem} {choices}", status_code=status_code, param=PARAMETER, code="invalid_ocr_model"
+        f"{source}: {problem} {choices}", status_code=status_code, param=PARAMETER, code="invalid_ocr_model"
     )
 
 

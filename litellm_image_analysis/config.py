@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -36,9 +36,10 @@ _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
-_Flag = Annotated[bool, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 _Host = Annotated[str, Field(pattern=r"^[^\s/:@\\]+$")]
-_Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
+Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
+Words = Annotated[str, Field(pattern=r"\S")]
 
 
 class CacheConfig(BaseModel):
@@ -98,17 +99,17 @@ class ImageAnalysisConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
 
-    vision_model: _Name = Field(
+    vision_model: Name = Field(
         default="gpt-4o-mini", description="the name of a model that can see, such as gpt-4o-mini"
     )
-    suffix: _Name | None = Field(default="-ocr", description="a model-name suffix such as -ocr, or null for none")
-    allowed_vision_models: tuple[_Name, ...] | None = Field(
+    suffix: Name | None = Field(default="-ocr", description="a model-name suffix such as -ocr, or null for none")
+    allowed_vision_models: tuple[Name, ...] | None = Field(
         default=None, description="a list of model names such as [gpt-4o-mini, gpt-4o], or null for any"
     )
-    require_key_access: _Flag = Field(default=False, description="true or false")
-    advertise: _Flag = Field(default=True, description="true or false")
+    require_key_access: Flag = Field(default=False, description="true or false")
+    advertise: Flag = Field(default=True, description="true or false")
     mode: Literal["on_request"] = Field(default="on_request", description="on_request")
-    prompt: Annotated[str, Field(pattern=r"\S")] | None = Field(
+    prompt: Words | None = Field(
         default=None, description="instructions for the vision model, or null for the built-in ones"
     )
     max_output_tokens: _Count = Field(default=1500, description="a whole number of tokens from 1, such as 1500")
@@ -130,7 +131,7 @@ class ImageAnalysisConfig(BaseModel):
     cache: CacheConfig = Field(
         default=CacheConfig(), description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}"
     )
-    count_vision_tokens: _Flag = Field(default=True, description="true or false")
+    count_vision_tokens: Flag = Field(default=True, description="true or false")
     billing: Literal["per_call", "per_request"] = Field(default="per_call", description="per_call")
 
     @model_validator(mode="after")
@@ -157,32 +158,36 @@ class ImageAnalysisConfig(BaseModel):
         try:
             return cls(**{str(key): value for key, value in settings.items()})
         except ValidationError as error:
-            problems = [_problem(path, dict(item)) for item in error.errors(include_url=False)]
-            raise ConfigError("\n".join(["wrong settings for litellm-image-analysis:", *problems])) from None
+            lines = [f"  {problem}" for problem in problems(error, cls, path)]
+            raise ConfigError("\n".join(["wrong settings for litellm-image-analysis:", *lines])) from None
 
 
-def _problem(path: str, error: Mapping[str, object]) -> str:
+def problems(error: ValidationError, settings: type[BaseModel], path: str) -> list[str]:
+    """What is wrong with settings, a line each: the path, the value unless it may be a secret, what would be right."""
+    return [_problem(dict(item), settings, path) for item in error.errors(include_url=False)]
+
+
+def _problem(error: Mapping[str, object], settings: type[BaseModel], path: str) -> str:
     location = error["loc"]
     if not isinstance(location, tuple) or not location:
-        return f"  {path}: {str(error['msg']).removeprefix('Value error, ')}"
-    settings, names = _settings_at(location)
-    here = ".".join([path, *names])
-    if names[-1] not in settings.model_fields:
-        return f"  {here}: unknown setting; {_did_you_mean(names[-1], list(settings.model_fields))}"
-    field = settings.model_fields[names[-1]]
-    may_hold_a_secret = names == ["cache"] or SecretStr in get_args(field.annotation)
+        return f"{path}: {str(error['msg']).removeprefix('Value error, ')}"
+    name, *rest = map(str, location)
+    group = _group(settings, name)
+    if group is not None and rest:
+        return _problem({**error, "loc": location[1:]}, group, f"{path}.{name}")
+    if name not in settings.model_fields:
+        return f"{path}.{name}: unknown setting; {_did_you_mean(name, list(settings.model_fields))}"
+    field = settings.model_fields[name]
+    may_hold_a_secret = group is not None or SecretStr in get_args(field.annotation)
     got = f"a value of type {type(error['input']).__name__}" if may_hold_a_secret else _shown(error["input"])
-    return f"  {here}: got {got}; it must be {field.description}"
+    return f"{path}.{name}: got {got}; it must be {field.description}"
 
 
-def _settings_at(location: Sequence[object]) -> tuple[type[BaseModel], list[str]]:
-    """The group of settings an error's location leads into, and the keys on the way; places in a list are left out."""
-    settings: type[BaseModel] = ImageAnalysisConfig
-    names = [str(location[0])]
-    if names == ["cache"] and len(location) > 1:
-        settings = CacheConfig
-        names.append(str(location[1]))
-    return settings, names
+def _group(settings: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The settings that stand under this one, if it is a group of them."""
+    field = settings.model_fields.get(name)
+    kind = field.annotation if field is not None else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _did_you_mean(key: str, known: list[str]) -> str:

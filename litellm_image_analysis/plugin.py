@@ -12,8 +12,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_image_analysis import (
-    access,
-    budgets,
+    admission,
     cluster,
     gateway,
     journal,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from litellm.router import Router
     from litellm.types.utils import CallTypes
 
+    from litellm_image_analysis.admission import Asked
     from litellm_image_analysis.dialects import FoundImage
 
 DIALECTS: dict[str, Dialect] = {
@@ -55,7 +55,7 @@ SDK_DIALECTS: dict[str, Dialect] = {"acompletion": chat}
 """The same in code that calls LiteLLM as a library."""
 
 _WATCH_SECONDS = 1.0
-_asked: ContextVar[Active | None] = ContextVar("litellm_image_analysis_asked", default=None)
+_asked: ContextVar[Asked | None] = ContextVar("litellm_image_analysis_asked", default=None)
 """What the request at hand asks for, between the plugin's two pre-call hooks."""
 
 
@@ -124,40 +124,14 @@ class ImageAnalysis(CustomLogger):
         _asked.set(None)
         try:
             if call_type not in DIALECTS:
-                await self._check_name(data, user_api_key_dict)
+                await admission.check_name(data, self.config, user_api_key_dict)
                 return None
-            _asked.set(await self._asked_for(data, user_api_key_dict))
+            _asked.set(await admission.take_request(data, self.config, user_api_key_dict))
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if not self._last_hook.is_in_place:
             await self._analyse(user_api_key_dict, data, call_type)
         return data
-
-    async def _check_name(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
-        """On other routes, where LiteLLM knows a suffixed name as an alias: a suffix must not open a model there."""
-        router, model = gateway.running_router(), data.get("model")
-        activation = decide({"model": model}, self.config, partial(gateway.bears_name, router))
-        if isinstance(activation, Inactive | Active) and activation.model != model:
-            await access.check_access(activation.model.split(","), router, caller)
-            await budgets.check_models(activation.model, router, caller)
-
-    async def _asked_for(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> Active | None:
-        """Take what asks for analysis out of the request, and see whether the caller may have it."""
-        router = gateway.running_router()
-        activation = decide(data, self.config, partial(gateway.bears_name, router))
-        if isinstance(activation, Invalid):
-            raise await access.wrong_choice(activation.problem, self.config, router, caller)
-        if activation.model != data.get("model"):
-            # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
-            await access.check_access(activation.model.split(","), router, caller)
-            data["model"] = await budgets.affordable(activation.model, router, caller)
-            access.apply_aliases(data, caller)
-        data.pop(PARAMETER, None)
-        if not isinstance(activation, Active):
-            return None
-        if activation.chosen_by_caller:
-            await access.check_chosen(activation.vision_model, self.config, router, caller)
-        return activation
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
         """Replace the images of a request that asked for it: behind LiteLLM's limits, if the last hook is in place."""
@@ -168,11 +142,9 @@ class ImageAnalysis(CustomLogger):
         dialect, router = DIALECTS[call_type], gateway.running_router()
         found = dialect.find_images(data)
         try:
-            if found and not asked.chosen_by_caller:
-                await access.check_default(asked.vision_model, self.config, router, caller)
             if found:
-                await budgets.check_vision(asked.vision_model, data, router, caller)
-            await self._replace(data, found, dialect, asked.vision_model, router, caller)
+                await admission.check_vision(asked, data, self.config, router, caller)
+            await self._replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if found and self._last_hook.is_in_place:
@@ -207,7 +179,7 @@ class ImageAnalysis(CustomLogger):
         if isinstance(activation, Active):
             request["metadata"] = dict(metadata)
             found = dialect.find_images(request)
-            await self._replace(request, found, dialect, activation.vision_model)
+            await self._replace(request, found, dialect, activation.vision_model, self.config)
         return request
 
     async def _replace(
@@ -216,6 +188,7 @@ class ImageAnalysis(CustomLogger):
         found: Sequence[FoundImage],
         dialect: Dialect,
         vision_model: str,
+        config: ImageAnalysisConfig,
         router: Router | None = None,
         caller: UserAPIKeyAuth | None = None,
     ) -> None:
@@ -227,12 +200,12 @@ class ImageAnalysis(CustomLogger):
         callee = cast("vision.Caller", litellm if router is None else router)
         viewer = Viewer(
             model=vision_model,
-            look=vision.looker(callee, spend.child_identity(data, count_tokens=self.config.count_vision_tokens)),
-            tenant=cluster.tenant(self.config.cache, caller),
+            look=vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens)),
+            tenant=cluster.tenant(config.cache, caller),
             cache=self._cache,
             holders=gateway.holders(found, router, vision_model),
         )
-        result = await rewrite(data, found, dialect, self.config, viewer)
+        result = await rewrite(data, found, dialect, config, viewer)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)

@@ -257,6 +257,41 @@ class TestChosen:
 
 
 @pytest.mark.usefixtures("proxy_module")
+class TestPreferred:
+    """The vision model that a key's or a team's metadata names."""
+
+    async def test_one_the_caller_may_call_passes(self, router: Router) -> None:
+        await access.check_preferred("eyes", DEFAULTS, router, UserAPIKeyAuth(models=["deepseek-chat", "eyes"]))
+
+    async def test_without_the_operator_s_list_it_needs_access(self, router: Router) -> None:
+        with pytest.raises(access.AccessDeniedError, match="eyes"):
+            await access.check_preferred("eyes", DEFAULTS, router, UserAPIKeyAuth(models=["deepseek-chat"]))
+
+    async def test_one_of_the_operator_s_list_needs_none(self, router: Router) -> None:
+        await access.check_preferred("eyes", LISTED, router, UserAPIKeyAuth(models=["deepseek-chat"]))
+
+    async def test_unless_access_is_required(self, router: Router) -> None:
+        strict = LISTED.model_copy(update={"require_key_access": True})
+        with pytest.raises(access.AccessDeniedError, match="eyes"):
+            await access.check_preferred("eyes", strict, router, UserAPIKeyAuth(models=["deepseek-chat"]))
+
+    @pytest.mark.parametrize(
+        ("name", "config", "status", "problem"),
+        [
+            ("gpt-4o-mini", LISTED, 403, "'gpt-4o-mini' is no vision model of this gateway's. Vision models you may"),
+            ("ears", DEFAULTS, 400, "this gateway serves no model 'ears'. Vision models you may call: eyes,"),
+        ],
+    )
+    async def test_any_other_is_refused_with_the_place_where_it_stands(
+        self, router: Router, name: str, config: ImageAnalysisConfig, status: int, problem: str
+    ) -> None:
+        with pytest.raises(RequestError) as caught:
+            await access.check_preferred(name, config, router, ANYONE)
+        assert caught.value.status_code == status
+        source = "image_analysis.vision_model in the key's or team's metadata"
+        assert caught.value.message.startswith(f"{source}: {problem}")
+
+
 class TestDefault:
     @pytest.mark.parametrize("name", ["eyes", "openai/gpt-4o"])
     async def test_a_served_one_passes(self, router: Router, name: str) -> None:

@@ -202,6 +202,62 @@ def test_a_suffix_opens_no_model_on_other_routes_either(
     assert upstream.requests == []
 
 
+OWN = "image_analysis"
+PREFERENCES: dict[str, tuple[Caller, int, list[str]]] = {
+    "a key's own vision model": (
+        lambda a: a.key(metadata={OWN: {"vision_model": "other-vision"}}),
+        200,
+        ["seeing-other", "blind-chat"],
+    ),
+    "a team's": (
+        lambda a: a.in_team(metadata={OWN: {"vision_model": "other-vision"}}),
+        200,
+        ["seeing-other", "blind-chat"],
+    ),
+    "a key's before its team's": (
+        lambda a: a.in_team(
+            {"metadata": {OWN: {"vision_model": "gpt-4o-mini"}}}, metadata={OWN: {"vision_model": "other-vision"}}
+        ),
+        200,
+        ["seeing-mini", "blind-chat"],
+    ),
+    "one the key may not call": (
+        lambda a: a.key(models=CHAT, metadata={OWN: {"vision_model": "other-vision"}}),
+        403,
+        [],
+    ),
+    "one nobody serves": (lambda a: a.key(metadata={OWN: {"vision_model": "unheard-of"}}), 400, []),
+    "a misspelt setting": (lambda a: a.key(metadata={OWN: {"vison_model": "other-vision"}}), 400, []),
+    "switched off for a team": (
+        lambda a: a.in_team({"metadata": {OWN: {"enabled": True}}}, metadata={OWN: {"enabled": False}}),
+        400,  # of the provider, whose model takes no images
+        ["blind-chat"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("caller", "status", "models"), PREFERENCES.values(), ids=PREFERENCES)
+def test_keys_and_teams_have_settings_of_their_own(
+    gateway: Proxy, admin: Admin, upstream: Upstream, caller: Caller, status: int, models: list[str]
+) -> None:
+    response = ask(gateway, caller(admin), "deepseek-chat-ocr")
+    assert response.status_code == status, response.text
+    assert [body["model"] for body in upstream.requests] == models
+
+
+def test_a_key_s_own_prompt_is_what_the_vision_model_gets(gateway: Proxy, admin: Admin, upstream: Upstream) -> None:
+    key = admin.key(metadata={OWN: {"prompt": "Count the cats."}})
+    assert ask(gateway, key, "deepseek-chat-ocr").status_code == 200
+    assert upstream.requests[0]["messages"][0]["content"] == "Count the cats."
+
+
+def test_a_key_changes_nothing_about_its_terms_in_a_request(gateway: Proxy, admin: Admin, upstream: Upstream) -> None:
+    key = admin.key(metadata={OWN: {"enabled": False}})
+    metadata = {OWN: {"enabled": True}, "user_api_key_metadata": {OWN: {"enabled": True}}}
+    assert ask(gateway, key, "deepseek-chat-ocr", metadata=metadata).status_code == 400
+    assert [body["model"] for body in upstream.requests] == ["blind-chat"]
+
+
 SUFFIXED = [*CHAT, "deepseek-chat-ocr"]
 STRICT: dict[str, tuple[list[str], str, dict[str, Any], int]] = {
     "nothing is advertised": (CHAT, "deepseek-chat-ocr", {}, 403),
@@ -252,6 +308,10 @@ def test_models_come_and_go_at_run_time(gateway: Proxy, admin: Admin, upstream: 
     model_id = admin.post("/model/new", model_name=name, litellm_params=params)["model_info"]["id"]
     assert ask(gateway, key, f"{name}-ocr").status_code == 200
     assert f"{name}-ocr" in listed(gateway, admin.key())
+    admin.post("/model/update", model_name=f"{name}-renamed", model_info={"id": model_id}, litellm_params=params)
+    assert ask(gateway, admin.key(models=[f"{name}-renamed"]), f"{name}-renamed-ocr").status_code == 200
+    assert ask(gateway, key, f"{name}-ocr").status_code in (400, 403)
+    assert f"{name}-ocr" not in listed(gateway, admin.key())
     admin.post("/model/delete", id=model_id)
     assert ask(gateway, key, f"{name}-ocr").status_code == 400
     assert f"{name}-ocr" not in listed(gateway, admin.key())

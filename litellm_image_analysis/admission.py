@@ -1,0 +1,103 @@
+"""What a request asks for, and whether its caller may have it. Refusals are raised: LiteLLM's checks raise theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis import access, budgets, gateway
+from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
+from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.overrides import terms
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
+
+    from litellm_image_analysis.config import ImageAnalysisConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Image analysis that a request asks for.
+
+    Attributes:
+        vision_model: the model that is to look.
+        chosen_by_caller: whether the request itself named it.
+        config: the settings that hold for the caller.
+    """
+
+    vision_model: str
+    chosen_by_caller: bool
+    config: ImageAnalysisConfig
+
+
+async def check_name(data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> None:
+    """On routes without analysis, where LiteLLM knows a suffixed name as an alias: a suffix must not open a model.
+
+    Raises:
+        AccessDeniedError: LiteLLM says that the caller may not call the base model, or has spent its budget for it.
+    """
+    router, model = gateway.running_router(), data.get("model")
+    activation = decide({"model": model}, config, partial(gateway.bears_name, router))
+    if isinstance(activation, Inactive | Active) and activation.model != model:
+        await access.check_access(activation.model.split(","), router, caller)
+        await budgets.check_models(activation.model, router, caller)
+
+
+async def take_request(data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> Asked | None:
+    """Take what asks for analysis out of the request, and see whether the caller may have it.
+
+    Args:
+        data: the request; its model loses the suffix, and ``ocr_model`` goes.
+        config: the operator's settings.
+        caller: whose request it is.
+
+    Returns:
+        What is asked for, or ``None``.
+
+    Raises:
+        RequestError: the caller may not have it, or asks in a way that makes no sense.
+    """
+    router = gateway.running_router()
+    activation = decide(data, config, partial(gateway.bears_name, router))
+    if isinstance(activation, Invalid):
+        raise await access.wrong_choice(activation.problem, config, router, caller)
+    if activation.model != data.get("model"):
+        # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
+        await access.check_access(activation.model.split(","), router, caller)
+        data["model"] = await budgets.affordable(activation.model, router, caller)
+        access.apply_aliases(data, caller)
+    data.pop(PARAMETER, None)
+    return await _settled(activation, config, router, caller) if isinstance(activation, Active) else None
+
+
+async def _settled(
+    active: Active, config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth
+) -> Asked | None:
+    """What holds after the key's and the team's own settings."""
+    settled = terms(config, caller.team_metadata, caller.metadata)
+    if isinstance(settled, RequestError):
+        raise settled
+    if not settled.enabled:
+        return None
+    if not active.chosen_by_caller:
+        return Asked(settled.config.vision_model, chosen_by_caller=False, config=settled.config)
+    await access.check_chosen(active.vision_model, config, router, caller)
+    return Asked(active.vision_model, chosen_by_caller=True, config=settled.config)
+
+
+async def check_vision(
+    asked: Asked, data: dict[str, Any], config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth
+) -> None:
+    """Let a request with images have its vision calls, if their model is served and the caller may make and pay them.
+
+    Raises:
+        RequestError: says why not.
+    """
+    if not asked.chosen_by_caller:
+        is_default = asked.vision_model == config.vision_model
+        check = access.check_default if is_default else access.check_preferred
+        await check(asked.vision_model, config, router, caller)
+    await budgets.check_vision(asked.vision_model, data, router, caller)

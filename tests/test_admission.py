@@ -1,0 +1,109 @@
+"""From what a request asks for to what its caller may have."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+from litellm.proxy._types import UserAPIKeyAuth
+from litellm.router import Router
+from support.routers import ANYONE
+
+from litellm_image_analysis import admission
+from litellm_image_analysis.access import AccessDeniedError
+from litellm_image_analysis.admission import Asked
+from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.errors import RequestError
+
+DEFAULTS = ImageAnalysisConfig(vision_model="gpt-4o-mini")
+FOR_CHAT = {"models": ["deepseek-chat"]}
+
+
+@pytest.fixture(autouse=True)
+def running(proxy_module: ModuleType, router: Router) -> None:
+    vars(proxy_module).update(llm_router=router)
+
+
+def caller(own: object = None, team: object = None, **auth: Any) -> UserAPIKeyAuth:
+    """One whose key and team have these settings of their own."""
+    return UserAPIKeyAuth(metadata={"image_analysis": own}, team_metadata={"image_analysis": team}, **auth)
+
+
+async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | None:
+    return await admission.take_request(data, DEFAULTS, who)
+
+
+class TestRequest:
+    async def test_what_asks_for_nothing_is_left_alone(self) -> None:
+        data = {"model": "deepseek-chat", "messages": []}
+        assert await taken(data) is None
+        assert data == {"model": "deepseek-chat", "messages": []}
+
+    async def test_the_suffix_asks_for_the_default(self) -> None:
+        data = {"model": "deepseek-chat-ocr"}
+        assert await taken(data) == Asked("gpt-4o-mini", chosen_by_caller=False, config=DEFAULTS)
+        assert data == {"model": "deepseek-chat"}
+
+    async def test_the_parameter_asks_for_what_it_names(self) -> None:
+        data = {"model": "deepseek-chat", "ocr_model": "eyes"}
+        assert await taken(data) == Asked("eyes", chosen_by_caller=True, config=DEFAULTS)
+        assert data == {"model": "deepseek-chat"}
+
+    async def test_a_parameter_that_makes_no_sense_is_told(self) -> None:
+        with pytest.raises(RequestError, match="ocr_model: it must be the name of a vision model"):
+            await taken({"model": "deepseek-chat", "ocr_model": 5})
+
+    async def test_a_suffix_opens_no_model(self) -> None:
+        with pytest.raises(AccessDeniedError):
+            await taken({"model": "eyes-ocr"}, caller(**FOR_CHAT))
+
+
+class TestTerms:
+    async def test_the_key_s_own_settings_hold(self) -> None:
+        asked = await taken({"model": "deepseek-chat-ocr"}, caller({"vision_model": "eyes", "prompt": "Read."}))
+        own = DEFAULTS.model_copy(update={"vision_model": "eyes", "prompt": "Read."})
+        assert asked == Asked("eyes", chosen_by_caller=False, config=own)
+
+    async def test_the_request_s_choice_goes_before_them(self) -> None:
+        who = caller({"vision_model": "eyes", "prompt": "Read."})
+        asked = await taken({"model": "deepseek-chat", "ocr_model": "gpt-4o-mini"}, who)
+        assert asked is not None
+        assert (asked.vision_model, asked.chosen_by_caller, asked.config.prompt) == ("gpt-4o-mini", True, "Read.")
+
+    @pytest.mark.parametrize("data", [{"model": "deepseek-chat-ocr"}, {"model": "deepseek-chat", "ocr_model": "eyes"}])
+    async def test_switched_off_the_request_goes_on_without_analysis(self, data: dict[str, Any]) -> None:
+        assert await taken(data, caller(team={"enabled": False})) is None
+        assert data == {"model": "deepseek-chat"}
+
+    async def test_wrong_metadata_are_told_to_who_asks_for_analysis(self) -> None:
+        with pytest.raises(RequestError, match=r"key metadata: image_analysis\.enabled"):
+            await taken({"model": "deepseek-chat-ocr"}, caller({"enabled": "no"}))
+
+    async def test_they_disturb_nobody_else(self) -> None:
+        assert await taken({"model": "deepseek-chat"}, caller({"enabled": "no"})) is None
+
+
+class TestVision:
+    async def check(self, asked: Asked, who: UserAPIKeyAuth, router: Router) -> None:
+        await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS, router, who)
+
+    async def test_the_default_needs_no_permission(self, router: Router) -> None:
+        await self.check(Asked("gpt-4o-mini", chosen_by_caller=False, config=DEFAULTS), caller(**FOR_CHAT), router)
+
+    async def test_a_key_s_own_model_does(self, router: Router) -> None:
+        with pytest.raises(AccessDeniedError):
+            await self.check(Asked("eyes", chosen_by_caller=False, config=DEFAULTS), caller(**FOR_CHAT), router)
+
+    async def test_the_request_s_choice_was_checked_before(self, router: Router) -> None:
+        await self.check(Asked("eyes", chosen_by_caller=True, config=DEFAULTS), caller(**FOR_CHAT), router)
+
+
+class TestOtherRoutes:
+    @pytest.mark.parametrize("model", ["deepseek-chat-ocr", "deepseek-chat", "scan-ocr", None, 5])
+    async def test_a_name_the_caller_may_call_passes(self, model: object) -> None:
+        await admission.check_name({"model": model}, DEFAULTS, caller(models=["deepseek-chat", "scan-ocr"]))
+
+    async def test_a_suffix_opens_no_model_there(self) -> None:
+        with pytest.raises(AccessDeniedError):
+            await admission.check_name({"model": "eyes-ocr"}, DEFAULTS, caller(**FOR_CHAT))
