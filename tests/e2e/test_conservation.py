@@ -40,7 +40,7 @@ SECONDS = 60
 
 
 def of_vision(body: Body) -> bool:
-    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile")
+    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile", "seeing-retried")
 
 
 def of_main(body: Body) -> bool:
@@ -86,9 +86,17 @@ def fails(matches: Callable[[Body], bool]) -> Callable[[], list[Rule]]:
     return lambda: [Rule(matches, status=500)]
 
 
-def fails_once(matches: Callable[[Body], bool]) -> Callable[[], list[Rule]]:
-    """Once for every case of the test."""
-    return lambda: [Rule(matches, status=500, times=len(CASES))]
+def fails_once() -> list[Rule]:
+    """Every image's first look fails."""
+    seen: set[str] = set()
+
+    def is_first(body: Body) -> bool:
+        urls = set(images_in(body)) if body["model"] == "seeing-retried" else set()
+        new = urls - seen
+        seen.update(new)
+        return bool(new)
+
+    return [Rule(is_first, status=500)]
 
 
 def stalls() -> list[Rule]:
@@ -104,6 +112,7 @@ SITUATIONS: dict[str, Situation] = {
     "three images": Situation(images=3),
     "asked three times": Situation(statuses=(200, 200, 200)),
     "asked twice, LiteLLM's response cache on": Situation(statuses=(200, 200), policy="keep"),
+    "the vision call is tried again": Situation(fails_once, body=(("ocr_model", "retried-eyes"),)),
     "the vision call falls back to another model": Situation(fails(of_fragile), body=(("ocr_model", "fragile-eyes"),)),
     "the main call falls back to another model": Situation(fails(of_fragile), model="fragile-chat-ocr"),
     "the vision call fails": Situation(fails(of_vision)),
@@ -130,12 +139,14 @@ def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
     config = proxy_config(upstream, cache=cache, on_failure=policy)
     config["model_list"] += [
         deployment("fragile-eyes", "seeing-fragile", upstream.base_url, **VISION_PRICE, supports_vision=True),
+        deployment("retried-eyes", "seeing-retried", upstream.base_url, **VISION_PRICE, supports_vision=True),
         deployment("fragile-chat", "blind-fragile", upstream.base_url, **BASE_PRICE),
         # For this provider LiteLLM makes chat of every route: chat alone tells in a stream what was used so far.
         deployment("bridged", "blind-bridged", upstream.base_url, provider="nebius", **BASE_PRICE),
         deployment("free", "free", upstream.base_url, provider="nebius", **dict.fromkeys(BASE_PRICE, 0)),
     ]
     config["router_settings"]["fallbacks"] = [{"fragile-eyes": ["other-vision"]}, {"fragile-chat": ["deepseek-chat"]}]
+    config["router_settings"]["model_group_retry_policy"] = {"retried-eyes": {"InternalServerErrorRetries": 1}}
     config["general_settings"]["proxy_batch_write_at"] = 1
     if policy == "keep":
         config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local"}}
