@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_image_analysis import (
     admission,
-    cluster,
     gateway,
     journal,
-    local_ocr,
     spend,
     startup,
     vision,
@@ -24,22 +21,18 @@ from litellm_image_analysis import (
 )
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.advertise import advertise
-from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
-from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
-from litellm_image_analysis.pipeline import Report, Viewer, rewrite
-from litellm_image_analysis.redis_store import RedisStore
+from litellm_image_analysis.pipeline import Report
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
-    from litellm.router import Router
     from litellm.types.utils import CallTypes
 
     from litellm_image_analysis.admission import Asked
-    from litellm_image_analysis.dialects import FoundImage
 
 DIALECTS: dict[str, Dialect] = {
     "acompletion": chat,
@@ -70,10 +63,8 @@ class ImageAnalysis(CustomLogger):
     def __init__(self, config: ImageAnalysisConfig | None = None) -> None:
         super().__init__()
         self.config = config or ImageAnalysisConfig()
-        spend.check_supported(self.config)
-        self._cache = _cache(self.config)
+        self._analyst = Analyst(self.config)
         self._last_hook = LastHook(self._analyse)
-        local_ocr.register()
 
     async def flush_cache(self, scope: str | None = None) -> None:
         """Forget analyses: all of them, or those of one scope, here, in Redis and within seconds in every worker.
@@ -85,12 +76,12 @@ class ImageAnalysis(CustomLogger):
             ConnectionError: the cache is to live in Redis, but there is none to connect to.
             redis.exceptions.RedisError: Redis could not be reached, or refused; this process has forgotten.
         """
-        await self._cache.flush(scope)
+        await self._analyst.cache.flush(scope)
 
     async def check_start(self) -> None:
         """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""
         await startup.router_is_up()
-        await self._cache.check()
+        await self._analyst.cache.check()
         await startup.report_unserved_default(self.config.vision_model)
 
     async def keep_in_place(self) -> None:
@@ -110,7 +101,7 @@ class ImageAnalysis(CustomLogger):
 
     async def aclose(self) -> None:
         """Close the cache's connection to Redis, in programs that end their event loop before themselves."""
-        await self._cache.aclose()
+        await self._analyst.cache.aclose()
 
     async def async_pre_call_hook(
         self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
@@ -144,7 +135,7 @@ class ImageAnalysis(CustomLogger):
         try:
             if found:
                 await admission.check_vision(asked, data, self.config, router, caller)
-            await self._replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
+            await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if found and self._last_hook.is_in_place:
@@ -179,38 +170,8 @@ class ImageAnalysis(CustomLogger):
         if isinstance(activation, Active):
             request["metadata"] = dict(metadata)
             found = dialect.find_images(request)
-            await self._replace(request, found, dialect, activation.vision_model, self.config)
+            await self._analyst.replace(request, found, dialect, activation.vision_model, self.config)
         return request
-
-    async def _replace(
-        self,
-        data: dict[str, Any],
-        found: Sequence[FoundImage],
-        dialect: Dialect,
-        vision_model: str,
-        config: ImageAnalysisConfig,
-        router: Router | None = None,
-        caller: UserAPIKeyAuth | None = None,
-    ) -> None:
-        """Put texts where the images of ``data`` stand, and note in it how that went."""
-        if not found:
-            spend.record(data, Report(vision_model))
-            return
-        local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
-        callee = cast("vision.Caller", litellm if router is None else router)
-        viewer = Viewer(
-            model=vision_model,
-            look=vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens)),
-            tenant=cluster.tenant(config.cache, caller),
-            cache=self._cache,
-            holders=gateway.holders(found, router, vision_model),
-        )
-        result = await rewrite(data, found, dialect, config, viewer)
-        if isinstance(result, RequestError):
-            raise result
-        data.update(result.changes)
-        spend.record(data, result.report)
-        journal.log_request(data.get("litellm_call_id"), result.report)
 
     async def async_post_call_response_headers_hook(
         self,
@@ -225,13 +186,6 @@ class ImageAnalysis(CustomLogger):
         if not isinstance(report, Report):
             return None
         return spend.headers(report, spend.base_cost(data, response))
-
-
-def _cache(config: ImageAnalysisConfig) -> Cache:
-    cluster.check_client_library(config.cache)
-    in_redis = config.cache.backend == "redis"
-    store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
-    return Cache(config.cache, config.timeout_seconds, store)
 
 
 _in_background: set[asyncio.Task[None]] = set()

@@ -1,0 +1,86 @@
+"""The one place where a request's images are analysed for real: cache, vision call, bill and log put together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import litellm
+
+from litellm_image_analysis import cluster, gateway, journal, local_ocr, spend, vision
+from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.pipeline import Report, Viewer, rewrite
+from litellm_image_analysis.redis_store import RedisStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
+
+    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.dialects import Dialect, FoundImage
+
+
+class Analyst:
+    """Replaces images by what a vision model says of them, and remembers that.
+
+    Args:
+        config: how and where it is remembered.
+
+    Raises:
+        ConfigError: what the settings need is not there.
+    """
+
+    def __init__(self, config: ImageAnalysisConfig) -> None:
+        spend.check_supported(config)
+        cluster.check_client_library(config.cache)
+        in_redis = config.cache.backend == "redis"
+        store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
+        self.cache = Cache(config.cache, config.timeout_seconds, store)
+        local_ocr.register()
+
+    async def replace(
+        self,
+        data: dict[str, Any],
+        found: Sequence[FoundImage],
+        dialect: Dialect,
+        vision_model: str,
+        config: ImageAnalysisConfig,
+        router: Router | None = None,
+        caller: UserAPIKeyAuth | None = None,
+    ) -> None:
+        """Put texts where the images of ``data`` stand, and note in it how that went.
+
+        Args:
+            data: the request; its own values are replaced, never changed.
+            found: its images.
+            dialect: its wire format.
+            vision_model: who looks.
+            config: the settings that hold for it.
+            router: makes the vision call; ``None``: LiteLLM itself.
+            caller: who pays; ``None`` in a library.
+
+        Raises:
+            RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
+        """
+        if not found:
+            spend.record(data, Report(vision_model))
+            return
+        local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
+        callee = cast("vision.Caller", litellm if router is None else router)
+        viewer = Viewer(
+            model=vision_model,
+            look=vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens)),
+            tenant=cluster.tenant(config.cache, caller),
+            cache=self.cache,
+            holders=gateway.holders(found, router, vision_model),
+        )
+        result = await rewrite(data, found, dialect, config, viewer)
+        if isinstance(result, RequestError):
+            raise result
+        data.update(result.changes)
+        spend.record(data, result.report)
+        journal.log_request(data.get("litellm_call_id"), result.report)
