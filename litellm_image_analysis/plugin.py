@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import (
-    admission,
-    gateway,
-    journal,
-    spend,
-    startup,
-    vision,
-    wire_errors,
-)
-from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
+from litellm_image_analysis import admission, bill, gateway, journal, sdk, spend, startup, wire_errors
 from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.config import ImageAnalysisConfig
@@ -30,6 +20,7 @@ from litellm_image_analysis.pipeline import Report
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
     from litellm.types.utils import CallTypes
 
     from litellm_image_analysis.admission import Asked
@@ -44,9 +35,6 @@ DIALECTS: dict[str, Dialect] = {
 }
 """Wire format by LiteLLM's call type, on a proxy."""
 
-SDK_DIALECTS: dict[str, Dialect] = {"acompletion": chat}
-"""The same in code that calls LiteLLM as a library."""
-
 _WATCH_SECONDS = 1.0
 _asked: ContextVar[Asked | None] = ContextVar("litellm_image_analysis_asked", default=None)
 """What the request at hand asks for, between the plugin's two pre-call hooks."""
@@ -58,13 +46,31 @@ class ImageAnalysis(CustomLogger):
 
     Args:
         config: the settings; all defaults if left out.
+        router: in a program, makes the vision calls; its own calls are served once it is attached.
     """
 
-    def __init__(self, config: ImageAnalysisConfig | None = None) -> None:
+    def __init__(self, config: ImageAnalysisConfig | None = None, *, router: Router | None = None) -> None:
         super().__init__()
         self.config = config or ImageAnalysisConfig()
         self._analyst = Analyst(self.config)
+        self._library = sdk.Library(self.config, self._analyst, router)
         self._last_hook = LastHook(self._analyse)
+
+    def attach(self, router: Router) -> ImageAnalysis:
+        """In a program: serve the calls of this Router, under its models' names and the suffixed ones.
+
+        Args:
+            router: it also makes the vision calls, so ``vision_model`` is one of its model groups.
+
+        Returns:
+            Itself, registered in ``litellm.callbacks``.
+        """
+        self._library = sdk.Library(self.config, self._analyst, router)
+        if self.config.suffix is not None:
+            advertise(router, self.config.suffix)
+        if not any(callback is self for callback in litellm.callbacks):
+            litellm.callbacks.append(self)
+        return self
 
     async def flush_cache(self, scope: str | None = None) -> None:
         """Forget analyses: all of them, or those of one scope, here, in Redis and within seconds in every worker.
@@ -144,34 +150,37 @@ class ImageAnalysis(CustomLogger):
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
     ) -> dict[str, Any] | None:
-        """SDK: replace the images of an ``acompletion`` call that asks for it; the caller's objects stay as they are.
+        """SDK: replace the images of a call that asks for it; the caller's objects stay as they are.
 
-        Calls a Router makes are left alone: their ``model`` is a deployment's, on a proxy the images are gone
-        by now, and a vision call of ours must not be analysed in its turn. Only generateContent's is helped to its
-        deployment's price.
+        On a proxy the images are gone by now; generateContent's call is helped to its deployment's price.
 
         Raises:
-            RequestError: the request cannot be served.
+            RequestError: the call cannot be served.
         """
         name = call_type.value if call_type is not None else ""
         if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
             spend.name_deployment(kwargs)
             return kwargs
-        dialect = SDK_DIALECTS.get(name)
-        metadata = kwargs.get("metadata") or {}
-        if dialect is None or vision.is_looking() or "model_group" in metadata:
-            return None
-        activation = decide(kwargs, self.config, partial(gateway.bears_name, None))
-        if isinstance(activation, Invalid):
-            raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
-        if isinstance(activation, Inactive) and activation.model == kwargs.get("model") and PARAMETER not in kwargs:
-            return None
-        request = {key: value for key, value in kwargs.items() if key != PARAMETER} | {"model": activation.model}
-        if isinstance(activation, Active):
-            request["metadata"] = dict(metadata)
-            found = dialect.find_images(request)
-            await self._analyst.replace(request, found, dialect, activation.vision_model, self.config)
-        return request
+        return await self._library.before_call(kwargs, name)
+
+    async def async_post_call_success_deployment_hook(
+        self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
+    ) -> None:
+        """SDK: show in the response's hidden parameters what it cost altogether."""
+        if call_type is not None:
+            sdk.after_call(request_data, response, call_type.value)
+
+    async def async_logging_hook(
+        self, kwargs: dict[str, Any], result: Any, call_type: str
+    ) -> tuple[dict[str, Any], Any]:
+        """SDK: let loggers see a call at its own price."""
+        return self.logging_hook(kwargs, result, call_type)
+
+    def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
+        """SDK: the same for those that log in a thread."""
+        del call_type
+        bill.log_base_cost(kwargs)
+        return kwargs, result
 
     async def async_post_call_response_headers_hook(
         self,

@@ -21,6 +21,7 @@ TAG = "image-analysis"
 """Request tag of every vision call's spend-log row."""
 
 _REPORT_KEY = "_image_analysis_report"
+BILL_KEY = "_image_analysis_bill"
 _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
 _PLACES = 15
@@ -38,6 +39,7 @@ _PARENTS_OWN = frozenset(
         "queue_time_seconds",
         METADATA_KEY,
         _REPORT_KEY,
+        BILL_KEY,
     }
 )
 
@@ -122,21 +124,26 @@ def record(data: MutableMapping[str, Any], report: Report) -> None:
     metadata[_REPORT_KEY] = report
     if not report.images and not report.failed:
         return
-    summary = _summary(report)
+    summarised = summary(report)
     spend_logs = metadata.get("spend_logs_metadata")
     metadata["spend_logs_metadata"] = {
         **(spend_logs if isinstance(spend_logs, dict) else {}),
-        METADATA_KEY: summary,
+        METADATA_KEY: summarised,
     }
-    metadata[METADATA_KEY] = summary
+    metadata[METADATA_KEY] = summarised
 
 
 def recorded(data: Mapping[str, Any]) -> object:
     """The report ``record`` noted, or ``None``. Callers cannot forge one: JSON does not make such objects."""
+    return noted(data, _REPORT_KEY)
+
+
+def noted(data: Mapping[str, Any], key: str) -> object:
+    """What stands under a key of one of the request's metadata buckets, or ``None``."""
     for name in ("litellm_metadata", "metadata"):
         bucket = data.get(name)
-        if isinstance(bucket, dict) and _REPORT_KEY in bucket:
-            return bucket[_REPORT_KEY]
+        if isinstance(bucket, dict) and key in bucket:
+            return bucket[key]
     return None
 
 
@@ -192,8 +199,14 @@ def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:
     return found
 
 
-def base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
-    """USD of the request's own call, as LiteLLM itself reports it; ``None`` for a stream or an unknown price."""
+def base_cost(data: Mapping[str, Any], response: Any, model: str | None = None) -> Decimal | None:
+    """USD of the request's own call, as LiteLLM itself reports it; ``None`` for a stream or an unknown price.
+
+    Args:
+        data: the request.
+        response: its answer.
+        model: LiteLLM's name of the model that was called, where it is known.
+    """
     if response is None or hasattr(response, "__aiter__"):
         return None
     hidden = getattr(response, "_hidden_params", None)
@@ -203,10 +216,10 @@ def base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
     logging: Any = data.get("litellm_logging_obj")
     details = getattr(logging, "model_call_details", None)
     cost = usd(details.get("response_cost")) if isinstance(details, Mapping) else None
-    if cost is None and hasattr(
-        logging, "response_cost_calculator"
-    ):  # not stored yet on Anthropic's and Google's routes
-        cost = usd(logging.response_cost_calculator(result=response))
+    if cost is None and hasattr(logging, "response_cost_calculator"):
+        # It is not stored yet on Anthropic's and Google's routes.
+        named = {} if model is None else {"litellm_model_name": model}
+        cost = usd(logging.response_cost_calculator(result=response, **named))
     return cost
 
 
@@ -215,7 +228,7 @@ def plain(amount: Decimal) -> str:
     return f"{amount:.{_PLACES}f}".rstrip("0").rstrip(".")
 
 
-def _summary(report: Report) -> dict[str, Any]:
+def summary(report: Report) -> dict[str, Any]:
     """The report as JSON for spend logs and loggers."""
     return {
         "model": report.vision_model,

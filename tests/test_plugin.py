@@ -16,7 +16,14 @@ from support.routers import deployment, router_of
 
 from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig, access, journal, plugin, startup
 
-HOOKS = {"async_pre_call_hook", "async_pre_call_deployment_hook", "async_post_call_response_headers_hook"}
+HOOKS = {
+    "async_pre_call_hook",
+    "async_pre_call_deployment_hook",
+    "async_post_call_response_headers_hook",
+    "async_post_call_success_deployment_hook",
+    "async_logging_hook",
+    "logging_hook",
+}
 
 
 def test_litellm_finds_the_hooks_on_the_class_itself() -> None:

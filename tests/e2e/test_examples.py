@@ -112,6 +112,14 @@ def test_litellm_as_a_library(upstream: Upstream) -> None:
     assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat", "blind-chat"]
 
 
+def test_a_router_in_a_program(upstream: Upstream) -> None:
+    bases = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "sk-a"}
+    models = {"MODEL": "openai/blind-chat", "VISION_MODEL": "openai/seeing-mini"}
+    printed = run(sys.executable, EXAMPLES / "router.py", **bases, **models)
+    assert printed.splitlines() == [ANSWER, "images: 1"]
+    assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat"]
+
+
 def test_readme_s_code(upstream: Upstream) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     bases = {"OPENAI_BASE_URL": upstream.base_url, "DEEPSEEK_API_BASE": upstream.base_url}

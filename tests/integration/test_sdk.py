@@ -4,44 +4,183 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import anyio
 import litellm
 import pytest
+from anyio import wait_all_tasks_blocked
+from litellm.google_genai import agenerate_content, agenerate_content_stream
+from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
-from support.configs import deployment
+from support.billing import ROUTES
+from support.configs import BASE_PRICE, VISION_PRICE, deployment
 from support.images import image, message, text
-from support.upstream import ANSWER, Upstream, images_in
+from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError
 
 Ask = Callable[..., Awaitable[Any]]
 VISION = "openai/seeing-mini"
+PRICES = {
+    name: {**price, "litellm_provider": "openai", "mode": "chat"}
+    for name, price in (("openai/blind-chat", BASE_PRICE), (VISION, VISION_PRICE))
+}
 
 
 @pytest.fixture
-def ask(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """``litellm.acompletion`` with the plugin, to the provider on loopback."""
-    monkeypatch.setattr(litellm, "callbacks", [ImageAnalysis(ImageAnalysisConfig(vision_model=VISION))])
+def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
+    """The provider on loopback, whose prices LiteLLM knows."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
     monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
+    monkeypatch.setattr(litellm, "model_cost", {**litellm.model_cost, **PRICES})
+    return upstream
+
+
+@pytest.fixture
+def ask(provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """``litellm.acompletion`` with the plugin, to the provider on loopback."""
+    del provider
+    monkeypatch.setattr(litellm, "callbacks", [ImageAnalysis(ImageAnalysisConfig(vision_model=VISION))])
     return partial(litellm.acompletion, messages=[message(text("?"), image("a"))])
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [{"model": "openai/blind-chat-ocr"}, {"model": "openai/blind-chat", "ocr_model": VISION}],
-    ids=["suffix", "parameter"],
-)
+class Bookkeeper(CustomLogger):
+    """A logger of the program's own that adds up what LiteLLM tells it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.costs: list[float] = []
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        assert kwargs["standard_logging_object"]["response_cost"] == kwargs["response_cost"]
+        self.costs.append(kwargs["response_cost"])
+
+
+@pytest.fixture
+def bookkeeper() -> Bookkeeper:
+    return Bookkeeper()
+
+
+@pytest.fixture(params=["library", "router"])
+def functions(
+    request: pytest.FixtureRequest, provider: Upstream, bookkeeper: Bookkeeper, monkeypatch: pytest.MonkeyPatch
+) -> Functions:
+    """LiteLLM's functions by route, with the plugin, and the names their models have there."""
+    monkeypatch.setattr(litellm, "callbacks", [bookkeeper])
+    if request.param == "library":
+        litellm.callbacks.append(ImageAnalysis(ImageAnalysisConfig(vision_model=VISION)))
+        calls = (litellm.acompletion, litellm.anthropic_messages, litellm.aresponses, agenerate_content)
+        return Functions(dict(zip(ROUTES, calls, strict=True)), agenerate_content_stream, "openai/blind-chat", VISION)
+    router = Router(
+        model_list=[
+            deployment("deepseek-chat", "blind-chat", provider.base_url, **BASE_PRICE),
+            deployment("gpt-4o-mini", "seeing-mini", provider.base_url, **VISION_PRICE),
+        ]
+    )
+    ImageAnalysis().attach(router)
+    calls = (router.acompletion, router.aanthropic_messages, router.aresponses, router.agenerate_content)
+    return Functions(
+        dict(zip(ROUTES, calls, strict=True)), router.agenerate_content_stream, "deepseek-chat", "gpt-4o-mini"
+    )
+
+
+@dataclass(frozen=True)
+class Functions:
+    """A way to call LiteLLM.
+
+    Attributes:
+        by_route: its asynchronous functions.
+        stream_content: generateContent's for a stream.
+        model: the text-only model.
+        vision_model: the one that sees.
+    """
+
+    by_route: dict[str, Ask]
+    stream_content: Ask
+    model: str
+    vision_model: str
+
+    async def ask(self, route: str, *, stream: bool, **asked: Any) -> Any:
+        _, body = ROUTES[route](asked["model"], "What is it?", ["a"], stream=stream)
+        call = self.stream_content if stream and route == "generateContent" else self.by_route[route]
+        response = await call(**{**body, **asked})
+        return [chunk async for chunk in response] if stream else response
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_a_text_only_model_answers(ask: Ask, upstream: Upstream, asked: dict[str, Any], stream: bool) -> None:
-    response = await ask(stream=stream, **asked)
-    if stream:
-        response = litellm.stream_chunk_builder([chunk async for chunk in response])
-    assert response.choices[0].message.content.strip() == ANSWER
-    assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat"]
-    assert not images_in(upstream.requests[1])
+@pytest.mark.parametrize("way", ["suffix", "parameter"])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_text_only_model_answers(
+    functions: Functions, provider: Upstream, bookkeeper: Bookkeeper, route: str, way: str, stream: bool
+) -> None:
+    suffixed, named = {"model": f"{functions.model}-ocr"}, {"model": functions.model}
+    asked = suffixed if way == "suffix" else {**named, "ocr_model": functions.vision_model}
+    await functions.ask(route, stream=stream, **asked)
+    assert [body["model"] for body in provider.requests] == ["seeing-mini", "blind-chat"]
+    assert not images_in(provider.requests[1])
+    assert "ocr_model" not in provider.requests[1]
+    assert "metadata" not in provider.requests[1]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_the_caller_sees_what_both_calls_cost_and_loggers_what_each_does(
+    functions: Functions, provider: Upstream, bookkeeper: Bookkeeper, route: str
+) -> None:
+    response = await functions.ask(route, stream=False, model=f"{functions.model}-ocr")
+    hidden = response["_hidden_params"] if isinstance(response, dict) else response._hidden_params
+    assert hidden["response_cost"] == pytest.approx(MAIN_COST + VISION_COST, abs=1e-12)
+    breakdown = hidden["image_analysis"]
+    assert breakdown["base_cost"] == pytest.approx(MAIN_COST, abs=1e-12)
+    assert breakdown["cost"] == pytest.approx(VISION_COST, abs=1e-12)
+    assert (breakdown["model"], breakdown["images"]) == (functions.vision_model, 1)
+    assert await logged(bookkeeper, 2) == pytest.approx([VISION_COST, MAIN_COST], abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # LiteLLM's own
+@pytest.mark.parametrize("route", ROUTES)
+async def test_loggers_see_what_each_call_of_a_stream_costs(
+    functions: Functions, provider: Upstream, bookkeeper: Bookkeeper, route: str
+) -> None:
+    await functions.ask(route, stream=True, model=f"{functions.model}-ocr")
+    assert await logged(bookkeeper, 2) == pytest.approx([VISION_COST, MAIN_COST], abs=1e-12)
+
+
+async def logged(bookkeeper: Bookkeeper, count: int) -> list[float]:
+    """LiteLLM logs in tasks of its own."""
+    with anyio.fail_after(10):
+        while len(bookkeeper.costs) < count:
+            await wait_all_tasks_blocked()
+    return bookkeeper.costs
+
+
+async def test_a_router_s_retry_does_not_pay_again(functions: Functions, provider: Upstream) -> None:
+    provider.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500, times=1))
+    await functions.ask("chat", stream=False, model=f"{functions.model}-ocr", num_retries=1)
+    assert [body["model"] for body in provider.requests] == ["seeing-mini", "blind-chat", "blind-chat"]
+
+
+async def test_positional_arguments_with_a_suffix_are_an_error_that_says_what_to_do(
+    ask: Ask, upstream: Upstream
+) -> None:
+    del ask
+    with pytest.raises(RequestError, match="pass model and messages by name"):
+        await litellm.acompletion("openai/blind-chat-ocr", [message(image("a"))])
+    assert upstream.requests == []
+
+
+async def test_a_router_without_the_vision_model_is_an_error_that_says_what_to_do(
+    provider: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(litellm, "callbacks", [])
+    router = Router(model_list=[deployment("deepseek-chat", "blind-chat", provider.base_url)], num_retries=0)
+    ImageAnalysis().attach(router)
+    messages: Any = [message(image("a"))]
+    with pytest.raises(RequestError, match=r"vision_model: the attached router serves no model 'gpt-4o-mini'\. Add a"):
+        await router.acompletion(model="deepseek-chat-ocr", messages=messages)
+    assert provider.requests == []
 
 
 async def test_the_caller_s_own_objects_stay_as_they_are(ask: Ask) -> None:

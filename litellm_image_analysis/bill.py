@@ -1,0 +1,74 @@
+"""What a call of a library's user cost with its image analysis, and where the user sees it. A proxy has spend logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis.spend import BILL_KEY, METADATA_KEY, metadata_of, noted, recorded, summary
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.pipeline import Report
+
+_HIDDEN = "_hidden_params"
+
+
+@dataclass(slots=True)
+class Bill:
+    """What one call of a library's user costs with its image analysis.
+
+    Attributes:
+        call_type: LiteLLM's name for the call; others that it makes on the way show nothing.
+        report: what image analysis did.
+        base_cost: USD of the call itself; ``None`` if unknown, or not known yet.
+    """
+
+    call_type: str
+    report: Report
+    base_cost: Decimal | None = None
+
+    @property
+    def total(self) -> Decimal | None:
+        """USD of both; ``None`` if one of them is unknown."""
+        costs = (self.base_cost, self.report.cost)
+        return None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bill:
+        """Itself: LiteLLM copies what it logs, and the price is known later."""
+        return self
+
+
+def make(data: MutableMapping[str, Any], call_type: str) -> None:
+    """Have the total of ``data`` shown when its own call is paid for; its report is recorded already."""
+    report: Any = recorded(data)
+    metadata_of(data)[BILL_KEY] = Bill(call_type, report)
+
+
+def made(data: Mapping[str, Any]) -> Bill | None:
+    """The bill ``make`` made, or ``None``."""
+    found = noted(data, BILL_KEY)
+    return found if isinstance(found, Bill) else None
+
+
+def show(response: Any, bill: Bill) -> None:
+    """Put the total and what it is made of into a response's hidden parameters, where LiteLLM has its prices."""
+    base_cost = None if bill.base_cost is None else float(bill.base_cost)
+    shown: dict[str, Any] = {METADATA_KEY: {"base_cost": base_cost, **summary(bill.report)}}
+    if bill.total is not None:
+        shown["response_cost"] = float(bill.total)
+    hidden = response.setdefault(_HIDDEN, {}) if isinstance(response, dict) else getattr(response, _HIDDEN, None)
+    if isinstance(hidden, dict):
+        hidden.update(shown)
+
+
+def log_base_cost(details: MutableMapping[str, Any]) -> None:
+    """Let loggers see a call at its own price: the vision call is logged for itself."""
+    found = made(details.get("litellm_params") or {})
+    if found is None or found.base_cost is None or found.total is None:
+        return
+    details["response_cost"] = float(found.base_cost)
+    payload = details.get("standard_logging_object")
+    if isinstance(payload, dict):
+        payload["response_cost"] = details["response_cost"]

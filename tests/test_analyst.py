@@ -1,0 +1,64 @@
+"""Cache, vision call, bill and log put together around one request."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from support.images import image, message, text
+
+from litellm_image_analysis import spend
+from litellm_image_analysis.analyst import Analyst
+from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
+from litellm_image_analysis.dialects import chat
+from litellm_image_analysis.errors import ConfigError, RequestError
+from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.pipeline import Report
+
+REMOTE = {"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}
+NO_URLS = ImageAnalysisConfig(remote_urls="reject")
+
+
+async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[str, Any]:
+    """A request after its images were replaced; nobody is asked about a URL that is not allowed."""
+    data: dict[str, Any] = {"messages": [message(text("?"), *parts)], "metadata": {}, "litellm_call_id": "call-1"}
+    await Analyst(config).replace(data, chat.find_images(data), chat, "eyes", config)
+    return data
+
+
+async def test_a_request_without_images_is_left_as_it_is_but_for_the_report() -> None:
+    data = await replaced(NO_URLS)
+    assert data["messages"] == [message(text("?"))]
+    assert spend.recorded(data) == Report("eyes")
+
+
+async def test_images_give_way_to_texts_and_the_report_and_a_log_line_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, LOGGER.name):
+        data = await replaced(NO_URLS, REMOTE)
+    assert "image_url" not in str(data["messages"])
+    report = spend.recorded(data)
+    assert isinstance(report, Report)
+    assert (report.images, report.failed, report.reasons) == (1, 1, ("url_not_allowed",))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "request_id=call-1 vision_model=eyes images=1 cached=0 failed=1" in line
+
+
+async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
+    config = ImageAnalysisConfig(max_images=1)
+    data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
+    with pytest.raises(RequestError, match="max_images"):
+        await Analyst(config).replace(data, chat.find_images(data), chat, "eyes", config)
+    assert data["messages"] == [message(image("a"), image("b"))]
+    assert spend.recorded(data) is None
+
+
+@pytest.mark.parametrize(
+    "config", [ImageAnalysisConfig(billing="per_request"), ImageAnalysisConfig(cache=CacheConfig(backend="redis"))]
+)
+def test_settings_that_cannot_be_followed_stop_the_start(
+    config: ImageAnalysisConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_image_analysis.cluster.find_spec", lambda name: None)
+    with pytest.raises(ConfigError):
+        Analyst(config)

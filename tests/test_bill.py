@@ -1,0 +1,111 @@
+"""What a program's user sees of a call's cost, and what its loggers see."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from litellm import ModelResponse
+
+from litellm_image_analysis import bill, spend
+from litellm_image_analysis.bill import Bill
+from litellm_image_analysis.pipeline import Report
+
+REPORT = Report("eyes", images=1, cost=Decimal("0.00021"), call_ids=("call-1",))
+UNKNOWN = Report("eyes", images=1, cost=None)
+
+
+def billed(report: Report = REPORT, base_cost: str | None = "0.0012") -> Bill:
+    return Bill("acompletion", report, None if base_cost is None else Decimal(base_cost))
+
+
+class TestTotal:
+    def test_it_is_both(self) -> None:
+        assert billed().total == Decimal("0.00141")
+
+    @pytest.mark.parametrize(("report", "base_cost"), [(REPORT, None), (UNKNOWN, "0.0012"), (UNKNOWN, None)])
+    def test_without_one_of_them_it_is_unknown(self, report: Report, base_cost: str | None) -> None:
+        assert billed(report, base_cost).total is None
+
+
+class TestRecord:
+    @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
+    def test_a_bill_is_found_again(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {}}
+        spend.record(data, REPORT)
+        bill.make(data, "aresponses")
+        assert bill.made(data) == Bill("aresponses", REPORT)
+
+    def test_it_is_the_same_in_a_copy_for_a_logger(self) -> None:
+        data: dict[str, Any] = {"metadata": {}}
+        spend.record(data, REPORT)
+        bill.make(data, "acompletion")
+        assert bill.made(deepcopy(data)) is bill.made(data)
+
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_bill": {"total": 0}}}])
+    def test_without_one_there_is_none(self, data: dict[str, Any]) -> None:
+        assert bill.made(data) is None
+
+    def test_a_vision_call_does_not_inherit_it(self) -> None:
+        data: dict[str, Any] = {"metadata": {}}
+        spend.record(data, REPORT)
+        bill.make(data, "acompletion")
+        assert bill.made(spend.child_identity(data)) is None
+
+
+class TestShow:
+    BREAKDOWN = {"base_cost": 0.0012, **spend.summary(REPORT)}  # noqa: RUF012 - not changed
+
+    def test_a_response_s_hidden_parameters_have_total_and_breakdown(self) -> None:
+        response = ModelResponse()
+        response._hidden_params = {"model_id": "1"}
+        bill.show(response, billed())
+        shown = {"model_id": "1", "response_cost": 0.00141, "image_analysis": self.BREAKDOWN}
+        assert response._hidden_params == shown
+
+    def test_a_response_that_is_a_dict_has_them_under_litellm_s_key(self) -> None:
+        response: dict[str, Any] = {"content": []}
+        bill.show(response, billed())
+        assert response["_hidden_params"] == {"response_cost": 0.00141, "image_analysis": self.BREAKDOWN}
+
+    def test_an_unknown_total_leaves_the_price_to_litellm(self) -> None:
+        response: dict[str, Any] = {"_hidden_params": {"response_cost": None}}
+        bill.show(response, billed(base_cost=None))
+        assert response["_hidden_params"]["response_cost"] is None
+        assert response["_hidden_params"]["image_analysis"]["base_cost"] is None
+
+    @pytest.mark.parametrize("response", [None, "text", SimpleNamespace(_hidden_params=None)])
+    def test_what_has_no_place_for_them_is_left_alone(self, response: object) -> None:
+        before = deepcopy(response)
+        bill.show(response, billed())
+        assert response == before
+
+
+class TestLoggers:
+    def details(self, made: object) -> dict[str, Any]:
+        logged = {"response_cost": 0.00141, "standard_logging_object": {"response_cost": 0.00141}}
+        return {**logged, "litellm_params": {"metadata": {"_image_analysis_bill": made}}}
+
+    def test_they_see_a_call_at_its_own_price(self) -> None:
+        details = self.details(billed())
+        bill.log_base_cost(details)
+        assert details["response_cost"] == details["standard_logging_object"]["response_cost"] == 0.0012
+
+    def test_without_a_payload_too(self) -> None:
+        details = {**self.details(billed()), "standard_logging_object": None}
+        bill.log_base_cost(details)
+        assert details["response_cost"] == 0.0012
+
+    @pytest.mark.parametrize("made", [None, billed(base_cost=None), billed(UNKNOWN)])
+    def test_where_nothing_was_added_nothing_is_taken_away(self, made: object) -> None:
+        details = self.details(made)
+        bill.log_base_cost(details)
+        assert details == self.details(made)
+
+    def test_a_call_without_parameters_is_left_alone(self) -> None:
+        details: dict[str, Any] = {"response_cost": 1.0, "litellm_params": None}
+        bill.log_base_cost(details)
+        assert details["response_cost"] == 1.0

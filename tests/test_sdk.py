@@ -1,0 +1,127 @@
+"""Which of a program's calls are served, and how they are told apart."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from litellm.router import Router
+from support.images import data_uri, image, message, text
+
+from litellm_image_analysis import bill, sdk, spend
+from litellm_image_analysis.analyst import Analyst
+from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.sdk import Library
+
+CONFIG = ImageAnalysisConfig(max_images=1)
+TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
+NO_IMAGE = [message(text("?"))]
+
+
+def library(router: Router | None = None) -> Library:
+    return Library(CONFIG, Analyst(CONFIG), router)
+
+
+async def taken(call_type: str = "acompletion", router: Router | None = None, **kwargs: Any) -> dict[str, Any] | None:
+    return await library(router).before_call(kwargs, call_type)
+
+
+class TestDirectCalls:
+    async def test_what_asks_for_nothing_is_left_alone(self) -> None:
+        assert await taken(model="openai/blind", messages=TWO_IMAGES) is None
+
+    @pytest.mark.parametrize("call_type", ["", "aembedding", "completion"])
+    async def test_what_is_no_conversation_is_left_alone(self, call_type: str) -> None:
+        assert await taken(call_type, model="openai/blind-ocr", messages=TWO_IMAGES) is None
+
+    @pytest.mark.parametrize("call_type", ["acompletion", "anthropic_messages"])
+    async def test_a_suffix_goes_and_a_report_is_noted_where_litellm_s_own_notes_are(self, call_type: str) -> None:
+        request = await taken(call_type, model="openai/blind-ocr", messages=NO_IMAGE)
+        bucket = "metadata" if call_type == "acompletion" else "litellm_metadata"
+        assert request is not None
+        assert request.keys() == {"model", "messages", bucket}
+        assert request["model"] == "openai/blind"
+        assert spend.recorded(request) == Report("gpt-4o-mini")
+        assert bill.made(request) is not None
+
+    async def test_false_goes_too(self) -> None:
+        request = await taken(model="openai/blind-ocr", messages=TWO_IMAGES, ocr_model=False)
+        assert request == {"model": "openai/blind", "messages": TWO_IMAGES}
+        request = await taken(model="openai/blind", messages=TWO_IMAGES, ocr_model=False)
+        assert request == {"model": "openai/blind", "messages": TWO_IMAGES}
+
+    async def test_a_wrong_parameter_is_told(self) -> None:
+        with pytest.raises(RequestError, match="ocr_model: it must be the name of a vision model"):
+            await taken(model="openai/blind", messages=NO_IMAGE, ocr_model="")
+
+    async def test_limits_hold_on_every_route(self) -> None:
+        item = {"role": "user", "content": [{"type": "input_image", "image_url": data_uri(mark)} for mark in "ab"]}
+        with pytest.raises(RequestError, match="max_images"):
+            await taken("aresponses", model="openai/blind-ocr", input=[item])
+
+    async def test_a_call_that_was_served_already_is_left_alone(self) -> None:
+        """LiteLLM makes a call of the Responses API of one of Anthropic's, and shows that to hooks too."""
+        served = await taken("anthropic_messages", model="openai/blind-ocr", messages=NO_IMAGE)
+        assert served is not None
+        assert await taken("aresponses", **{**served, "model": "openai/scan-ocr", "input": []}) is None
+
+
+class TestPositional:
+    @pytest.mark.parametrize("asked", [{"name": "openai/blind-ocr"}, {"name": "openai/blind", "ocr_model": "eyes"}])
+    async def test_analysis_of_what_hooks_do_not_see_is_refused(self, asked: dict[str, Any]) -> None:
+        logging_obj = SimpleNamespace(model=asked.pop("name"))
+        with pytest.raises(RequestError, match="pass model and messages by name") as caught:
+            await taken(litellm_logging_obj=logging_obj, **asked)
+        assert caught.value.code == "positional_arguments"
+
+    @pytest.mark.parametrize("named", ["openai/blind", None])
+    async def test_anything_else_goes_its_way(self, named: str | None) -> None:
+        assert await taken(litellm_logging_obj=SimpleNamespace(model=named)) is None
+
+
+class TestRouter:
+    async def test_calls_of_one_that_was_not_attached_are_left_alone(self) -> None:
+        kwargs: dict[str, Any] = {
+            "model": "openai/scan-ocr",
+            "metadata": {"model_group": "scanner-ocr"},
+            "ocr_model": "eyes",
+        }
+        assert await taken(messages=TWO_IMAGES, **kwargs) is None
+
+    @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
+    async def test_an_attached_one_s_are_asked_for_under_the_group_s_name(self, router: Router, bucket: str) -> None:
+        kwargs: dict[str, Any] = {"model": "openai/scan-ocr", bucket: {"model_group": "deepseek-chat-ocr"}}
+        request = await taken(router=router, messages=NO_IMAGE, **kwargs)
+        assert request is not None
+        assert request["model"] == "openai/scan-ocr"
+        assert spend.recorded(request) == Report("gpt-4o-mini")
+        assert kwargs[bucket] == {"model_group": "deepseek-chat-ocr"}
+
+    async def test_a_group_whose_real_name_ends_so_is_not_asked_for_analysis(self, router: Router) -> None:
+        request = await taken(router=router, model="x", messages=NO_IMAGE, metadata={"model_group": "scan-ocr"})
+        assert request is not None
+        assert spend.recorded(request) is None
+
+    async def test_a_vision_model_it_does_not_serve_is_told(self, router: Router) -> None:
+        kwargs: dict[str, Any] = {"model": "x", "metadata": {"model_group": "deepseek-chat"}, "ocr_model": "ears"}
+        with pytest.raises(RequestError, match="the attached router serves no model 'ears'"):
+            await taken(router=router, messages=NO_IMAGE, **kwargs)
+
+
+class TestAfterwards:
+    async def test_only_the_call_that_was_billed_shows_the_total(self) -> None:
+        request = await taken("anthropic_messages", model="openai/blind-ocr", messages=NO_IMAGE)
+        assert request is not None
+        nested, answer = dict[str, Any](), dict[str, Any]()
+        sdk.after_call(request, nested, "aresponses")
+        sdk.after_call(request, answer, "anthropic_messages")
+        assert nested == {}
+        assert "image_analysis" in answer["_hidden_params"]
+
+    def test_a_call_that_was_not_billed_shows_nothing(self) -> None:
+        answer = dict[str, Any]()
+        sdk.after_call({"metadata": {}}, answer, "acompletion")
+        assert answer == {}
