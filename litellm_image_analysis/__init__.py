@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.calls import acompletion, anthropic_messages, aresponses, completion, responses
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.errors import ConfigError, ImageAnalysisError, RequestError
     from litellm_image_analysis.plugin import ImageAnalysis
@@ -25,7 +26,12 @@ __all__ = [
     "ImageAnalysisConfig",
     "ImageAnalysisError",
     "RequestError",
+    "acompletion",
+    "anthropic_messages",
+    "aresponses",
+    "completion",
     "image_analysis",
+    "responses",
 ]
 
 _HOMES = {
@@ -34,6 +40,11 @@ _HOMES = {
     "ImageAnalysisConfig": "config",
     "ImageAnalysisError": "errors",
     "RequestError": "errors",
+    "acompletion": "calls",
+    "anthropic_messages": "calls",
+    "aresponses": "calls",
+    "completion": "calls",
+    "responses": "calls",
 }
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.spend import BILL_KEY, METADATA_KEY, metadata_of, noted, recorded, summary
+import anyio
+
+from litellm_image_analysis.spend import BILL_KEY, METADATA_KEY, metadata_of, noted, recorded, summary, usd
 
 if TYPE_CHECKING:
     from litellm_image_analysis.pipeline import Report
 
 _HIDDEN = "_hidden_params"
+LATEST: ContextVar[Bill | None] = ContextVar("litellm_image_analysis_bill", default=None)
+"""The bill of the call that this task has made last."""
 
 
 @dataclass(slots=True)
@@ -28,6 +33,8 @@ class Bill:
     call_type: str
     report: Report
     base_cost: Decimal | None = None
+    is_settled: anyio.Event = field(default_factory=anyio.Event, repr=False, compare=False)
+    """Set once LiteLLM has said what the call cost."""
 
     @property
     def total(self) -> Decimal | None:
@@ -43,7 +50,8 @@ class Bill:
 def make(data: MutableMapping[str, Any], call_type: str) -> None:
     """Have the total of ``data`` shown when its own call is paid for; its report is recorded already."""
     report: Any = recorded(data)
-    metadata_of(data)[BILL_KEY] = Bill(call_type, report)
+    made = metadata_of(data)[BILL_KEY] = Bill(call_type, report)
+    LATEST.set(made)
 
 
 def made(data: Mapping[str, Any]) -> Bill | None:
@@ -72,3 +80,12 @@ def log_base_cost(details: MutableMapping[str, Any]) -> None:
     payload = details.get("standard_logging_object")
     if isinstance(payload, dict):
         payload["response_cost"] = details["response_cost"]
+
+
+def settle(details: Mapping[str, Any]) -> None:
+    """Take down what LiteLLM tells its loggers of a call's own price, which it knows only then in a stream."""
+    found = made(details.get("litellm_params") or {})
+    if found is not None and not found.is_settled.is_set():
+        if found.base_cost is None:
+            found.base_cost = usd(details.get("response_cost"))
+        found.is_settled.set()

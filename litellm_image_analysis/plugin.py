@@ -72,6 +72,21 @@ class ImageAnalysis(CustomLogger):
             litellm.callbacks.append(self)
         return self
 
+    async def rewrite(self, messages: list[Any], *, vision_model: str | None = None) -> list[Any]:
+        """Replace the images in a conversation, for whoever sends it on himself.
+
+        Args:
+            messages: in OpenAI's chat format; they stay as they are.
+            vision_model: the model that is to look, if not the default one.
+
+        Returns:
+            Messages with texts where images stood.
+
+        Raises:
+            RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
+        """
+        return await self._library.rewrite(messages, vision_model or self.config.vision_model)
+
     async def flush_cache(self, scope: str | None = None) -> None:
         """Forget analyses: all of them, or those of one scope, here, in Redis and within seconds in every worker.
 
@@ -181,6 +196,13 @@ class ImageAnalysis(CustomLogger):
         del call_type
         bill.log_base_cost(kwargs)
         return kwargs, result
+
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """SDK: take down what a stream cost."""
+        del response_obj, start_time, end_time
+        bill.settle(kwargs)
 
     async def async_post_call_response_headers_hook(
         self,

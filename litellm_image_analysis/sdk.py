@@ -79,6 +79,16 @@ class Library:
             await self._analyse(request, dialect, activation, call_type)
         return request
 
+    async def rewrite(self, messages: list[Any], vision_model: str) -> list[Any]:
+        """Replace the images in a conversation of OpenAI's chat format.
+
+        Raises:
+            RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
+        """
+        request: dict[str, Any] = {"messages": messages, "metadata": {}}
+        await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
+        return list(request["messages"])
+
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Activation:
         """What the call asks for; a Router's was asked for under its group's name."""
         asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}

@@ -16,7 +16,12 @@ PUBLIC_NAMES = [
     "ImageAnalysisConfig",
     "ImageAnalysisError",
     "RequestError",
+    "acompletion",
+    "anthropic_messages",
+    "aresponses",
+    "completion",
     "image_analysis",
+    "responses",
 ]
 
 

@@ -132,7 +132,7 @@ def test_without_stored_prompts_no_row_tells_what_was_seen(
     shared_upstream: Upstream, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     del upstream
-    folder, env = tmp_path_factory.mktemp("discreet"), {"DATABASE_URL": os.environ["DATABASE_URL"]}
+    folder, env = tmp_path_factory.mktemp("silent"), {"DATABASE_URL": os.environ["DATABASE_URL"]}
     with running_proxy(gateway(shared_upstream), folder, env) as proxy, proxy.client() as admin:
         caller, mark = Caller(admin), secrets.token_hex(6)
         assert caller.post(ROUTES["chat"]("deepseek-chat-ocr", "What is it?", [mark], stream=False)) == 200

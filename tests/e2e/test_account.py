@@ -1,0 +1,284 @@
+"""The books balance: after 500 random requests, faults and departures each sum is what the provider charged."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from support.billing import ROUTES, SUMS, Caller, Request
+from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
+from support.images import data_uri
+from support.proxy import Proxy, eventually, running_proxy
+from support.upstream import VISION_COST, Body, Rule, Upstream, images_in
+
+pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL")
+
+RUNS, STEPS_OF_A_RUN = 11, 50
+"""Hypothesis's first run is its simplest: nothing but recoveries."""
+
+CALLERS, IMAGES = 3, 6
+"""Of one run. Of so few images, many are seen before."""
+
+SECONDS = 60
+"""LiteLLM takes some seconds to write what it has counted."""
+
+AT_LENGTH = settings(
+    max_examples=RUNS,
+    stateful_step_count=STEPS_OF_A_RUN,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],  # a gateway is too slow for finding a smaller example
+    suppress_health_check=list(HealthCheck),
+)
+
+UNTOLD = {("responses", True), ("generateContent", True)}
+"""Where LiteLLM does not hear what an unfinished stream cost, and books an estimate or nothing."""
+
+
+def of_vision(body: Body) -> bool:
+    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile")
+
+
+def of_main(body: Body) -> bool:
+    return not of_vision(body)
+
+
+def streams_of(model: str) -> Callable[[Body], bool]:
+    return lambda body: body["model"] == model and bool(body.get("stream"))
+
+
+FAULTS = {
+    "vision fails": Rule(of_vision, status=500),
+    "vision says nothing": Rule(of_vision, text=""),
+    "main fails": Rule(of_main, status=500),
+    "fragile fails": Rule(lambda body: str(body["model"]).endswith("-fragile"), status=500),
+}
+"""What may be wrong with the provider. Fragile models have others to fall back to."""
+
+ENDLESS = [Rule(streams_of("blind-stalling"), hangs="before"), Rule(streams_of("blind-stopping"), hangs="after")]
+"""The streams for callers who leave: they stop before the first word or after it."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked by the caller with that number; ``suffix``, ``ocr_model`` or both ask for image analysis."""
+
+    caller: int
+    route: str
+    stream: bool
+    images: list[int]
+    model: str
+    suffix: str
+    ocr_model: str
+
+    @property
+    def is_for_us(self) -> bool:
+        return bool(self.suffix or self.ocr_model)
+
+    @property
+    def is_priced(self) -> bool:
+        """LiteLLM loses a deployment's price on its way from generateContent to chat; this plugin keeps it."""
+        return self.is_for_us or self.route != "generateContent"
+
+    @property
+    def tells_when_it_is_left(self) -> bool:
+        return (self.route, self.stream) not in UNTOLD and (self.is_for_us or not self.images)
+
+    def status(self, faults: set[str]) -> int:
+        """What the answer's has to be."""
+        if "main fails" in faults:
+            return 500
+        if self.images and not self.is_for_us:  # shown to the blind
+            return 500 if self.model == "fragile-chat" and "fragile fails" in faults else 400
+        return 200
+
+
+def asks(*models: str) -> st.SearchStrategy[Ask]:
+    return st.builds(
+        Ask,
+        caller=st.integers(0, CALLERS - 1),
+        route=st.sampled_from(sorted(ROUTES)),
+        stream=st.booleans(),
+        images=st.lists(st.integers(1, IMAGES), max_size=3),
+        model=st.sampled_from(models),
+        suffix=st.sampled_from(["-ocr", ""]),
+        ocr_model=st.sampled_from(["", "gpt-4o-mini", "fragile-eyes"]),
+    ).filter(lambda ask: ask.is_priced)
+
+
+@dataclass
+class Account:
+    """A caller, and what was asked in its name; its tag stands in all of that."""
+
+    caller: Caller
+    asked: list[Ask] = field(default_factory=list)
+
+    def request(self, ask: Ask) -> Request:
+        self.asked.append(ask)
+        marks = [self._mark(number) for number in ask.images]
+        path, body = ROUTES[ask.route](ask.model + ask.suffix, self.caller.tag, marks, stream=ask.stream)
+        return path, {**body, **({"ocr_model": ask.ocr_model} if ask.ocr_model else {})}
+
+    def urls(self, ask: Ask) -> set[str]:
+        """Of its images, which nobody else has."""
+        return {data_uri(self._mark(number)) for number in ask.images}
+
+    def _mark(self, number: int) -> str:
+        return f"{self.caller.tag}-{number}"
+
+
+@dataclass
+class Books:
+    accounts: list[Account] = field(default_factory=list)
+    steps: int = 0
+
+    def wrong(self, upstream: Upstream) -> list[tuple[float, dict[str, float], list[Ask]]]:
+        """Where these differ: what was charged and billed, and what for."""
+        found = [(upstream.charged_for(each.caller.tag), each.caller.sums(), each.asked) for each in self.accounts]
+        return [each for each in found if each[1] != dict.fromkeys(SUMS, pytest.approx(each[0], abs=1e-9))]
+
+
+class Trade(RuleBasedStateMachine):
+    """One run. Nobody waits for what a caller left behind: the provider may charge for its images in a later step."""
+
+    def __init__(self, admin: httpx.Client, upstream: Upstream, books: Books) -> None:
+        super().__init__()
+        self.admin, self.upstream, self.books = admin, upstream, books
+        self.accounts = [Account(Caller(admin)) for _ in range(CALLERS)]
+        self.books.accounts += self.accounts
+        self.faults: set[str] = set()
+        self.left: set[str] = set()
+        self._provide()
+
+    @rule(faults=st.sets(st.sampled_from(sorted(FAULTS)), min_size=1, max_size=2))
+    def the_provider_fails(self, faults: set[str]) -> None:
+        self.books.steps += 1
+        self.faults = faults
+        self._provide()
+
+    @rule()
+    def the_provider_recovers(self) -> None:
+        self.books.steps += 1
+        self.faults = set()
+        self._provide()
+
+    @rule(ask=asks("deepseek-chat", "fragile-chat"))
+    def one_asks(self, ask: Ask) -> None:
+        self._serve([ask])
+
+    @rule(several=st.lists(asks("deepseek-chat", "fragile-chat"), min_size=2, max_size=4))
+    def several_ask_at_once(self, several: list[Ask]) -> None:
+        self._serve(several)
+
+    @rule(ask=asks("stalling-chat"))
+    def one_leaves_at_once(self, ask: Ask) -> None:
+        self.left |= self.accounts[ask.caller].urls(ask)
+        self._leave(ask, lambda _: None)
+
+    @rule(ask=asks("stalling-chat"))
+    def one_leaves_while_the_vision_model_looks(self, ask: Ask) -> None:
+        self.left |= self.accounts[ask.caller].urls(ask)
+        with self._held(of_vision) as until:
+            self._leave(ask, until)
+
+    @rule(ask=asks("stopping-chat").filter(lambda ask: ask.tells_when_it_is_left))
+    def one_leaves_during_the_answer(self, ask: Ask) -> None:
+        with self._held(of_main) as until:
+            self._leave(ask, _first_word if ask.stream else until)
+
+    def teardown(self) -> None:
+        """Streams of those who left may still be on their way: they stay endless."""
+        self.faults = set()
+        self._provide()
+
+    def _provide(self, *rules: Rule) -> None:
+        self.upstream.rules[:] = [*ENDLESS, *rules, *(FAULTS[name] for name in sorted(self.faults))]
+
+    @contextmanager
+    def _held(self, matches: Callable[[Body], bool]) -> Iterator[Callable[[object], None]]:
+        """The provider keeps those requests waiting; wait for one, or for a main request: nobody had to look."""
+        gate, before = threading.Event(), len(self.upstream.requests)
+
+        def reached(_: object) -> None:
+            requests = self.upstream.requests
+            assert eventually(lambda: any(matches(body) or of_main(body) for body in requests[before:]))
+
+        self._provide(Rule(matches, gate=gate))
+        try:
+            yield reached
+        finally:
+            gate.set()
+            self._provide()
+
+    def _leave(self, ask: Ask, until: Callable[[socket.socket], object]) -> None:
+        self.books.steps += 1
+        account = self.accounts[ask.caller]
+        account.caller.post_and_leave(account.request(ask), until)
+
+    def _serve(self, several: list[Ask]) -> None:
+        """All at once; each answer tells the costs of its own vision calls, and together they tell all of them."""
+        self.books.steps += 1
+        before = len(self.upstream.answered)
+        with ThreadPoolExecutor(len(several)) as pool:
+            told = list(pool.map(self._told, several))
+        urls = {url for ask in several for url in self.accounts[ask.caller].urls(ask)}
+        looked = [body for body in self.upstream.answered[before:] if of_vision(body) and urls & {*images_in(body)}]
+        if None not in told and not urls & self.left:
+            assert sum(filter(None, told)) == pytest.approx(len(looked) * VISION_COST, abs=1e-9)
+
+    def _told(self, ask: Ask) -> float | None:
+        """USD of the vision calls, as the answer's headers tell; an error's do not."""
+        account = self.accounts[ask.caller]
+        path, body = account.request(ask)
+        response = self.admin.post(path, json=body, headers=account.caller.headers)
+        assert response.status_code == ask.status(self.faults), response.text
+        return float(response.headers.get("x-litellm-image-analysis-cost", 0)) if response.is_success else None
+
+
+def _first_word(connection: socket.socket) -> None:
+    answer = b""
+    while b"It" not in answer.partition(b"\r\n\r\n")[2]:
+        piece = connection.recv(65536)
+        assert piece, answer
+        answer += piece
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    config, url = proxy_config(shared_upstream, cache={"backend": "memory"}), shared_upstream.base_url
+    config["model_list"] += [
+        deployment("fragile-eyes", "seeing-fragile", url, **VISION_PRICE, supports_vision=True),
+        deployment("fragile-chat", "blind-fragile", url, **BASE_PRICE),
+        deployment("stalling-chat", "blind-stalling", url, **BASE_PRICE),
+        # For this provider LiteLLM makes chat of every route: chat alone tells in a stream what was used so far.
+        deployment("stopping-chat", "blind-stopping", url, provider="nebius", **BASE_PRICE),
+    ]
+    config["router_settings"]["fallbacks"] = [{"fragile-eyes": ["other-vision"]}, {"fragile-chat": ["deepseek-chat"]}]
+    config["general_settings"]["proxy_batch_write_at"] = 1
+    env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
+    with running_proxy(config, tmp_path_factory.mktemp("account"), env) as proxy:
+        yield proxy
+
+
+def test_whatever_happens_each_sum_is_what_the_provider_charged(gateway: Proxy, upstream: Upstream) -> None:
+    books = Books()
+    with gateway.client() as admin:
+        # Hypothesis takes any callable, though its type does not say so.
+        run_state_machine_as_test(cast("type[Trade]", partial(Trade, admin, upstream, books)), settings=AT_LENGTH)
+    assert books.steps >= RUNS * STEPS_OF_A_RUN
+    if not eventually(lambda: not books.wrong(upstream), SECONDS):
+        pytest.fail("\n".join(map(str, books.wrong(upstream))))  # in full
+    charged = sum(upstream.charged_for(account.caller.tag) for account in books.accounts)
+    assert charged == pytest.approx(upstream.charged, abs=1e-9), "somebody else was charged"
