@@ -1,4 +1,4 @@
-"""What a call of a library's user cost with its image analysis, and where the user sees it. A proxy has spend logs."""
+"""What a request cost with its image analysis, and where a library's user sees it. A proxy tells it in headers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from litellm_image_analysis.spend import BILL_KEY, METADATA_KEY, metadata_of, noted, recorded, summary, usd
+from litellm_image_analysis.spend import (
+    BILL_KEY,
+    METADATA_KEY,
+    came_from_cache,
+    metadata_of,
+    noted,
+    recorded,
+    reported_cost,
+    summary,
+    usd,
+)
 
 if TYPE_CHECKING:
     from litellm_image_analysis.pipeline import Report
@@ -22,16 +32,18 @@ LATEST: ContextVar[Bill | None] = ContextVar("litellm_image_analysis_bill", defa
 
 @dataclass(slots=True)
 class Bill:
-    """What one call of a library's user costs with its image analysis.
+    """What one request costs with its image analysis.
 
     Attributes:
         call_type: LiteLLM's name for the call; others that it makes on the way show nothing.
         report: what image analysis did.
+        is_shown: whether the response shows the total, as it does in a library.
         base_cost: USD of the call itself; ``None`` if unknown, or not known yet.
     """
 
     call_type: str
     report: Report
+    is_shown: bool = True
     base_cost: Decimal | None = None
     is_settled: anyio.Event = field(default_factory=anyio.Event, repr=False, compare=False)
     """Set once LiteLLM has said what the call cost."""
@@ -47,10 +59,10 @@ class Bill:
         return self
 
 
-def make(data: MutableMapping[str, Any], call_type: str) -> None:
-    """Have the total of ``data`` shown when its own call is paid for; its report is recorded already."""
+def make(data: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
+    """Note in ``data`` that its own call is to be paid for; its report is recorded already."""
     report: Any = recorded(data)
-    made = metadata_of(data)[BILL_KEY] = Bill(call_type, report)
+    made = metadata_of(data)[BILL_KEY] = Bill(call_type, report, is_shown)
     LATEST.set(made)
 
 
@@ -58,6 +70,16 @@ def made(data: Mapping[str, Any]) -> Bill | None:
     """The bill ``make`` made, or ``None``."""
     found = noted(data, BILL_KEY)
     return found if isinstance(found, Bill) else None
+
+
+def base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
+    """USD of the request's own call; ``None`` for a stream or an unknown price."""
+    if response is None or hasattr(response, "__aiter__"):
+        return None
+    if came_from_cache(data):
+        return Decimal(0)
+    reported, found = reported_cost(response), made(data)
+    return reported if reported is not None or found is None else found.base_cost
 
 
 def show(response: Any, bill: Bill) -> None:
@@ -74,7 +96,7 @@ def show(response: Any, bill: Bill) -> None:
 def log_base_cost(details: MutableMapping[str, Any]) -> None:
     """Let loggers see a call at its own price: the vision call is logged for itself."""
     found = made(details.get("litellm_params") or {})
-    if found is None or found.base_cost is None or found.total is None:
+    if found is None or not found.is_shown or found.base_cost is None or found.total is None:
         return
     details["response_cost"] = float(found.base_cost)
     payload = details.get("standard_logging_object")

@@ -157,6 +157,7 @@ class ImageAnalysis(CustomLogger):
             if found:
                 await admission.check_vision(asked, data, self.config, router, caller)
             await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
+            bill.make(data, call_type, is_shown=False)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if found and self._last_hook.is_in_place:
@@ -181,7 +182,7 @@ class ImageAnalysis(CustomLogger):
     async def async_post_call_success_deployment_hook(
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
     ) -> None:
-        """SDK: show in the response's hidden parameters what it cost altogether."""
+        """Take down what the call cost; SDK: show in the response's hidden parameters what it cost altogether."""
         if call_type is not None:
             sdk.after_call(request_data, response, call_type.value)
 
@@ -216,7 +217,7 @@ class ImageAnalysis(CustomLogger):
         report = spend.recorded(data)
         if not isinstance(report, Report):
             return None
-        return spend.headers(report, spend.base_cost(data, response))
+        return spend.headers(report, bill.base_cost(data, response))
 
 
 _in_background: set[asyncio.Task[None]] = set()

@@ -121,14 +121,17 @@ class Library:
         request[bucket] = dict(request.get(bucket) or {})
         found = dialect.find_images(request)
         await self.analyst.replace(request, found, dialect, active.vision_model, self.config, self.router)
-        bill.make(request, call_type)
+        bill.make(request, call_type, is_shown=True)
 
 
 def after_call(request: dict[str, Any], response: Any, call_type: str) -> None:
-    """Show the caller what image analysis and the call itself cost together, in the response's hidden parameters."""
+    """Take down what the call itself cost; in a library, show in the response what it cost with image analysis."""
     made = bill.made(request)
-    if made is not None and made.call_type == call_type:
-        made.base_cost = spend.base_cost(request, response, model=request.get("model"))
+    if made is None:
+        return
+    if made.call_type != call_type or made.base_cost is None:  # what a bridge calls knows its price best
+        made.base_cost = spend.calculated_cost(request, response)
+    if made.call_type == call_type and made.is_shown:
         bill.show(response, made)
 
 

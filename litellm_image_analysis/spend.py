@@ -199,28 +199,45 @@ def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:
     return found
 
 
-def base_cost(data: Mapping[str, Any], response: Any, model: str | None = None) -> Decimal | None:
-    """USD of the request's own call, as LiteLLM itself reports it; ``None`` for a stream or an unknown price.
+def reported_cost(response: Any) -> Decimal | None:
+    """USD billed for a call, as LiteLLM reports it in the response; ``None`` for an unknown price.
+
+    LiteLLM shows a hit in its response cache at its old price, but bills nothing.
+    """
+    shown = hidden(response)
+    return Decimal(0) if shown.get("cache_hit") is True else usd(shown.get("response_cost"))
+
+
+def hidden(response: Any) -> Mapping[str, Any]:
+    """The hidden parameters of a response, where LiteLLM has its prices."""
+    found = getattr(response, "_hidden_params", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def came_from_cache(data: Mapping[str, Any]) -> bool:
+    """Whether LiteLLM's response cache answered the call, which is shown to no hook then."""
+    details = getattr(data.get("litellm_logging_obj"), "caching_details", None)
+    return isinstance(details, Mapping) and details.get("cache_hit") is True
+
+
+def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
+    """USD of a call that has just been answered, as LiteLLM will report it; ``None`` for an unknown price.
 
     Args:
-        data: the request.
-        response: its answer.
-        model: LiteLLM's name of the model that was called, where it is known.
+        kwargs: the call's, as they went to the deployment.
+        response: its answer, whole.
     """
-    if response is None or hasattr(response, "__aiter__"):
+    logging: Any = kwargs.get("litellm_logging_obj")
+    if not hasattr(logging, "response_cost_calculator"):
         return None
-    hidden = getattr(response, "_hidden_params", None)
-    cost = usd(hidden.get("response_cost")) if isinstance(hidden, Mapping) else None
-    if cost is not None:
-        return cost
-    logging: Any = data.get("litellm_logging_obj")
-    details = getattr(logging, "model_call_details", None)
-    cost = usd(details.get("response_cost")) if isinstance(details, Mapping) else None
-    if cost is None and hasattr(logging, "response_cost_calculator"):
-        # It is not stored yet on Anthropic's and Google's routes.
-        named = {} if model is None else {"litellm_model_name": model}
-        cost = usd(logging.response_cost_calculator(result=response, **named))
-    return cost
+    if came_from_cache(kwargs):
+        return Decimal(0)
+    deployment = (kwargs.get("model_info") or {}).get("id")
+    return usd(
+        logging.response_cost_calculator(
+            result=response, litellm_model_name=kwargs.get("model"), router_model_id=deployment
+        )
+    )
 
 
 def plain(amount: Decimal) -> str:

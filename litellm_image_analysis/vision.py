@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litellm.exceptions import (
@@ -19,7 +18,7 @@ from litellm.exceptions import (
 
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.spend import usd
+from litellm_image_analysis.spend import hidden, reported_cost
 
 if TYPE_CHECKING:
     from litellm_image_analysis.cache import Look
@@ -136,12 +135,12 @@ def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any
 
 
 def _outcome_of(response: Any) -> Outcome:
-    cost, call_id = _price(response), _text(getattr(response, "id", None))
+    cost, call_id = reported_cost(response), _text(getattr(response, "id", None))
     text, finish_reason = _answer(response)
     if text is None:
         reason = FailureReason.REFUSED if finish_reason == "content_filter" else FailureReason.EMPTY
         return Failed(reason, cost=cost, call_id=call_id)
-    hit = _hidden(response).get("cache_hit") is True
+    hit = hidden(response).get("cache_hit") is True
     return Analysed(text, truncated=finish_reason == "length", cost=cost, call_id=call_id, cached=hit)
 
 
@@ -154,17 +153,6 @@ def _answer(response: Any) -> tuple[str | None, str | None]:
     choices = getattr(response, "choices", None) or [None]
     text = _text(getattr(getattr(choices[0], "message", None), "content", None))
     return text, getattr(choices[0], "finish_reason", None)
-
-
-def _price(response: Any) -> Decimal | None:
-    """USD billed for the call; LiteLLM shows a hit in its response cache at its old price, but bills nothing."""
-    hidden = _hidden(response)
-    return Decimal(0) if hidden.get("cache_hit") is True else usd(hidden.get("response_cost"))
-
-
-def _hidden(response: Any) -> Mapping[str, Any]:
-    hidden = getattr(response, "_hidden_params", None)
-    return hidden if isinstance(hidden, Mapping) else {}
 
 
 def _text(value: object) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from litellm import ModelResponse
@@ -18,8 +18,8 @@ REPORT = Report("eyes", images=1, cost=Decimal("0.00021"), call_ids=("call-1",))
 UNKNOWN = Report("eyes", images=1, cost=None)
 
 
-def billed(report: Report = REPORT, base_cost: str | None = "0.0012") -> Bill:
-    return Bill("acompletion", report, None if base_cost is None else Decimal(base_cost))
+def billed(report: Report = REPORT, base_cost: str | None = "0.0012", *, is_shown: bool = True) -> Bill:
+    return Bill("acompletion", report, is_shown, None if base_cost is None else Decimal(base_cost))
 
 
 class TestTotal:
@@ -36,13 +36,13 @@ class TestRecord:
     def test_a_bill_is_found_again(self, bucket: str) -> None:
         data: dict[str, Any] = {bucket: {}}
         spend.record(data, REPORT)
-        bill.make(data, "aresponses")
+        bill.make(data, "aresponses", is_shown=True)
         assert bill.made(data) == Bill("aresponses", REPORT)
 
     def test_it_is_the_same_in_a_copy_for_a_logger(self) -> None:
         data: dict[str, Any] = {"metadata": {}}
         spend.record(data, REPORT)
-        bill.make(data, "acompletion")
+        bill.make(data, "acompletion", is_shown=True)
         assert bill.made(deepcopy(data)) is bill.made(data)
 
     @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_bill": {"total": 0}}}])
@@ -52,12 +52,56 @@ class TestRecord:
     def test_a_vision_call_does_not_inherit_it(self) -> None:
         data: dict[str, Any] = {"metadata": {}}
         spend.record(data, REPORT)
-        bill.make(data, "acompletion")
+        bill.make(data, "acompletion", is_shown=True)
         assert bill.made(spend.child_identity(data)) is None
 
 
+class TestBaseCost:
+    BILLED: ClassVar[dict[str, Any]] = {"metadata": {"_image_analysis_bill": billed()}}
+
+    def test_what_the_response_carries_goes_first(self) -> None:
+        response = ModelResponse()
+        response._hidden_params = {"response_cost": 0.5}
+        assert bill.base_cost(self.BILLED, response) == Decimal("0.5")
+
+    def test_otherwise_it_is_what_was_taken_down(self) -> None:
+        assert bill.base_cost(self.BILLED, {"id": "msg-1"}) == Decimal("0.0012")
+
+    def test_what_litellm_s_response_cache_answered_costs_nothing(self) -> None:
+        logging = SimpleNamespace(caching_details={"cache_hit": True})
+        assert bill.base_cost({**self.BILLED, "litellm_logging_obj": logging}, {"id": "msg-1"}) == 0
+
+    def test_without_a_bill_it_is_unknown(self) -> None:
+        assert bill.base_cost({}, {"id": "msg-1"}) is None
+
+    @pytest.mark.parametrize("response", [None, SimpleNamespace(__aiter__=None)])
+    def test_no_answer_and_a_stream_have_none_yet(self, response: object) -> None:
+        assert bill.base_cost(self.BILLED, response) is None
+
+
+class TestSettle:
+    @staticmethod
+    def told(made: Bill) -> None:
+        bill.settle({"response_cost": 0.0012, "litellm_params": {"metadata": {"_image_analysis_bill": made}}})
+
+    def test_a_stream_s_price_is_taken_down_when_litellm_tells_it(self) -> None:
+        made = billed(base_cost=None)
+        self.told(made)
+        assert made.base_cost == Decimal("0.0012")
+        assert made.is_settled.is_set()
+
+    def test_what_is_known_already_stays(self) -> None:
+        made = billed(base_cost="0.5")
+        self.told(made)
+        self.told(made)
+        assert made.base_cost == Decimal("0.5")
+
+    def test_other_calls_are_none_of_its_business(self) -> None:
+        bill.settle({"response_cost": 0.0012})
+
+
 class TestShow:
-    BREAKDOWN = {"base_cost": 0.0012, **spend.summary(REPORT)}  # noqa: RUF012 - not changed
+    BREAKDOWN: ClassVar[dict[str, Any]] = {"base_cost": 0.0012, **spend.summary(REPORT)}
 
     def test_a_response_s_hidden_parameters_have_total_and_breakdown(self) -> None:
         response = ModelResponse()
@@ -99,7 +143,7 @@ class TestLoggers:
         bill.log_base_cost(details)
         assert details["response_cost"] == 0.0012
 
-    @pytest.mark.parametrize("made", [None, billed(base_cost=None), billed(UNKNOWN)])
+    @pytest.mark.parametrize("made", [None, billed(base_cost=None), billed(UNKNOWN), billed(is_shown=False)])
     def test_where_nothing_was_added_nothing_is_taken_away(self, made: object) -> None:
         details = self.details(made)
         bill.log_base_cost(details)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from copy import deepcopy
 from decimal import Decimal
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.spend import (
-    base_cost,
+    calculated_cost,
     check_supported,
     child_identity,
     headers,
@@ -28,6 +27,7 @@ from litellm_image_analysis.spend import (
     plain,
     record,
     recorded,
+    reported_cost,
     usd,
 )
 
@@ -360,58 +360,44 @@ class TestHeaders:
         assert value.isprintable()
 
 
-class TestBaseCost:
+class TestCost:
     @staticmethod
     def response_with(**hidden: Any) -> ModelResponse:
         response = ModelResponse()
         response._hidden_params = hidden
         return response
 
-    @staticmethod
-    def data_with(**details: Any) -> dict[str, Any]:
-        return {"litellm_logging_obj": SimpleNamespace(model_call_details=details)}
+    @pytest.mark.parametrize(("price", "cost"), [(0.00065, "0.00065"), (0.0, "0")])
+    def test_it_is_what_the_response_carries(self, price: float, cost: str) -> None:
+        assert reported_cost(self.response_with(response_cost=price)) == Decimal(cost)
 
-    def test_it_is_what_the_response_carries(self) -> None:
-        data = self.data_with(response_cost=0.9)
-        assert base_cost(data, self.response_with(response_cost=0.00065)) == Decimal("0.00065")
-
-    def test_a_free_call_costs_nothing(self) -> None:
-        assert base_cost(self.data_with(response_cost=0.9), self.response_with(response_cost=0.0)) == Decimal(0)
+    def test_a_hit_in_litellm_s_cache_costs_nothing_although_it_shows_a_price(self) -> None:
+        assert reported_cost(self.response_with(response_cost=0.00065, cache_hit=True)) == Decimal(0)
 
     @pytest.mark.parametrize("hidden", [{}, {"response_cost": None}, {"response_cost": "text"}])
-    def test_otherwise_it_is_what_litellm_logged(self, hidden: dict[str, Any]) -> None:
-        data = self.data_with(response_cost=0.00065)
-        assert base_cost(data, self.response_with(**hidden)) == Decimal("0.00065")
+    def test_a_price_it_does_not_carry_is_unknown(self, hidden: dict[str, Any]) -> None:
+        assert reported_cost(self.response_with(**hidden)) is None
 
-    def test_a_cost_that_is_not_logged_yet_is_calculated_as_litellm_does(self) -> None:
-        response = {"id": "msg-1"}
-        costs = {"msg-1": 0.00065}
-        logging = SimpleNamespace(model_call_details={}, response_cost_calculator=lambda result: costs[result["id"]])
-        assert base_cost({"litellm_logging_obj": logging}, response) == Decimal("0.00065")
+    @pytest.mark.parametrize("response", [None, {"id": "msg-1"}, SimpleNamespace(_hidden_params=None)])
+    def test_what_carries_nothing_has_none(self, response: object) -> None:
+        assert reported_cost(response) is None
 
-    def test_a_response_that_is_a_dict_is_looked_up_in_the_log(self) -> None:
-        assert base_cost(self.data_with(response_cost=0.00065), {"id": "msg-1"}) == Decimal("0.00065")
+    def test_litellm_calculates_it_by_model_and_deployment(self) -> None:
+        def calculate(result: Any, litellm_model_name: str, router_model_id: str | None) -> float:
+            assert (result, litellm_model_name, router_model_id) == ({"id": "msg-1"}, "openai/blind", "deployment-1")
+            return 0.00065
 
-    @pytest.mark.parametrize(
-        "data",
-        [
-            {},
-            {"litellm_logging_obj": None},
-            {"litellm_logging_obj": SimpleNamespace(model_call_details={})},
-            {"litellm_logging_obj": SimpleNamespace(model_call_details={"response_cost": None})},
-        ],
-    )
-    def test_a_price_nobody_knows_is_unknown(self, data: dict[str, Any]) -> None:
-        assert base_cost(data, self.response_with()) is None
+        logging = SimpleNamespace(response_cost_calculator=calculate)
+        call = {"litellm_logging_obj": logging, "model": "openai/blind", "model_info": {"id": "deployment-1"}}
+        assert calculated_cost(call, {"id": "msg-1"}) == Decimal("0.00065")
 
-    def test_a_stream_has_none_yet(self) -> None:
-        async def stream() -> AsyncIterator[str]:
-            yield "chunk"
+    def test_what_its_response_cache_answered_costs_nothing(self) -> None:
+        logging = SimpleNamespace(response_cost_calculator=None, caching_details={"cache_hit": True})
+        assert calculated_cost({"litellm_logging_obj": logging}, {"id": "msg-1"}) == Decimal(0)
 
-        assert base_cost(self.data_with(response_cost=0.9), stream()) is None
-
-    def test_no_response_has_none(self) -> None:
-        assert base_cost(self.data_with(response_cost=0.9), None) is None
+    @pytest.mark.parametrize("call", [{}, {"litellm_logging_obj": None}])
+    def test_without_its_logging_nobody_knows(self, call: dict[str, Any]) -> None:
+        assert calculated_cost(call, {"id": "msg-1"}) is None
 
 
 class TestPlain:

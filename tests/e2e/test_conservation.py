@@ -182,8 +182,11 @@ class Asked:
     def ask(self, upstream: Upstream, gate: threading.Event) -> None:
         leaves = self.situation.leaves
         if not leaves:
-            statuses = tuple(self.caller.post(self.request) for _ in self.situation.statuses)
-            assert statuses == self.situation.statuses
+            answers = [self.caller.send(self.request) for _ in self.situation.statuses]
+            assert tuple(answer.status_code for answer in answers) == self.situation.statuses
+            if not self.stream and self.situation.statuses[0] == 200:
+                told = sum(float(answer.headers["x-litellm-response-cost-total"]) for answer in answers)
+                assert told == pytest.approx(upstream.charged_for(self.mark), abs=1e-12)
             return
         self.caller.post_and_leave(self.request, lambda connection: self._wait(connection, upstream))
         gate.set()
