@@ -13,7 +13,7 @@ from litellm_image_analysis import admission, bill, gateway, journal, sdk, spend
 from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
+from litellm_image_analysis.dialects import Dialect, generate_content, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
 from litellm_image_analysis.pipeline import Report
@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 
     from litellm_image_analysis.admission import Asked
 
-DIALECTS: dict[str, Dialect] = {
-    "acompletion": chat,
-    "anthropic_messages": messages,
-    "aresponses": responses,
-    "acompact_responses": responses,
-    "agenerate_content": generate_content,
-    "agenerate_content_stream": generate_content,
-}
+DIALECTS: dict[str, Dialect] = {**sdk.DIALECTS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
 
 _WATCH_SECONDS = 1.0
