@@ -46,7 +46,7 @@ class ImageAnalysis(CustomLogger):
         super().__init__()
         self.config = config or ImageAnalysisConfig()
         self._analyst = Analyst(self.config)
-        self._library = sdk.Library(self.config, self._analyst, router)
+        self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
         self._last_hook = LastHook(self._analyse)
 
     def attach(self, router: Router) -> ImageAnalysis:
@@ -58,12 +58,27 @@ class ImageAnalysis(CustomLogger):
         Returns:
             Itself, registered in ``litellm.callbacks``.
         """
-        self._library = sdk.Library(self.config, self._analyst, router)
+        self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
         if self.config.suffix is not None:
             advertise(router, self.config.suffix)
         if not any(callback is self for callback in litellm.callbacks):
             litellm.callbacks.append(self)
         return self
+
+    @staticmethod
+    def _check_alone() -> None:
+        """Refuse to work beside another instance: which settings hold would be a matter of their order.
+
+        Raises:
+            RequestError: says what to do.
+        """
+        instances = {id(callback) for callback in litellm.callbacks if isinstance(callback, ImageAnalysis)}
+        if len(instances) > 1:
+            raise RequestError(
+                f"litellm.callbacks holds {len(instances)} instances of ImageAnalysis: register one.",
+                status_code=500,
+                code="several_instances",
+            )
 
     async def rewrite(self, messages: list[Any], *, vision_model: str | None = None) -> list[Any]:
         """Replace the images in a conversation, for whoever sends it on himself.
@@ -131,7 +146,10 @@ class ImageAnalysis(CustomLogger):
             if call_type not in DIALECTS:
                 await admission.check_name(data, self.config, user_api_key_dict)
                 return None
-            _asked.set(await admission.take_request(data, self.config, user_api_key_dict))
+            asked = await admission.take_request(data, self.config, user_api_key_dict)
+            if asked is not None:
+                self._check_alone()
+            _asked.set(asked)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if not self._last_hook.is_in_place:

@@ -5,6 +5,7 @@ LiteLLM shows such a call to a hook twice: before it goes to a deployment, and w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,11 +43,13 @@ class Library:
     Attributes:
         config: its settings.
         analyst: analyses.
+        check_alone: raises if another instance would serve the same calls.
         router: makes vision calls, and its calls are served; ``None``: LiteLLM itself makes them.
     """
 
     config: ImageAnalysisConfig
     analyst: Analyst
+    check_alone: Callable[[], None]
     router: Router | None = None
 
     async def before_call(self, kwargs: dict[str, Any], call_type: str) -> dict[str, Any] | None:
@@ -117,6 +120,7 @@ class Library:
                 f" model_name: {active.vision_model} to its model_list, or name one that it has.",
                 code="vision_model_not_served",
             )
+        self.check_alone()
         bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
         request[bucket] = dict(request.get(bucket) or {})
         found = dialect.find_images(request)

@@ -22,7 +22,7 @@ NO_IMAGE = [message(text("?"))]
 
 
 def library(router: Router | None = None) -> Library:
-    return Library(CONFIG, Analyst(CONFIG), router)
+    return Library(CONFIG, Analyst(CONFIG), lambda: None, router)
 
 
 async def taken(call_type: str = "acompletion", router: Router | None = None, **kwargs: Any) -> dict[str, Any] | None:

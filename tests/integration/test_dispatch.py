@@ -48,6 +48,20 @@ async def test_a_failed_main_call_still_tells_what_was_spent_on_vision(
     assert "x-litellm-response-cost-total" not in response.headers
 
 
+async def test_two_instances_are_an_error_where_analysis_is_asked_for(
+    app: httpx.AsyncClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import litellm
+
+    monkeypatch.setattr(litellm, "callbacks", [*litellm.callbacks, ImageAnalysis()])
+    response = await app.post("/v1/chat/completions", json=QUESTION)
+    assert response.status_code == 500
+    assert "litellm.callbacks holds 2 instances of ImageAnalysis: register one." in response.text
+    assert upstream.requests == []
+    plain = {"model": "deepseek-chat", "messages": [message(text("?"))]}
+    assert (await app.post("/v1/chat/completions", json=plain)).status_code == 200
+
+
 @pytest.mark.parametrize("key", ["image_analysis", "_image_analysis_report"])
 async def test_a_caller_cannot_forge_a_report(app: httpx.AsyncClient, key: str) -> None:
     body = {"model": "deepseek-chat", "messages": [message(text("?"))], "metadata": {key: {"images": 7, "cost": 0}}}

@@ -162,6 +162,15 @@ async def test_a_router_s_retry_does_not_pay_again(functions: Functions, provide
     assert [body["model"] for body in provider.requests] == ["seeing-mini", "blind-chat", "blind-chat"]
 
 
+async def test_two_instances_are_an_error_where_analysis_is_asked_for(ask: Ask, upstream: Upstream) -> None:
+    litellm.callbacks.append(ImageAnalysis())
+    with pytest.raises(RequestError, match="holds 2 instances of ImageAnalysis: register one") as caught:
+        await ask(model="openai/blind-chat-ocr")
+    assert caught.value.code == "several_instances"
+    assert upstream.requests == []
+    await ask(model="openai/seeing-chat")
+
+
 async def test_positional_arguments_with_a_suffix_are_an_error_that_says_what_to_do(
     ask: Ask, upstream: Upstream
 ) -> None:
