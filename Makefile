@@ -1,12 +1,15 @@
 # make demo   the main job on a fresh machine, without an API key
 # make test   all tests, and what they need
 # make check  everything a change has to pass
+# make test-compat  unit tests and the main routes on the oldest LiteLLM that is supported
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FLOOR := .venv-floor
+FLOOR_LITELLM := 1.84.0
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test check lint coverage nightly bench format constraints clean
+.PHONY: demo test test-compat check lint coverage nightly bench format constraints clean
 .DEFAULT_GOAL := check
 
 $(VENV)/installed: constraints/dev.txt pyproject.toml
@@ -16,11 +19,24 @@ $(VENV)/installed: constraints/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned.
+$(FLOOR)/installed: constraints/floor.txt pyproject.toml
+	$(PYTHON) -m venv $(FLOOR)
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints/floor.txt
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 demo: $(VENV)/installed
 	@$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/installed
 	$(BIN)/coverage run -m pytest
+
+# docs/versions.md says why tests skip there. An app that is started twice in one process has no prices there.
+test-compat: $(FLOOR)/installed
+	$(FLOOR)/bin/python -m pytest tests/test_*.py tests/dialects
+	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_sdk.py
+	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 
 # A hundred times the examples for every property of what rewrites a request.
 nightly: $(VENV)/installed
@@ -47,10 +63,14 @@ bench: $(VENV)/installed
 	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 
-# Pins every dependency by version and hash, for all platforms and Pythons. Needs uv.
+# Pins every dependency by version and hash, for all platforms and Pythons: the newest, and those of the oldest LiteLLM,
+# which reads REDIS_HOST with redis-py before 6 only. Needs uv.
 constraints:
 	uv pip compile pyproject.toml --group dev --extra proxy --extra redis --extra local-ocr --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints/dev.txt
+	uv pip compile pyproject.toml --group dev --extra proxy --extra redis --universal --python-version 3.10 \
+		--upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints/floor.txt
 
 clean:
-	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FLOOR) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -47,8 +47,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
     from litellm.proxy.auth import auth_checks
 
     model_list = router.model_list if router is not None else None
-    # LiteLLM 1.84 has the check of the key alone; later versions also one of its team, project and end user.
-    check = getattr(auth_checks, "can_key_call_resolved_model", auth_checks.can_key_call_model)
+    check = getattr(auth_checks, "can_key_call_resolved_model", _check_one_by_one)  # newer than LiteLLM 1.84
     # A team's key is held to the team's models; its user's own are for personal keys.
     user_id = caller.user_id if caller.team_id is None else None
     user = await looked_up(auth_checks.get_user_object, user_id, user_id_upsert=False)
@@ -59,6 +58,54 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
                 await _check_user(name, router, user, caller)
         except ProxyException as denied:
             raise AccessDeniedError(denied) from None
+
+
+async def _check_one_by_one(*, model: str, llm_model_list: Any, valid_token: UserAPIKeyAuth, llm_router: Any) -> None:
+    """The lists of key, team and project, where LiteLLM has no check of them all; its end users have no lists there."""
+    from litellm.proxy._types import SpecialModelNames
+    from litellm.proxy.auth import auth_checks
+
+    if SpecialModelNames.all_team_models.value not in valid_token.models:
+        await auth_checks.can_key_call_model(
+            model=model, llm_model_list=llm_model_list, valid_token=valid_token, llm_router=llm_router
+        )
+    if valid_token.team_id is not None:
+        await _check_team(model, valid_token.team_id, llm_router, valid_token)
+    project = await looked_up(auth_checks.get_project_object, valid_token.project_id)
+    if project is not None and project.models:
+        auth_checks.can_project_access_model(model=model, project_object=project, llm_router=llm_router)
+
+
+async def _check_team(name: str, team_id: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    from litellm.proxy._types import LiteLLM_TeamTableCachedObj, ProxyException
+    from litellm.proxy.auth import auth_checks
+
+    row = await looked_up(auth_checks.get_team_object, team_id)
+    team = row or LiteLLM_TeamTableCachedObj(team_id=team_id, models=caller.team_models)
+    try:
+        await auth_checks.can_team_access_model(
+            model=name, team_object=team, llm_router=router, team_model_aliases=caller.team_model_aliases
+        )
+    except ProxyException:
+        if not await litellms("key_access_group_grants_model", auth_checks)(
+            model=name, valid_token=caller, team_object=team, llm_router=router
+        ):
+            raise
+    if row is not None:
+        rows = ("prisma_client", "user_api_key_cache", "proxy_logging_obj")
+        await litellms("check_team_member_model_access", auth_checks)(
+            model=name,
+            team_object=team,
+            valid_token=caller,
+            llm_router=router,
+            **{of: proxy_global(of) for of in rows},
+        )
+
+
+def litellms(name: str, module: Any) -> Callable[..., Any]:
+    """A check of LiteLLM's auth, whose name had an underscore in front in LiteLLM 1.84."""
+    found: Callable[..., Any] = getattr(module, name, None) or getattr(module, f"_{name}")
+    return found
 
 
 async def _check_user(name: str, router: Router | None, user: Any, caller: UserAPIKeyAuth) -> None:

@@ -6,14 +6,14 @@ model. For a model that costs nothing it looks at no budget at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import litellm
 from litellm.exceptions import BudgetExceededError
 
-from litellm_image_analysis.access import AccessDeniedError, check_access, looked_up
+from litellm_image_analysis.access import AccessDeniedError, check_access, litellms, looked_up
 from litellm_image_analysis.gateway import proxy_global
 
 if TYPE_CHECKING:
@@ -128,13 +128,7 @@ def _cost_nothing(models: object, router: Router | None) -> bool:
     from litellm.proxy.auth import auth_checks
 
     names = models.split(",") if isinstance(models, str) else None
-    return bool(_check("is_model_cost_zero", auth_checks)(model=names, llm_router=router))
-
-
-def _check(name: str, module: Any) -> Callable[..., Any]:
-    """A check of LiteLLM's auth, whose name had an underscore in front in LiteLLM 1.84."""
-    found: Callable[..., Any] = getattr(module, name, None) or getattr(module, f"_{name}")
-    return found
+    return bool(litellms("is_model_cost_zero", auth_checks)(model=names, llm_router=router))
 
 
 async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None:
@@ -165,7 +159,7 @@ async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None
     if end_user is not None and end_user.litellm_budget_table is not None:
         checks.append(("check_end_user_budget", {"end_user_obj": end_user, "route": _ROUTE}))
     for name, arguments in checks:
-        await _check(name, auth_checks)(**arguments)
+        await litellms(name, auth_checks)(**arguments)
     await _check_user(user, caller)
 
 

@@ -8,10 +8,18 @@ from typing import Any
 
 import litellm
 import pytest
-from litellm.proxy._types import LiteLLM_OrganizationTable, LiteLLM_UserTable, UserAPIKeyAuth
+from litellm.proxy._types import (
+    LiteLLM_OrganizationTable,
+    LiteLLM_ProjectTableCachedObj,
+    LiteLLM_TeamTableCachedObj,
+    LiteLLM_UserTable,
+    UserAPIKeyAuth,
+)
 from litellm.proxy.auth import auth_checks
 from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
+from litellm.proxy.utils import ProxyLogging
 from litellm.router import Router
+from support.features import denied_status, needs_key_aliases
 from support.routers import ANYONE, TEAM, deployment, router_of, router_with_eyes
 
 from litellm_image_analysis import access
@@ -30,8 +38,9 @@ async def remember(proxy_module: ModuleType, **rows: Any) -> None:
     """Have LiteLLM find rows of its database in its cache."""
     cache = UserApiKeyCache()
     for key, row in rows.items():
-        await cache.async_set_cache(key=key.replace("org_id_", "org_id:"), value=row, model_type=type(row))
-    vars(proxy_module).update(prisma_client=NO_ROWS, user_api_key_cache=cache)
+        await cache.async_set_cache(key=key.replace("_id_", "_id:"), value=row, model_type=type(row))
+    logging = ProxyLogging(user_api_key_cache=cache)
+    vars(proxy_module).update(prisma_client=NO_ROWS, user_api_key_cache=cache, proxy_logging_obj=logging)
 
 
 def user(*models: str) -> LiteLLM_UserTable:
@@ -59,31 +68,68 @@ class TestAccess:
             pytest.param(UserAPIKeyAuth(team_id=TEAM, team_models=["deepseek-chat"]), id="team"),
         ],
     )
-    async def test_anything_else_is_litellms_own_403(self, router: Router, caller: UserAPIKeyAuth) -> None:
+    async def test_anything_else_is_litellms_own_refusal(self, router: Router, caller: UserAPIKeyAuth) -> None:
         with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
             await access.check_access(["deepseek-chat", "eyes"], router, caller)
-        assert caught.value.status_code == 403
+        assert caught.value.status_code == denied_status()
         assert http_error(caught.value) is caught.value.denied
 
     async def test_an_older_litellm_is_told_the_status_of_its_own_error(self, router: Router) -> None:
         with pytest.raises(access.AccessDeniedError) as caught:
             await access.check_access(["eyes"], router, UserAPIKeyAuth(models=["deepseek-chat"]))
-        assert vars(http_error(caught.value))["status_code"] == 403
+        assert vars(http_error(caught.value))["status_code"] == denied_status()
 
     async def test_on_google_s_route_it_has_google_s_shape(self, router: Router) -> None:
         with pytest.raises(access.AccessDeniedError) as caught:
             await access.check_access(["eyes"], router, UserAPIKeyAuth(models=["deepseek-chat"]))
         error = http_error(caught.value, "agenerate_content").to_dict()
-        assert (error["code"], error["status"]) == (403, "PERMISSION_DENIED")
-
-    async def test_an_older_litellm_checks_the_key(self, router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delattr(auth_checks, "can_key_call_resolved_model")
-        with pytest.raises(access.AccessDeniedError, match="eyes"):
-            await access.check_access(["eyes"], router, UserAPIKeyAuth(models=["deepseek-chat"]))
+        assert (error["code"], error["status"]) == (
+            denied_status(),
+            {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}[denied_status()],
+        )
 
     async def test_a_key_is_held_to_its_list_without_a_router_too(self) -> None:
         with pytest.raises(access.AccessDeniedError, match="eyes"):
             await access.check_access(["eyes"], None, UserAPIKeyAuth(models=["deepseek-chat"]))
+
+
+class TestOneByOne:
+    """LiteLLM 1.84 has no check of all lists at once."""
+
+    @pytest.fixture(autouse=True)
+    def _older(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(auth_checks, "can_key_call_resolved_model", raising=False)
+
+    @pytest.mark.parametrize(
+        "caller",
+        [
+            pytest.param(UserAPIKeyAuth(models=["eyes"]), id="key"),
+            pytest.param(UserAPIKeyAuth(team_id=TEAM, team_models=["eyes"]), id="team"),
+            pytest.param(UserAPIKeyAuth(models=["all-team-models"], team_id=TEAM, team_models=["eyes"]), id="both"),
+            pytest.param(UserAPIKeyAuth(project_id="p"), id="project"),
+        ],
+    )
+    async def test_what_is_on_them_may_be_called_and_nothing_else(
+        self, proxy_module: ModuleType, router: Router, caller: UserAPIKeyAuth
+    ) -> None:
+        by: dict[str, Any] = {"created_by": "admin", "updated_by": "admin"}
+        project = LiteLLM_ProjectTableCachedObj(project_id="p", models=["eyes"], **by)
+        await remember(proxy_module, project_id_p=project)
+        await access.check_access(["eyes"], router, caller)
+        with pytest.raises(access.AccessDeniedError, match="scan-ocr"):
+            await access.check_access(["eyes", "scan-ocr"], router, caller)
+
+    async def test_a_team_s_row_goes_before_what_the_key_tells_of_it(
+        self, proxy_module: ModuleType, router: Router, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def no_membership(**_: Any) -> None: ...
+
+        monkeypatch.setattr(auth_checks, "get_team_membership", no_membership)
+        await remember(proxy_module, team_id_team1=LiteLLM_TeamTableCachedObj(team_id="team1", models=["eyes"]))
+        caller = UserAPIKeyAuth(user_id="ada", team_id="team1", team_models=["scan-ocr"])
+        await access.check_access(["eyes"], router, caller)
+        with pytest.raises(access.AccessDeniedError, match="scan-ocr"):
+            await access.check_access(["scan-ocr"], router, caller)
 
 
 class TestUser:
@@ -98,13 +144,14 @@ class TestUser:
         await remember(proxy_module, ada=user(*models))
         with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
             await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada"))
-        assert caught.value.status_code == 403
+        assert caught.value.status_code == denied_status()
 
     async def test_the_key_s_own_list_counts_too(self, proxy_module: ModuleType, router: Router) -> None:
         await remember(proxy_module, ada=user("eyes", "deepseek-chat"))
         with pytest.raises(access.AccessDeniedError, match="eyes"):
             await access.check_access(["eyes"], router, UserAPIKeyAuth(user_id="ada", models=["deepseek-chat"]))
 
+    @needs_key_aliases
     async def test_the_key_s_name_for_a_model_of_its_user_is_as_good(
         self, proxy_module: ModuleType, router: Router
     ) -> None:
@@ -171,10 +218,10 @@ class TestChosen:
     async def test_a_served_model_the_caller_may_call_passes(self, router: Router, name: str) -> None:
         await access.check_chosen(name, DEFAULTS, router, ANYONE)
 
-    async def test_a_served_model_the_caller_may_not_call_is_litellms_own_403(self, router: Router) -> None:
+    async def test_a_served_model_the_caller_may_not_call_is_litellms_own_refusal(self, router: Router) -> None:
         with pytest.raises(access.AccessDeniedError) as caught:
             await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(models=["deepseek-chat"]))
-        assert caught.value.status_code == 403
+        assert caught.value.status_code == denied_status()
 
     async def test_without_a_router_only_access_counts(self) -> None:
         await access.check_chosen("anything", DEFAULTS, None, ANYONE)
@@ -219,11 +266,11 @@ class TestChosen:
         await remember(proxy_module, org_id_acme=organization(*models))
         await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(org_id="acme"))
 
-    async def test_what_it_may_not_call_is_litellms_own_403(self, proxy_module: ModuleType, router: Router) -> None:
+    async def test_what_it_may_not_call_is_litellms_own_refusal(self, proxy_module: ModuleType, router: Router) -> None:
         await remember(proxy_module, org_id_acme=organization("deepseek-chat"))
         with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
             await access.check_chosen("eyes", DEFAULTS, router, UserAPIKeyAuth(org_id="acme"))
-        assert caught.value.status_code == 403
+        assert caught.value.status_code == denied_status()
 
     async def test_a_model_nobody_serves_is_the_callers_mistake(self, router: Router) -> None:
         with pytest.raises(RequestError) as caught:
@@ -312,10 +359,10 @@ class TestDefault:
     async def test_with_required_access_a_key_that_may_call_it_passes(self, router: Router) -> None:
         await access.check_default("eyes", STRICT, router, UserAPIKeyAuth(models=["deepseek-chat", "eyes"]))
 
-    async def test_with_required_access_any_other_key_is_litellms_own_403(self, router: Router) -> None:
+    async def test_with_required_access_any_other_key_is_litellms_own_refusal(self, router: Router) -> None:
         with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
             await access.check_default("eyes", STRICT, router, UserAPIKeyAuth(models=["deepseek-chat"]))
-        assert caught.value.status_code == 403
+        assert caught.value.status_code == denied_status()
 
     async def test_one_that_nobody_serves_is_an_error(self, router: Router) -> None:
         with pytest.raises(RequestError, match="this gateway serves no model 'ears'") as caught:

@@ -23,6 +23,12 @@ from litellm.proxy._types import (
 from litellm.proxy.auth import auth_checks
 from litellm.proxy.hooks.model_max_budget_limiter import _PROXY_VirtualKeyModelMaxBudgetLimiter
 from litellm.router import Router
+from support.features import (
+    needs_budget_fallbacks,
+    needs_project_counters,
+    needs_team_model_budgets,
+    needs_user_model_budgets,
+)
 from support.routers import ANYONE, deployment, router_of
 
 from litellm_image_analysis import budgets
@@ -41,6 +47,7 @@ CALLERS = {
     "end_user_model_spend": UserAPIKeyAuth(end_user_id="e", end_user_model_max_budget=BUDGET),
 }
 """Callers with a budget for a model, by LiteLLM's name for its counter."""
+NEEDED = {"team_model_spend": needs_team_model_budgets, "user_model_spend": needs_user_model_budgets}
 CALLER = UserAPIKeyAuth(
     api_key="sk-a", max_budget=1.0, team_id="t", user_id="u", end_user_id="e", org_id="o", project_id="p"
 )
@@ -112,7 +119,10 @@ async def spend(proxy_module: ModuleType, caller: UserAPIKeyAuth, counter: str, 
 
 @pytest.mark.usefixtures("counters")
 class TestModels:
-    @pytest.mark.parametrize(("counter", "caller"), CALLERS.items(), ids=CALLERS)
+    @pytest.mark.parametrize(
+        ("counter", "caller"),
+        [pytest.param(*each, id=each[0], marks=NEEDED.get(each[0], ())) for each in CALLERS.items()],
+    )
     async def test_a_used_up_budget_is_litellms_own_refusal(
         self, proxy_module: ModuleType, router: Router, counter: str, caller: UserAPIKeyAuth
     ) -> None:
@@ -159,7 +169,12 @@ class TestAffordable:
         assert await budgets.affordable("chat,cheap", router, ANYONE) == "chat,cheap"
 
     @pytest.mark.parametrize(
-        ("fallbacks", "called"), [({"chat": ["cheap"]}, "cheap"), ({"chat": ["eyes"]}, None), ({}, None)]
+        ("fallbacks", "called"),
+        [
+            pytest.param({"chat": ["cheap"]}, "cheap", marks=needs_budget_fallbacks),
+            ({"chat": ["eyes"]}, None),
+            ({}, None),
+        ],
     )
     async def test_in_place_of_another_the_key_s_fallback_is_called_if_it_may(
         self, proxy_module: ModuleType, router: Router, fallbacks: dict[str, list[str]], called: str | None
@@ -172,6 +187,7 @@ class TestAffordable:
         else:
             assert await budgets.affordable("chat", router, caller) == called
 
+    @needs_budget_fallbacks
     async def test_a_fallback_is_held_to_the_other_budgets(self, proxy_module: ModuleType, router: Router) -> None:
         caller = UserAPIKeyAuth(
             api_key="sk-a",
@@ -201,7 +217,7 @@ class TestVision:
             ("key:" + str(CALLER.token), CALLER),
             ("team:t", CALLER),
             ("org:o", CALLER),
-            ("project:p", CALLER),
+            pytest.param("project:p", CALLER, marks=needs_project_counters),
             ("end_user:e", CALLER),
             ("user:u", PERSONAL),
         ],

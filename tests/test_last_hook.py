@@ -12,6 +12,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import UserAPIKeyAuth
 from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
 from litellm.proxy.utils import ProxyLogging
+from support.features import needs_guardrails_only
 
 from litellm_image_analysis.last_hook import LastHook, can_guard_again, guard_again, limits_are_in_place
 
@@ -94,6 +95,7 @@ def test_without_guardrails_that_run_alone_it_stays_away(
     assert callbacks == []
 
 
+@needs_guardrails_only
 def test_this_litellm_can_run_guardrails_alone(proxy_module: ModuleType) -> None:
     vars(proxy_module).update(proxy_logging_obj=ProxyLogging(user_api_key_cache=UserApiKeyCache()))
     assert can_guard_again()

@@ -493,6 +493,7 @@ def registered_providers() -> list[str]:
     return [str(provider["provider"]) for provider in litellm.custom_provider_map]
 
 
+@pytest.mark.usefixtures("_installed")
 def test_registering_again_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(litellm, "custom_provider_map", [])
     local_ocr.register()
@@ -501,6 +502,7 @@ def test_registering_again_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert litellm._custom_providers.count(PROVIDER) == 1
 
 
+@pytest.mark.usefixtures("_installed")
 def test_registering_again_repairs_a_replaced_map(monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"provider": "other", "custom_handler": LocalOCR(FakeReader)}
     local_ocr.register()
@@ -509,7 +511,7 @@ def test_registering_again_repairs_a_replaced_map(monkeypatch: pytest.MonkeyPatc
     assert registered_providers() == ["other", PROVIDER]
 
 
-@pytest.mark.usefixtures("_registered")
+@pytest.mark.usefixtures("_installed", "_registered")
 def test_the_model_can_see_for_free() -> None:
     assert litellm.supports_vision("local-ocr/rapidocr")
     info = litellm.get_model_info("local-ocr/rapidocr")
@@ -546,6 +548,7 @@ async def test_a_bad_request_stays_one(stream: bool) -> None:
 
 
 @pytest.mark.usefixtures("_registered")
+@pytest.mark.usefixtures("_installed")
 def test_an_unknown_model_stays_unknown() -> None:
     with pytest.raises(NotFoundError) as caught:
         litellm.completion("local-ocr/tesseract", receipt_chat())

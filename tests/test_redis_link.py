@@ -12,6 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from support.features import needs_redis_that_tries_again
 from support.proxy import free_port
 from support.redis_server import RedisServer, running_redis
 from support.redis_worker import AT_ONCE, FOREVER, REFUSALS, Clock, Worker, client_at, until, worker_at
@@ -129,6 +130,7 @@ class TestRedisThatIsGone:
             await until(lambda: not worker.link.broken)
             assert await worker.ask("PING")
 
+    @needs_redis_that_tries_again
     async def test_a_redis_that_came_back_unnoticed_costs_nothing(self, mortal_redis: RedisServer) -> None:
         """Connections that went stale are made anew, without a warning."""
         async with worker_at(mortal_redis.url) as worker:

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from litellm import ModelResponse, constants
 from litellm.proxy._types import UserAPIKeyAuth
+from support.features import needs_routing_tags, needs_uncounted_tokens
 
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
@@ -207,10 +208,12 @@ class TestIdentity:
     def test_our_tag_joins_the_parents(self, tags: object, tagged: list[str]) -> None:
         assert child_identity({"metadata": {"tags": tags}})["metadata"]["tags"] == tagged
 
+    @needs_routing_tags
     def test_our_tag_does_not_choose_a_deployment(self) -> None:
         metadata = child_identity({"metadata": {"tags": ["blue"]}})["metadata"]
         assert metadata[constants.ROUTING_REQUEST_TAGS_METADATA_KEY] == ["blue"]
 
+    @needs_routing_tags
     def test_tags_that_were_to_choose_a_deployment_still_do(self) -> None:
         chosen = {constants.ROUTING_REQUEST_TAGS_METADATA_KEY: ["fast"]}
         metadata = child_identity({"metadata": {"tags": ["blue"], **chosen}})["metadata"]
@@ -221,6 +224,7 @@ class TestIdentity:
         identity = child_identity({"metadata": {}, "proxy_server_request": {**request, "body": {"messages": []}}})
         assert identity["proxy_server_request"] == request
 
+    @needs_uncounted_tokens
     def test_tokens_may_be_left_out_of_the_callers_limits(self) -> None:
         marked = child_identity({"metadata": {}}, count_tokens=False)["metadata"]
         unmarked = child_identity({"metadata": {}})["metadata"]
@@ -228,6 +232,7 @@ class TestIdentity:
 
 
 class TestSupport:
+    @needs_uncounted_tokens
     def test_this_litellm_can_leave_tokens_uncounted(self) -> None:
         check_supported(ImageAnalysisConfig(count_vision_tokens=False))
 
@@ -236,7 +241,7 @@ class TestSupport:
             check_supported(ImageAnalysisConfig(billing="per_request"))
 
     def test_an_older_one_s_start_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY")
+        monkeypatch.delattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY", raising=False)
         check_supported(ImageAnalysisConfig())
         with pytest.raises(ConfigError, match=r"image_analysis\.count_vision_tokens: false needs a newer LiteLLM"):
             check_supported(ImageAnalysisConfig(count_vision_tokens=False))

@@ -63,6 +63,12 @@ def http_response(status: int, **headers: str) -> httpx.Response:
     return httpx.Response(status, headers=httpx.Headers(named, encoding="latin-1"), request=request)
 
 
+def with_headers(error: Exception, headers: dict[str, str]) -> Exception:
+    """An error as LiteLLM's own limits raise it: the headers are its own, not those of a response."""
+    vars(error)["headers"] = headers
+    return error
+
+
 class Completion:
     """Stands for LiteLLM: gives its answer, or raises it, and remembers how it was called."""
 
@@ -284,7 +290,7 @@ class TestFailure:
         ("error", "seconds"),
         [
             (RateLimitError(SECRET, response=http_response(429, retry_after="7"), **MODEL), 7),
-            (RateLimitError(SECRET, headers={"retry-after": "7"}, **MODEL), 7),
+            (with_headers(RateLimitError(SECRET, **MODEL), {"retry-after": "7"}), 7),
             (RateLimitError(SECRET, **MODEL), None),
             (ServiceUnavailableError(SECRET, response=http_response(503, retry_after="7"), **MODEL), 7),
             (RouterRateLimitError("eyes", 7, False, []), 7),

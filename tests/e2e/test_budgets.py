@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,39 +162,39 @@ SITUATIONS: dict[str, tuple[list[Rule], bool, int, list[float]]] = {
 """Rules of the provider, whether each request has another image, what is answered, and each request's USD."""
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("route", [chat, messages, responses])
 @pytest.mark.parametrize(("rules", "others", "status", "costs"), SITUATIONS.values(), ids=SITUATIONS)
 def test_a_budget_lasts_for_what_was_charged_and_nothing_stays_reserved(
-    admin: httpx.Client,
-    upstream: Upstream,
-    route: Any,
-    stream: bool,
-    rules: list[Rule],
-    others: bool,
-    status: int,
-    costs: list[float],
+    admin: httpx.Client, upstream: Upstream, rules: list[Rule], others: bool, status: int, costs: list[float]
 ) -> None:
-    """LiteLLM reserves what a request may cost at most: here, all that is left of the budget."""
-    caller = caller_with_budget(admin, "key", sum(costs) - 1e-6)
+    """All routes at once. LiteLLM reserves what a request may cost at most: here, all that is left of the budget."""
     upstream.rules.extend(rules)
-    first = secrets.token_hex(4)
-    spent = 0.0
-    for cost in costs:
-        path, body = route(secrets.token_hex(4) if others else first)
-        spent += cost
-        answer = caller.post(path, {"model": "deepseek-chat-ocr", "stream": stream, **body})
-        assert answer.status_code == status, answer.text
-        assert eventually(lambda: caller.spend() == pytest.approx(spent, abs=1e-9)), (caller.spend(), spent)  # noqa: B023
+
+    def spend(case: tuple[Any, bool]) -> Caller:
+        caller, (route, stream) = caller_with_budget(admin, "key", sum(costs) - 1e-6), case
+        first, spent = secrets.token_hex(4), 0.0
+        for cost in costs:
+            path, body = route(secrets.token_hex(4) if others else first)
+            spent += cost
+            answer = caller.post(path, {"model": "deepseek-chat-ocr", "stream": stream, **body})
+            assert answer.status_code == status, answer.text
+            assert eventually(lambda: caller.spend() == pytest.approx(spent, abs=1e-9)), (caller.spend(), spent)  # noqa: B023
+        return caller
+
+    cases = [(route, stream) for route in (chat, messages, responses) for stream in (False, True)]
+    with ThreadPoolExecutor(len(cases)) as pool:
+        callers = list(pool.map(spend, cases))
     upstream.rules[:] = [Rule(lambda _: True, status=500)]  # what passes while LiteLLM still counts costs nothing
-    answers: list[httpx.Response] = []
+    for caller in callers:
+        refusals: list[httpx.Response] = []
+        assert eventually(lambda: refused(caller, refusals), 10)  # noqa: B023
+        assert counted(refusals[0]) == pytest.approx(sum(costs), abs=1e-9)
 
-    def is_refused() -> bool:
-        answers.append(caller.ask())
-        return answers[-1].status_code == 422
 
-    assert eventually(is_refused, 10), answers[-1].text
-    assert counted(answers[-1]) == pytest.approx(spent, abs=1e-9)
+def refused(caller: Caller, refusals: list[httpx.Response]) -> bool:
+    answer = caller.ask()
+    if answer.status_code == 422:
+        refusals.append(answer)
+    return bool(refusals)
 
 
 def counted(refusal: httpx.Response) -> float:

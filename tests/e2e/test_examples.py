@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from support.features import needs_callbacks_from_packages
 from support.proxy import Proxy, running_proxy
 from support.upstream import ANSWER, Upstream, images_in
 
@@ -31,6 +32,7 @@ def run(*command: str | Path, **env: str) -> str:
     return result.stdout
 
 
+@needs_callbacks_from_packages
 def test_the_quickstart_reads_a_receipt_without_a_key() -> None:
     pytest.importorskip("rapidocr")
     printed = run(sys.executable, EXAMPLES / "quickstart.py")
@@ -44,6 +46,7 @@ def test_the_quickstart_reads_a_receipt_without_a_key() -> None:
     assert "vision_model=local-ocr images=1 cached=0 failed=0" in told["the log line"]
 
 
+@needs_callbacks_from_packages
 @pytest.mark.parametrize(
     ("keys", "text_model", "vision_model"),
     [
@@ -130,6 +133,7 @@ def test_readme_s_code(upstream: Upstream) -> None:
 
 
 def test_the_config_to_copy_starts_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr")
     config: dict[str, Any] = yaml.safe_load((ROOT / "proxy_config.yaml").read_text())
     keys = {"OPENAI_API_KEY": "sk-a", "DEEPSEEK_API_KEY": "sk-b"}
     with running_proxy(config, tmp_path, keys) as proxy, proxy.client() as client:

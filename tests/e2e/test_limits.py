@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from support.configs import proxy_config
+from support.features import needs_guardrails_only, needs_uncounted_tokens
 from support.images import image, message, text
 from support.proxy import Proxy, eventually, running_proxy
 from support.upstream import Rule, Upstream, images_in
@@ -73,6 +74,7 @@ def post(proxy: Proxy, body: dict[str, Any], key: str = "none-1") -> httpx.Respo
         return client.post(URL, json=body, headers={"Authorization": f"Bearer sk-{key}"})
 
 
+@needs_guardrails_only
 @pytest.mark.parametrize("limits", ["rpm", "model"])
 def test_a_request_too_many_makes_no_vision_call(limited: Proxy, upstream: Upstream, limits: str) -> None:
     headers = {"Authorization": f"Bearer sk-{limits}-{secrets.token_hex(4)}"}
@@ -82,6 +84,7 @@ def test_a_request_too_many_makes_no_vision_call(limited: Proxy, upstream: Upstr
     assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat"]
 
 
+@needs_guardrails_only
 def test_a_request_of_too_many_tokens_makes_no_vision_call(limited: Proxy, upstream: Upstream) -> None:
     body = asked()
     body["messages"][0]["content"].append(text("word " * 1000))
@@ -100,6 +103,7 @@ def lenient(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
         yield proxy
 
 
+@needs_guardrails_only
 def test_vision_calls_alone_can_use_up_a_key_s_tokens(limited: Proxy, upstream: Upstream) -> None:
     """Each takes 1,100 tokens of the key's 1,000 a minute; the main call, which fails, takes none."""
     upstream.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500))
@@ -108,6 +112,7 @@ def test_vision_calls_alone_can_use_up_a_key_s_tokens(limited: Proxy, upstream: 
     assert eventually(lambda: post(limited, asked(max_tokens=9), key).status_code == 429)
 
 
+@needs_uncounted_tokens
 def test_they_take_none_if_they_are_not_to_count(lenient: Proxy, upstream: Upstream) -> None:
     upstream.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500, times=3))
     key = f"minute-{secrets.token_hex(4)}"
@@ -117,6 +122,7 @@ def test_they_take_none_if_they_are_not_to_count(lenient: Proxy, upstream: Upstr
     assert eventually(lambda: post(lenient, asked(max_tokens=9), key).status_code == 429)
 
 
+@needs_guardrails_only
 async def test_one_too_many_at_a_time_makes_no_vision_call(limited: Proxy, upstream: Upstream) -> None:
     gate = threading.Event()
     upstream.rules.append(Rule(lambda body: body["model"] == "seeing-mini", gate=gate))
@@ -155,6 +161,7 @@ def test_a_guardrail_changes_what_stands_in_an_image_s_place(limited: Proxy, ups
     assert images_in(read) == []
 
 
+@needs_guardrails_only
 def test_a_guardrail_s_refusal_of_the_words_makes_no_vision_call(limited: Proxy, upstream: Upstream) -> None:
     body = asked()
     body["messages"][0]["content"].append(text("FORBIDDEN"))

@@ -14,7 +14,9 @@ import pytest
 from anthropic import Anthropic
 from google import genai
 from google.genai import types as google
+from google.genai.errors import UnknownApiResponseError
 from openai import OpenAI
+from support.features import needs_anthropic_errors, needs_google_errors
 from support.images import data_uri
 from support.proxy import Proxy
 from support.upstream import ANSWER, Upstream, description_of, images_in
@@ -132,6 +134,8 @@ def generate_content(proxy: Proxy, model: str, stream: bool) -> str:
 
 
 Converse = Callable[[Proxy, str, bool], str]
+UNREADABLE = (IndexError, UnknownApiResponseError)
+"""What SDKs raise at a stream that is not their provider's."""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -141,7 +145,13 @@ Converse = Callable[[Proxy, str, bool], str]
 def test_a_conversation_with_images_in_every_place(
     proxy: Proxy, upstream: Upstream, converse: Converse, model: str, stream: bool
 ) -> None:
-    assert converse(proxy, model, stream).strip() == ANSWER
+    try:
+        answer = converse(proxy, model, stream)
+    except UNREADABLE as error:
+        with pytest.raises(type(error)):
+            converse(proxy, "multimodal", stream)
+        pytest.skip("this LiteLLM has no stream that the SDK can read here, with or without image analysis")
+    assert answer.strip() == ANSWER
     (read,) = upstream.calls("blind")
     assert images_in(read) == []
     written = json.dumps(read).encode().decode("unicode_escape")
@@ -293,9 +303,19 @@ def test_a_file_at_another_provider_gives_way_to_a_note_that_says_what_to_send(
             {"messages": []},
             {"type": "invalid_request_error", "param": "ocr_model", "code": "400"},
         ),
-        ("/v1/messages", {"messages": [], "max_tokens": 9}, {"type": "invalid_request_error"}),
+        pytest.param(
+            "/v1/messages",
+            {"messages": [], "max_tokens": 9},
+            {"type": "invalid_request_error"},
+            marks=needs_anthropic_errors,
+        ),
         ("/v1/responses", {"input": "?"}, {"type": "invalid_request_error", "param": "ocr_model", "code": "400"}),
-        ("/v1beta/models/deepseek-chat:generateContent", {"contents": []}, {"code": 400, "status": "INVALID_ARGUMENT"}),
+        pytest.param(
+            "/v1beta/models/deepseek-chat:generateContent",
+            {"contents": []},
+            {"code": 400, "status": "INVALID_ARGUMENT"},
+            marks=needs_google_errors,
+        ),
     ],
 )
 def test_an_error_has_the_route_s_own_shape(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from support.images import image, message, text
 from support.proxy import Proxy, running_proxy, start_proxy
 from support.upstream import Upstream, running_upstream
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""LiteLLM 1.84 colours its log whatever NO_COLOR says."""
 URL = "/v1/chat/completions"
 QUESTION = {"model": "deepseek-chat-ocr", "messages": [message(text("?"), image("CANARY"))]}
 
@@ -93,5 +96,6 @@ def test_the_log_obeys_litellm_log(quiet_upstream: Upstream, tmp_path: Path, lev
     with running_proxy(proxy_config(quiet_upstream), tmp_path, {"LITELLM_LOG": level}) as proxy:
         with proxy.client() as client:
             assert client.post(URL, json=QUESTION).status_code == 200
-        lines = [line for line in proxy.log.splitlines() if "LiteLLM.image_analysis:" in line]
+        log = COLOUR.sub("", proxy.log)
+        lines = [line for line in log.splitlines() if "LiteLLM.image_analysis:" in line]
     assert sorted({line.split("image_analysis:")[1].split(":")[0] for line in lines}) == shown

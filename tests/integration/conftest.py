@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from support.configs import proxy_config
+from support.proxy import write_shim
 from support.upstream import Upstream, running_upstream
 
 MASTER_KEY = "sk-integration-7d1f0c"
@@ -40,6 +41,7 @@ async def started_app(
     vars(litellm_image_analysis).pop("image_analysis", None)  # as in a process that has just started
     path = tmp_path_factory.mktemp("app") / "config.yaml"
     path.write_text(yaml.safe_dump(proxy_config(shared_upstream)))
+    write_shim(path.parent)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litellm, "callbacks", [])
         patch.setattr(litellm, "callback_settings", {})

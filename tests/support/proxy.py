@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ import httpx
 import yaml
 
 START_SECONDS = 120
-CALLBACKS_FROM_PACKAGES = tuple(map(int, version("litellm").split(".")[:2])) >= (1, 94)
-"""Before, LiteLLM looks for a callback's module in the config's folder only."""
 
 
 @dataclass
@@ -51,15 +48,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def write_shim(folder: Path) -> None:
+    """Lead a LiteLLM that looks for callbacks in the config's folder only to the package."""
+    from support.features import loads_callbacks_from_packages  # imports LiteLLM, which takes seconds
+
+    if not loads_callbacks_from_packages():
+        shim = "from litellm_image_analysis import image_analysis\n"
+        (folder / "litellm_image_analysis.py").write_text(shim)
+
+
 def start_proxy(
     config: dict[str, Any], folder: Path, env: dict[str, str] | None = None, *options: str, key: str | None = None
 ) -> Proxy:
     """Start the process; it may not be up yet, or never be."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    if not CALLBACKS_FROM_PACKAGES:
-        shim = "from litellm_image_analysis import image_analysis\n"
-        (folder / "litellm_image_analysis.py").write_text(shim)
+    write_shim(folder)
     port, key = free_port(), key or f"sk-{secrets.token_hex(16)}"
     settings = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
