@@ -35,7 +35,7 @@ test: $(VENV)/installed
 # docs/versions.md says why tests skip there. An app that is started twice in one process has no prices there.
 test-compat: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/test_*.py tests/dialects
-	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_sdk.py
+	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 
 # A hundred times the examples for every property of what rewrites a request.

@@ -26,6 +26,9 @@ _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
 _PLACES = 15
 _ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_routing_request_tags")
+_CALCULATOR_BEFORE = "_response_cost_calculator"
+"""What its cost calculator was called in LiteLLM 1.84."""
+
 _DEPLOYMENT = ("model_group", "model_info", "deployment")
 
 _PARENTS_OWN = frozenset(
@@ -228,16 +231,13 @@ def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
         response: its answer, whole.
     """
     logging: Any = kwargs.get("litellm_logging_obj")
-    if not hasattr(logging, "response_cost_calculator"):
-        return None
     if came_from_cache(kwargs):
         return Decimal(0)
+    calculate = getattr(logging, "response_cost_calculator", None) or getattr(logging, _CALCULATOR_BEFORE, None)
+    if calculate is None:
+        return None
     deployment = (kwargs.get("model_info") or {}).get("id")
-    return usd(
-        logging.response_cost_calculator(
-            result=response, litellm_model_name=kwargs.get("model"), router_model_id=deployment
-        )
-    )
+    return usd(calculate(result=response, litellm_model_name=kwargs.get("model"), router_model_id=deployment))
 
 
 def plain(amount: Decimal) -> str:

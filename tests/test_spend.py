@@ -400,6 +400,10 @@ class TestCost:
         logging = SimpleNamespace(response_cost_calculator=None, caching_details={"cache_hit": True})
         assert calculated_cost({"litellm_logging_obj": logging}, {"id": "msg-1"}) == Decimal(0)
 
+    def test_an_older_one_s_calculator_has_another_name(self) -> None:
+        logging = SimpleNamespace(_response_cost_calculator=lambda **_: 0.00065)
+        assert calculated_cost({"litellm_logging_obj": logging}, {"id": "msg-1"}) == Decimal("0.00065")
+
     @pytest.mark.parametrize("call", [{}, {"litellm_logging_obj": None}])
     def test_without_its_logging_nobody_knows(self, call: dict[str, Any]) -> None:
         assert calculated_cost(call, {"id": "msg-1"}) is None

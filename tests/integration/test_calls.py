@@ -12,6 +12,7 @@ import litellm
 import pytest
 from support.billing import messages
 from support.configs import BASE_PRICE, VISION_PRICE
+from support.features import needs_stream_prices
 from support.images import data_uri, image, message, text
 from support.upstream import ANSWER, MAIN_COST, VISION_COST, Upstream, images_in
 
@@ -93,6 +94,7 @@ async def test_blocking_calls_in_many_threads(provider: Upstream) -> None:
     assert [body["model"] for body in provider.requests].count("seeing-mini") == 1
 
 
+@needs_stream_prices
 async def test_a_stream_shows_the_total_after_its_last_chunk(provider: Upstream) -> None:
     stream: Any = await analysed.acompletion(f"{MODEL}-ocr", QUESTION, stream=True)
     words = [chunk.choices[0].delta.content or "" async for chunk in stream]
@@ -102,6 +104,7 @@ async def test_a_stream_shows_the_total_after_its_last_chunk(provider: Upstream)
     expect_analysed(provider)
 
 
+@needs_stream_prices
 async def test_so_does_one_of_openai_s_and_of_anthropic_s_route() -> None:
     for stream in (
         await analysed.aresponses(ITEM, f"{MODEL}-ocr", stream=True),
@@ -112,6 +115,7 @@ async def test_so_does_one_of_openai_s_and_of_anthropic_s_route() -> None:
         assert answer._hidden_params["image_analysis"]["base_cost"] == pytest.approx(MAIN_COST, abs=1e-12)
 
 
+@needs_stream_prices
 def test_so_does_a_blocking_one(provider: Upstream) -> None:
     stream: Any = analysed.completion(f"{MODEL}-ocr", QUESTION, stream=True)
     words = [chunk.choices[0].delta.content or "" for chunk in stream]

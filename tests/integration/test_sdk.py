@@ -17,6 +17,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
 from support.billing import ROUTES
 from support.configs import BASE_PRICE, VISION_PRICE, deployment
+from support.features import needs_bridge_prices, needs_logging_in_hooks, needs_stream_prices
 from support.images import image, message, text
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
@@ -125,7 +126,9 @@ async def test_a_text_only_model_answers(
     assert "metadata" not in provider.requests[1]
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    "route", [pytest.param(name, marks=needs_bridge_prices if name == "generateContent" else ()) for name in ROUTES]
+)
 async def test_the_caller_sees_what_both_calls_cost_and_loggers_what_each_does(
     functions: Functions, provider: Upstream, bookkeeper: Bookkeeper, route: str
 ) -> None:
@@ -139,6 +142,7 @@ async def test_the_caller_sees_what_both_calls_cost_and_loggers_what_each_does(
     assert await logged(bookkeeper, 2) == pytest.approx([VISION_COST, MAIN_COST], abs=1e-12)
 
 
+@needs_stream_prices
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # LiteLLM's own
 @pytest.mark.parametrize("route", ROUTES)
 async def test_loggers_see_what_each_call_of_a_stream_costs(
@@ -171,6 +175,7 @@ async def test_two_instances_are_an_error_where_analysis_is_asked_for(ask: Ask, 
     await ask(model="openai/seeing-chat")
 
 
+@needs_logging_in_hooks
 async def test_positional_arguments_with_a_suffix_are_an_error_that_says_what_to_do(
     ask: Ask, upstream: Upstream
 ) -> None:

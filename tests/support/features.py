@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 from litellm import constants
 from litellm._redis import get_redis_async_client
+from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import LiteLLM_OrganizationTable, ProxyException, UserAPIKeyAuth
 from litellm.proxy.anthropic_endpoints import endpoints as anthropic_endpoints
 from litellm.proxy.auth import auth_checks
@@ -75,6 +76,13 @@ def _reads_numbers_of_redis() -> bool:
         patch.setenv("REDIS_SOCKET_CONNECT_TIMEOUT", "1.5")
         client = get_redis_async_client()
     return client.get_connection_kwargs().get("socket_connect_timeout") == 1.5
+
+
+# These came with the calculator's new name; nothing of their own tells that they are there.
+_has_new_calculator = hasattr(Logging, "response_cost_calculator")
+needs_stream_prices = _needs("price for a stream that tells its usage unasked", there=_has_new_calculator)
+needs_bridge_prices = _needs("price for a deployment behind its bridge from generateContent", there=_has_new_calculator)
+needs_logging_in_hooks = _needs("name for what was passed by position", there=_has_new_calculator)
 
 
 @cache
