@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import litellm
 import pytest
@@ -14,7 +14,17 @@ from litellm.proxy._types import UserAPIKeyAuth
 from litellm.types.utils import CallTypes
 from support.routers import deployment, router_of
 
-from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig, access, journal, plugin, startup
+from litellm_image_analysis import (
+    ConfigError,
+    ImageAnalysis,
+    ImageAnalysisConfig,
+    access,
+    journal,
+    plugin,
+    spend,
+    startup,
+)
+from litellm_image_analysis.pipeline import Report
 
 HOOKS = {
     "async_pre_call_hook",
@@ -72,6 +82,44 @@ def test_every_call_type_of_litellm_is_served_or_knowingly_passed_through(call_t
 async def test_library_calls_it_does_not_serve_pass_untouched(call_type: CallTypes | None) -> None:
     kwargs = {"model": "m-ocr", "messages": []}
     assert await ImageAnalysis().async_pre_call_deployment_hook(kwargs, call_type) is None
+
+
+class TestAttach:
+    def test_a_router_gets_the_suffixed_names_and_litellm_the_callback_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(litellm, "callbacks", [])
+        first, second = router_of(deployment("deepseek-chat")), router_of(deployment("other-chat"))
+        analysis = ImageAnalysis()
+        assert analysis.attach(first).attach(second) is analysis
+        assert litellm.callbacks == [analysis]
+        assert list(first.model_group_alias) == ["deepseek-chat-ocr"]
+        assert list(second.model_group_alias) == ["other-chat-ocr"]
+
+    def test_without_a_suffix_it_gets_no_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(litellm, "callbacks", [])
+        router = router_of(deployment("deepseek-chat"))
+        ImageAnalysis(ImageAnalysisConfig(suffix=None)).attach(router)
+        assert list(router.model_group_alias) == []
+
+
+class TestGenerateContent:
+    NOTED: ClassVar[dict[str, Any]] = {"model_group": "deepseek-chat", "model_info": {"id": "1"}}
+
+    async def called(self, metadata: dict[str, Any], call_type: CallTypes) -> dict[str, Any] | None:
+        kwargs = {"metadata": metadata, "litellm_metadata": self.NOTED}
+        return await ImageAnalysis().async_pre_call_deployment_hook(kwargs, call_type)
+
+    @pytest.mark.parametrize("call_type", [CallTypes.agenerate_content, CallTypes.agenerate_content_stream])
+    async def test_an_analysed_request_s_call_is_told_its_deployment(self, call_type: CallTypes) -> None:
+        data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}}
+        spend.record(data, Report("eyes"))
+        kwargs = await self.called(data["metadata"], call_type)
+        assert kwargs is not None
+        assert kwargs["metadata"].items() >= {"user_api_key": "hashed", **self.NOTED}.items()
+
+    async def test_other_calls_are_left_alone(self) -> None:
+        assert await self.called({"user_api_key": "hashed"}, CallTypes.agenerate_content) is None
 
 
 @pytest.fixture
