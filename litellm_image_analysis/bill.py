@@ -51,8 +51,9 @@ class Bill:
     @property
     def total(self) -> Decimal | None:
         """USD of both; ``None`` if one of them is unknown."""
-        costs = (self.base_cost, self.report.cost)
-        return None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0))
+        if self.base_cost is None or self.report.cost is None:
+            return None
+        return self.base_cost + self.report.cost
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bill:
         """Itself: LiteLLM copies what it logs, and the price is known later."""

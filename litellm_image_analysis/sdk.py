@@ -93,17 +93,17 @@ class Library:
         return list(request["messages"])
 
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Activation:
-        """What the call asks for; a Router's was asked for under its group's name."""
-        asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}
-        if group is None and "model" not in kwargs:
-            return self._refuse_positional(kwargs, asked)
-        named = kwargs["model"] if group is None else group
-        return decide({**asked, "model": named}, self.config, partial(gateway.bears_name, self.router))
+        """What the call asks for; a Router's was asked for under its group's name.
 
-    def _refuse_positional(self, kwargs: dict[str, Any], asked: dict[str, Any]) -> Activation:
-        """LiteLLM shows positional arguments to no hook; only its logging object knows the model's name."""
-        named = getattr(kwargs.get("litellm_logging_obj"), "model", None)
+        LiteLLM shows positional arguments to no hook; only its logging object knows the model's name.
+        """
+        is_positional = group is None and "model" not in kwargs
+        seen = getattr(kwargs.get("litellm_logging_obj"), "model", None) if is_positional else kwargs.get("model")
+        asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}
+        named = seen if group is None else group
         activation = decide({**asked, "model": named}, self.config, partial(gateway.bears_name, self.router))
+        if not is_positional:
+            return activation
         if isinstance(activation, Active):
             raise RequestError(
                 f"image analysis of {named!r}: LiteLLM does not show positional arguments to its callbacks;"

@@ -77,7 +77,7 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
     metadata = {key: value for key, value in metadata_of(data).items() if key not in _PARENTS_OWN}
     if "user_api_key_auth" in metadata:
         metadata["user_api_key_auth"] = _without_reservation(metadata["user_api_key_auth"])
-    _name_parent(metadata, data)
+    _tell(metadata, {"parent_call_id": data.get("litellm_call_id")})
     _tag(metadata)
     if not count_tokens:
         metadata[constants.INTERNAL_CALL_ORIGIN_METADATA_KEY] = METADATA_KEY
@@ -93,11 +93,14 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
     return identity
 
 
-def _name_parent(metadata: dict[str, Any], data: Mapping[str, Any]) -> None:
-    parent = {"parent_call_id": data.get("litellm_call_id")}
+def _tell(metadata: dict[str, Any], told: dict[str, Any]) -> None:
+    """Tell loggers and the spend log of image analysis.
+
+    LiteLLM keeps only keys it knows in a spend-log row's metadata; its place for others is ``spend_logs_metadata``.
+    """
     spend_logs = metadata.get("spend_logs_metadata")
-    metadata["spend_logs_metadata"] = {**(spend_logs if isinstance(spend_logs, dict) else {}), METADATA_KEY: parent}
-    metadata[METADATA_KEY] = parent
+    metadata["spend_logs_metadata"] = {**(spend_logs if isinstance(spend_logs, dict) else {}), METADATA_KEY: told}
+    metadata[METADATA_KEY] = told
 
 
 def _tag(metadata: dict[str, Any]) -> None:
@@ -118,22 +121,11 @@ def _without_reservation(auth: Any) -> Any:
 
 
 def record(data: MutableMapping[str, Any], report: Report) -> None:
-    """Note the report in the request's metadata: for this package's later hooks, loggers, and the spend log.
-
-    LiteLLM keeps only keys it knows in a spend-log row's metadata; its place for others is
-    ``spend_logs_metadata``.
-    """
+    """Note the report in the request's metadata: for this package's later hooks, loggers, and the spend log."""
     metadata = metadata_of(data)
     metadata[_REPORT_KEY] = report
-    if not report.images and not report.failed:
-        return
-    summarised = summary(report)
-    spend_logs = metadata.get("spend_logs_metadata")
-    metadata["spend_logs_metadata"] = {
-        **(spend_logs if isinstance(spend_logs, dict) else {}),
-        METADATA_KEY: summarised,
-    }
-    metadata[METADATA_KEY] = summarised
+    if report.images or report.failed:
+        _tell(metadata, summary(report))
 
 
 def recorded(data: Mapping[str, Any]) -> object:
@@ -174,9 +166,9 @@ def name_deployment(kwargs: MutableMapping[str, Any]) -> None:
     The router notes that in ``litellm_metadata``; the bridge hands on ``metadata`` alone. Without it the spend-log
     row names no model group, and prices set on the deployment count for nothing.
     """
-    metadata, noted = kwargs.get("metadata"), kwargs.get("litellm_metadata")
-    if isinstance(metadata, dict) and isinstance(noted, Mapping):
-        kwargs["metadata"] = {**{key: noted[key] for key in _DEPLOYMENT if key in noted}, **metadata}
+    metadata, router_s = kwargs.get("metadata"), kwargs.get("litellm_metadata")
+    if isinstance(metadata, dict) and isinstance(router_s, Mapping):
+        kwargs["metadata"] = {**{key: router_s[key] for key in _DEPLOYMENT if key in router_s}, **metadata}
 
 
 def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
+from support.billing import new_organization
 from support.configs import BASE_PRICE, deployment, proxy_config
 from support.images import image, message, text
 from support.proxy import Proxy, running_proxy
@@ -70,25 +70,7 @@ class Admin:
 
     def in_organization(self, models: list[str]) -> str:
         """The key of a team that limits nothing, in an organisation that does."""
-        return self.in_team(organization_id=organization_of(models))
-
-
-def organization_of(models: list[str]) -> str:
-    """An organisation's id; LiteLLM sells the endpoint that makes one."""
-    name, by = f"org-{os.urandom(4).hex()}", "tests"
-    with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-        database.execute(
-            'INSERT INTO "LiteLLM_BudgetTable" (budget_id, created_by, updated_by, updated_at)'
-            " VALUES (%s, %s, %s, now())",
-            (name, by, by),
-        )
-        database.execute(
-            'INSERT INTO "LiteLLM_OrganizationTable"'
-            " (organization_id, organization_alias, budget_id, models, created_by, updated_by, updated_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, now())",
-            (name, name, name, models, by, by),
-        )
-    return name
+        return self.in_team(organization_id=new_organization(*models))
 
 
 def ask(proxy: Proxy, key: str, model: str, **body: Any) -> httpx.Response:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from support.billing import ROUTES, SUMS, Caller, Request
+from support.billing import ROUTES, SUMS, UNTOLD, Caller, Request, first_word, of_main, of_vision
 from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
 from support.images import data_uri
 from support.proxy import Proxy, eventually, running_proxy
@@ -42,17 +42,6 @@ AT_LENGTH = settings(
     phases=[Phase.generate],  # a gateway is too slow for finding a smaller example
     suppress_health_check=list(HealthCheck),
 )
-
-UNTOLD = {("responses", True), ("generateContent", True)}
-"""Where LiteLLM does not hear what an unfinished stream cost, and books an estimate or nothing."""
-
-
-def of_vision(body: Body) -> bool:
-    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile")
-
-
-def of_main(body: Body) -> bool:
-    return not of_vision(body)
 
 
 def streams_of(model: str) -> Callable[[Body], bool]:
@@ -196,7 +185,7 @@ class Trade(RuleBasedStateMachine):
     @rule(ask=asks("stopping-chat").filter(lambda ask: ask.tells_when_it_is_left))
     def one_leaves_during_the_answer(self, ask: Ask) -> None:
         with self._held(of_main) as until:
-            self._leave(ask, _first_word if ask.stream else until)
+            self._leave(ask, first_word if ask.stream else until)
 
     def teardown(self) -> None:
         """Streams of those who left may still be on their way: they stay endless."""
@@ -245,14 +234,6 @@ class Trade(RuleBasedStateMachine):
         response = self.admin.post(path, json=body, headers=account.caller.headers)
         assert response.status_code == ask.status(self.faults), response.text
         return float(response.headers.get("x-litellm-image-analysis-cost", 0)) if response.is_success else None
-
-
-def _first_word(connection: socket.socket) -> None:
-    answer = b""
-    while b"It" not in answer.partition(b"\r\n\r\n")[2]:
-        piece = connection.recv(65536)
-        assert piece, answer
-        answer += piece
 
 
 @pytest.fixture(scope="module")

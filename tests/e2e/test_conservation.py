@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from support.billing import ROUTES, SUMS, Caller
+from support.billing import ROUTES, SUMS, UNTOLD, Caller, first_word, of_main, of_vision
 from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
 from support.images import data_uri
 from support.proxy import Proxy, eventually, running_proxy
@@ -32,19 +32,8 @@ Case = tuple[str, bool]
 CASES: list[Case] = [(route, stream) for route in ROUTES for stream in (False, True)]
 DOCS = Path(__file__).parents[2] / "docs" / "spend.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-UNTOLD: set[Case] = {("responses", True), ("generateContent", True)}
-"""Where LiteLLM does not hear what an unfinished stream cost, and books an estimate or nothing."""
-
 SECONDS = 60
 """LiteLLM takes some seconds to write what it has counted."""
-
-
-def of_vision(body: Body) -> bool:
-    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile", "seeing-retried")
-
-
-def of_main(body: Body) -> bool:
-    return not of_vision(body)
 
 
 def of_fragile(body: Body) -> bool:
@@ -199,11 +188,7 @@ class Asked:
             matches = of_vision if leaves == "while it looks" else of_main
             assert eventually(lambda: any(matches(body) for body in upstream.of(self.mark)))
         elif leaves == "during the answer":
-            answer = b""
-            while b"It" not in answer.partition(b"\r\n\r\n")[2]:
-                piece = connection.recv(65536)
-                assert piece, answer
-                answer += piece
+            first_word(connection)
 
 
 @pytest.mark.parametrize("name", SITUATIONS)

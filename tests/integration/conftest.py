@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import yaml
-from support.configs import proxy_config
+from support.configs import BASE_PRICE, VISION_PRICE, proxy_config
 from support.proxy import write_shim
 from support.upstream import Upstream, running_upstream
 
@@ -27,6 +27,24 @@ def upstream(shared_upstream: Upstream) -> Upstream:
     """The provider, its memory and rules empty."""
     shared_upstream.reset()
     return shared_upstream
+
+
+VISION = "openai/seeing-mini"
+_PRICES = {
+    name: {**price, "litellm_provider": "openai", "mode": "chat"}
+    for name, price in (("openai/blind-chat", BASE_PRICE), (VISION, VISION_PRICE))
+}
+
+
+@pytest.fixture
+def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
+    """The provider on loopback for LiteLLM as a library, which knows its prices."""
+    import litellm
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
+    monkeypatch.setattr(litellm, "model_cost", {**litellm.model_cost, **_PRICES})
+    return upstream
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -11,7 +11,6 @@ from typing import Any
 import litellm
 import pytest
 from support.billing import messages
-from support.configs import BASE_PRICE, VISION_PRICE
 from support.features import needs_stream_prices
 from support.images import data_uri, image, message, text
 from support.upstream import ANSWER, MAIN_COST, VISION_COST, Upstream, images_in
@@ -23,23 +22,16 @@ MODEL, VISION = "openai/blind-chat", "openai/seeing-mini"
 QUESTION: Any = [message(text("What is it?"), image("a"))]
 OF_ANTHROPIC: Any = messages("", "What is it?", ["a"], stream=False)[1]["messages"]
 ITEM: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": data_uri("a")}]}]
-PRICES = {
-    name: {**price, "litellm_provider": "openai", "mode": "chat"}
-    for name, price in ((MODEL, BASE_PRICE), (VISION, VISION_PRICE))
-}
 TOTAL = pytest.approx(MAIN_COST + VISION_COST, abs=1e-12)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # LiteLLM's own
 
 
 @pytest.fixture(autouse=True)
-def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
-    """The provider on loopback, and the plugin as a program sets it up."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
-    monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
-    monkeypatch.setattr(litellm, "model_cost", {**litellm.model_cost, **PRICES})
+def registered(provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin as a program sets it up."""
+    del provider
     monkeypatch.setattr(litellm, "callbacks", [ImageAnalysis(ImageAnalysisConfig(vision_model=VISION))])
-    return upstream
 
 
 def expect_analysed(provider: Upstream) -> None:

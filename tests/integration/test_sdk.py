@@ -25,19 +25,6 @@ from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestEr
 
 Ask = Callable[..., Awaitable[Any]]
 VISION = "openai/seeing-mini"
-PRICES = {
-    name: {**price, "litellm_provider": "openai", "mode": "chat"}
-    for name, price in (("openai/blind-chat", BASE_PRICE), (VISION, VISION_PRICE))
-}
-
-
-@pytest.fixture
-def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
-    """The provider on loopback, whose prices LiteLLM knows."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
-    monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
-    monkeypatch.setattr(litellm, "model_cost", {**litellm.model_cost, **PRICES})
-    return upstream
 
 
 @pytest.fixture

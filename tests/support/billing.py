@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import psycopg
 from support.images import data_uri, image, message, text
+from support.upstream import Body
 
 SUMS = {
     "rows": 'SELECT sum(spend) FROM "LiteLLM_SpendLogs" WHERE api_key = %(key)s',
@@ -33,6 +34,9 @@ SUMS = {
 }
 """Each place where LiteLLM keeps what the caller spent."""
 
+UNTOLD = {("responses", True), ("generateContent", True)}
+"""Routes, and whether they stream, where LiteLLM does not hear what an unfinished answer cost."""
+
 Request = tuple[str, dict[str, Any]]
 
 
@@ -41,15 +45,36 @@ WITH budget AS (
   INSERT INTO "LiteLLM_BudgetTable" (budget_id, created_by, updated_by)
   VALUES (%(id)s, 'tests', 'tests') RETURNING budget_id
 )
-INSERT INTO "LiteLLM_OrganizationTable" (organization_id, organization_alias, budget_id, created_by, updated_by)
-SELECT %(id)s, %(id)s, budget_id, 'tests', 'tests' FROM budget
+INSERT INTO "LiteLLM_OrganizationTable" (organization_id, organization_alias, budget_id, models, created_by, updated_by)
+SELECT %(id)s, %(id)s, budget_id, %(models)s, 'tests', 'tests' FROM budget
 """
 
 
-def _make_organization(name: str) -> None:
-    """LiteLLM's own route for this needs a licence; its spend tracking does not."""
+def new_organization(*models: str) -> str:
+    """The id of one that may call these models, or any; LiteLLM's own route for this needs a licence."""
+    name = f"organization-{secrets.token_hex(6)}"
     with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-        database.execute(MAKE_ORGANIZATION, {"id": name})
+        database.execute(MAKE_ORGANIZATION, {"id": name, "models": list(models)})
+    return name
+
+
+def of_vision(body: Body) -> bool:
+    """Whether a request at the provider is a look at an image; ``seeing-chat`` answers callers."""
+    return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile", "seeing-retried")
+
+
+def of_main(body: Body) -> bool:
+    """Whether it is a caller's own."""
+    return not of_vision(body)
+
+
+def first_word(connection: socket.socket) -> None:
+    """Wait until the provider's answer begins to arrive."""
+    answer = b""
+    while b"It" not in answer.partition(b"\r\n\r\n")[2]:
+        piece = connection.recv(65536)
+        assert piece, answer
+        answer += piece
 
 
 class Caller:
@@ -59,8 +84,7 @@ class Caller:
         self._admin = admin
         unique = secrets.token_hex(6)
         self.end_user, self.tag, self.client = f"end-user-{unique}", f"tag-{unique}", f"User-Agent: client-{unique}"
-        self.organization = f"organization-{unique}"
-        _make_organization(self.organization)
+        self.organization = new_organization()
         self.user = self._made("/user/new", {"auto_create_key": False})["user_id"]
         members = [{"role": "user", "user_id": self.user}]
         team = {"organization_id": self.organization, "members_with_roles": members}
