@@ -6,7 +6,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from litellm.caching.dual_cache import DualCache
 from litellm.proxy._types import UserAPIKeyAuth
+from litellm.proxy.hooks.model_max_budget_limiter import _PROXY_VirtualKeyModelMaxBudgetLimiter
 from litellm.router import Router
 from support.routers import ANYONE
 
@@ -97,6 +99,35 @@ class TestVision:
 
     async def test_the_request_s_choice_was_checked_before(self, router: Router) -> None:
         await self.check(Asked("eyes", chosen_by_caller=True, config=DEFAULTS), caller(**FOR_CHAT), router)
+
+
+class TestBudgets:
+    """LiteLLM's own limiter, which has counted 2 USD for a model whose budget is 1."""
+
+    @staticmethod
+    async def spender(proxy_module: ModuleType, model: str) -> UserAPIKeyAuth:
+        limiter = _PROXY_VirtualKeyModelMaxBudgetLimiter(DualCache())
+        await limiter.dual_cache.async_set_cache(key=f"virtual_key_spend:hashed:{model}:1d", value=2.0)
+        vars(proxy_module).update(model_max_budget_limiter=limiter)
+        budget = {model: {"max_budget": 1.0, "budget_duration": "1d"}}
+        return UserAPIKeyAuth(token="hashed", model_max_budget=budget)
+
+    async def test_a_suffix_is_no_way_around_one(self, proxy_module: ModuleType) -> None:
+        who = await self.spender(proxy_module, "deepseek-chat")
+        with pytest.raises(AccessDeniedError, match="deepseek-chat"):
+            await taken({"model": "deepseek-chat-ocr"}, who)
+
+    async def test_nor_is_one_on_another_route(self, proxy_module: ModuleType) -> None:
+        who = await self.spender(proxy_module, "deepseek-chat")
+        with pytest.raises(AccessDeniedError, match="deepseek-chat"):
+            await admission.check_name({"model": "deepseek-chat-ocr"}, DEFAULTS, who)
+
+    async def test_a_vision_model_s_ends_its_calls(self, proxy_module: ModuleType, router: Router) -> None:
+        who = await self.spender(proxy_module, "gpt-4o-mini")
+        asked = await taken({"model": "deepseek-chat-ocr"}, who)
+        assert asked is not None
+        with pytest.raises(AccessDeniedError, match="gpt-4o-mini"):
+            await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS, router, who)
 
 
 class TestOtherRoutes:
