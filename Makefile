@@ -12,14 +12,14 @@ export LITELLM_LOCAL_MODEL_COST_MAP := True
 .PHONY: demo test test-compat check lint coverage nightly bench format constraints clean
 .DEFAULT_GOAL := check
 
+# Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned.
 $(VENV)/installed: constraints/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.11") if sys.version_info < (3, 10) else None'
 	@$(PYTHON) -m venv $(VENV) || { echo 'No virtual environment could be made. On Debian: apt-get install python3-venv'; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned.
 $(FLOOR)/installed: constraints/floor.txt pyproject.toml
 	$(PYTHON) -m venv $(FLOOR)
 	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints/floor.txt
