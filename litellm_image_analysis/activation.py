@@ -1,13 +1,13 @@
-"""Is analysis asked for, by which model, for which target? Pure decisions on names."""
+"""Is analysis asked for, by which model, for which target? Pure decisions on names and what is declared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.config import ImageAnalysisConfig, Mode
 
 PARAMETER = "ocr_model"
 _JSON_NAMES = {type(None): "null", bool: "true", int: "a number", float: "a number", list: "a list", dict: "an object"}
@@ -19,9 +19,11 @@ class Inactive:
 
     Attributes:
         model: the model to call, its suffix removed if it had one.
+        is_refused: whether the request said so, as against asking for nothing.
     """
 
     model: Any
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Invalid:
 
 Activation: TypeAlias = Active | Inactive | Invalid
 
+Policy: TypeAlias = Literal["always", "auto", "never"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+"""What an operator may say of a model: whether it is analysed for without being asked."""
+
 
 def decide(body: Mapping[str, Any], config: ImageAnalysisConfig, is_real_name: Callable[[str], bool]) -> Activation:
     """Read the two ways to ask: the model name's suffix and the ``ocr_model`` parameter.
@@ -70,11 +76,29 @@ def decide(body: Mapping[str, Any], config: ImageAnalysisConfig, is_real_name: C
         return Inactive(model) if model == named else Active(model, config.vision_model, chosen_by_caller=False)
     vision_model = body[PARAMETER]
     if vision_model is False:
-        return Inactive(model)
+        return Inactive(model, is_refused=True)
     if not isinstance(vision_model, str) or not vision_model.strip():
         got = "an empty string" if isinstance(vision_model, str) else _JSON_NAMES.get(type(vision_model), "no string")
         return Invalid(f"it must be the name of a vision model, or false for no image analysis; got {got}.")
     return Active(model, _bare(vision_model.strip(), config.suffix, is_real_name), chosen_by_caller=True)
+
+
+def is_due(mode: Mode, policy: Policy | None, sees: bool | None) -> bool | None:
+    """Whether the images of a request that did not ask are analysed for the deployment that is about to be called.
+
+    Args:
+        mode: the settings'.
+        policy: what is said of the deployment itself; it goes before the mode.
+        sees: whether the deployment takes images; ``None`` if nobody said.
+
+    Returns:
+        ``None`` if it depends on what nobody said: the images stay.
+    """
+    if policy is None:
+        policy = "auto" if mode == "auto" else "never"
+    if policy == "auto":
+        return None if sees is None else not sees
+    return policy == "always"
 
 
 def _without_suffix(model: object, suffix: str | None, is_real_name: Callable[[str], bool]) -> object:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import access, budgets, gateway
+from litellm_image_analysis import access, budgets, gateway, spend
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.overrides import terms
+from litellm_image_analysis.overrides import Terms, terms
+from litellm_image_analysis.standby import Standby
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -46,7 +47,9 @@ async def check_name(data: dict[str, Any], config: ImageAnalysisConfig, caller: 
         await budgets.check_models(activation.model, router, caller)
 
 
-async def take_request(data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> Asked | None:
+async def take_request(
+    data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
+) -> Asked | Standby | None:
     """Take what asks for analysis out of the request, and see whether the caller may have it.
 
     Args:
@@ -55,7 +58,7 @@ async def take_request(data: dict[str, Any], config: ImageAnalysisConfig, caller
         caller: whose request it is.
 
     Returns:
-        What is asked for, or ``None``.
+        What is asked for; what holds if nothing is; ``None`` if there is to be no analysis.
 
     Raises:
         RequestError: the caller may not have it, or asks in a way that makes no sense.
@@ -70,14 +73,28 @@ async def take_request(data: dict[str, Any], config: ImageAnalysisConfig, caller
         data["model"] = await budgets.affordable(activation.model, router, caller)
         access.apply_aliases(data, caller)
     data.pop(PARAMETER, None)
-    return await _settled(activation, config, router, caller) if isinstance(activation, Active) else None
+    settled = terms(config, caller.team_metadata, caller.metadata)
+    if isinstance(activation, Active):
+        return await _asked(activation, settled, config, router, caller)
+    return None if activation.is_refused else _standby(settled, data, config, caller)
 
 
-async def _settled(
-    active: Active, config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth
+def _standby(
+    settled: Terms | RequestError, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
+) -> Standby | None:
+    if isinstance(settled, RequestError):
+        return Standby(config, caller, spend.metadata_of(data), problem=settled)
+    return Standby(settled.config, caller, spend.metadata_of(data)) if settled.enabled else None
+
+
+async def _asked(
+    active: Active,
+    settled: Terms | RequestError,
+    config: ImageAnalysisConfig,
+    router: Router | None,
+    caller: UserAPIKeyAuth,
 ) -> Asked | None:
     """What holds after the key's and the team's own settings."""
-    settled = terms(config, caller.team_metadata, caller.metadata)
     if isinstance(settled, RequestError):
         raise settled
     if not settled.enabled:

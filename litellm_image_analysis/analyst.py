@@ -11,6 +11,7 @@ from litellm_image_analysis import cluster, gateway, journal, local_ocr, spend, 
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.memo import Memo
 from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.dialects import Dialect, FoundImage
+    from litellm_image_analysis.memo import Outcomes
 
 
 class Analyst:
@@ -51,6 +53,7 @@ class Analyst:
         config: ImageAnalysisConfig,
         router: Router | None = None,
         caller: UserAPIKeyAuth | None = None,
+        earlier: Outcomes | None = None,
     ) -> None:
         """Put texts where the images of ``data`` stand, and note in it how that went.
 
@@ -62,6 +65,7 @@ class Analyst:
             config: the settings that hold for it.
             router: makes the vision call; ``None``: LiteLLM itself.
             caller: who pays; ``None`` in a library.
+            earlier: what came of images in earlier attempts of the same request; this one's are added.
 
         Raises:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
@@ -75,7 +79,7 @@ class Analyst:
             model=vision_model,
             look=vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens)),
             tenant=cluster.tenant(config.cache, caller),
-            cache=self.cache,
+            cache=self.cache if earlier is None else Memo(self.cache, earlier),
             holders=gateway.holders(found, router, vision_model),
         )
         result = await rewrite(data, found, dialect, config, viewer)

@@ -36,6 +36,7 @@ _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
+Mode = Literal["on_request", "auto"]
 Flag = Annotated[bool, Field(strict=True)]
 _Host = Annotated[str, Field(pattern=r"^[^\s/:@\\]+$")]
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
@@ -108,7 +109,7 @@ class ImageAnalysisConfig(BaseModel):
     )
     require_key_access: Flag = Field(default=False, description="true or false")
     advertise: Flag = Field(default=True, description="true or false")
-    mode: Literal["on_request"] = Field(default="on_request", description="on_request")
+    mode: Mode = Field(default="on_request", description="on_request or auto")
     prompt: Words | None = Field(
         default=None, description="instructions for the vision model, or null for the built-in ones"
     )

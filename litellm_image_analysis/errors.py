@@ -5,7 +5,8 @@
     ImageAnalysisError
     ├── ConfigError (also ValueError)   the settings are wrong; raised at start, never for one request
     └── RequestError                    one request cannot be served as it is; carries the HTTP status
-        └── gateway.AccessDeniedError   LiteLLM says that the caller may not call the model
+        ├── access.AccessDeniedError    LiteLLM says that the caller may not call the model
+        └── AttemptError                the same, within one attempt of LiteLLM's Router
 
 Inside the package failures are values (see ``outcomes``); these are raised at its rim only.
 """
@@ -54,3 +55,27 @@ class RequestError(ImageAnalysisError):
         if self.status_code == 429:
             return "rate_limit_error"
         return "invalid_request_error" if self.status_code < 500 else "api_error"
+
+
+FAILED_DEPENDENCY = 424
+
+
+class AttemptError(RequestError):
+    """A request's analysis failed while LiteLLM's Router was trying a deployment, which is not to blame.
+
+    ``status_code`` is 424: the Router then tries its fallbacks, but neither the same again nor does it let the
+    deployment cool down, as it would for most others.
+
+    Attributes:
+        reason: what went wrong, with the status that is meant.
+    """
+
+    def __init__(self, reason: RequestError) -> None:
+        super().__init__(
+            reason.message,
+            status_code=FAILED_DEPENDENCY,
+            param=reason.param,
+            code=reason.code,
+            retry_after_seconds=reason.retry_after_seconds,
+        )
+        self.reason = reason

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from litellm_image_analysis.config import Flag, ImageAnalysisConfig, Name, Words, problems
+from litellm_image_analysis.config import Flag, ImageAnalysisConfig, Mode, Name, Words, problems
 from litellm_image_analysis.errors import RequestError
 
 METADATA_KEY = "image_analysis"
@@ -24,7 +23,7 @@ class Overrides(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     vision_model: Name | None = Field(default=None, description="the name of a model that can see")
-    mode: Literal["on_request"] | None = Field(default=None, description="on_request")
+    mode: Mode | None = Field(default=None, description="on_request or auto")
     enabled: Flag | None = Field(default=None, description="true or false")
     prompt: Words | None = Field(default=None, description="instructions for the vision model")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.cache import Cache, Look
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.dialects import Body, Dialect, FoundImage, Path
+    from litellm_image_analysis.memo import Memo
     from litellm_image_analysis.tenant import Tenant
 
 
@@ -42,7 +43,7 @@ class Viewer:
     model: str
     look: Look
     tenant: Tenant
-    cache: Cache
+    cache: Cache | Memo
     holders: Collection[str] = ()
 
 

@@ -9,14 +9,28 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import admission, bill, gateway, journal, sdk, spend, startup, wire_errors
+from litellm_image_analysis import (
+    admission,
+    bill,
+    gateway,
+    journal,
+    sdk,
+    spend,
+    standby,
+    startup,
+    vision,
+    wire_errors,
+)
 from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.analyst import Analyst
+from litellm_image_analysis.attempts import Attempts
+from litellm_image_analysis.blocking import serve_blocking
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, generate_content, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
 from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.standby import Standby
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -47,13 +61,15 @@ class ImageAnalysis(CustomLogger):
         self.config = config or ImageAnalysisConfig()
         self._analyst = Analyst(self.config)
         self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
+        self._attempts = Attempts(self.config, self._analyst, self._check_alone)
         self._last_hook = LastHook(self._analyse)
 
     def attach(self, router: Router) -> ImageAnalysis:
         """In a program: serve the calls of this Router, under its models' names and the suffixed ones.
 
         Args:
-            router: it also makes the vision calls, so ``vision_model`` is one of its model groups.
+            router: it also makes the vision calls, so ``vision_model`` is one of its model groups. Its blocking
+                methods do their work in an event loop in a thread from now on.
 
         Returns:
             Itself, registered in ``litellm.callbacks``.
@@ -61,6 +77,7 @@ class ImageAnalysis(CustomLogger):
         self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
         if self.config.suffix is not None:
             advertise(router, self.config.suffix)
+        serve_blocking(router)
         if not any(callback is self for callback in litellm.callbacks):
             litellm.callbacks.append(self)
         return self
@@ -149,6 +166,9 @@ class ImageAnalysis(CustomLogger):
             asked = await admission.take_request(data, self.config, user_api_key_dict)
             if asked is not None:
                 self._check_alone()
+            if isinstance(asked, Standby):
+                standby.leave(data, asked)
+                return data
             _asked.set(asked)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
@@ -177,18 +197,33 @@ class ImageAnalysis(CustomLogger):
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
     ) -> dict[str, Any] | None:
-        """SDK: replace the images of a call that asks for it; the caller's objects stay as they are.
+        """SDK: replace the images of a call that asks for it or needs it; the caller's objects stay as they are.
 
-        On a proxy the images are gone by now; generateContent's call is helped to its deployment's price.
+        On a proxy the images of a request that asked are gone by now, and those of others may have to go;
+        generateContent's call is helped to its deployment's price.
 
         Raises:
             RequestError: the call cannot be served.
+            ProxyException: the same on a proxy.
         """
         name = call_type.value if call_type is not None else ""
-        if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
-            spend.name_deployment(kwargs)
-            return kwargs
-        return await self._library.before_call(kwargs, name)
+        waiting = standby.left(kwargs)
+        if waiting is None or vision.is_looking():
+            request = await self._library.before_call(kwargs, name)
+        else:
+            request = await self._before_attempt(kwargs, name, waiting)
+        called = kwargs if request is None else request
+        if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(called), Report):
+            request = spend.with_deployment(called)
+        return request
+
+    async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> dict[str, Any] | None:
+        if name not in DIALECTS:
+            return None
+        try:
+            return await self._attempts.before_call(kwargs, name, DIALECTS[name], waiting)
+        except RequestError as error:
+            raise wire_errors.attempt_error(error, name) from None
 
     async def async_post_call_success_deployment_hook(
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None

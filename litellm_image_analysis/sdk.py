@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import bill, gateway, spend, vision
+from litellm_image_analysis import bill, gateway, sight, spend, vision
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
-from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.errors import AttemptError, RequestError
+from litellm_image_analysis.memo import Outcomes
 from litellm_image_analysis.pipeline import Report
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ DIALECTS: dict[str, Dialect] = {
 }
 """Wire format by LiteLLM's call type."""
 
+_OUTCOMES_KEY = "_image_analysis_outcomes"
 _PROVIDER_S_METADATA = frozenset({"anthropic_messages", "aresponses"})
 """Where ``metadata`` goes to the provider, and LiteLLM's own is called ``litellm_metadata``."""
 
@@ -66,21 +68,29 @@ class Library:
             RequestError: the call cannot be served.
         """
         dialect, group = DIALECTS.get(call_type), _model_group(kwargs)
-        if dialect is None or vision.is_looking() or isinstance(spend.recorded(kwargs), Report):
+        if dialect is None or self._is_settled(kwargs, group):
             return None
-        if group is not None and self.router is None:
-            return None  # a Router that was not attached: on a proxy, the images are gone by now
         activation = self._decide(kwargs, group)
         if isinstance(activation, Invalid):
             raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
         request = {key: value for key, value in kwargs.items() if key != PARAMETER}
-        if group is None:
-            if isinstance(activation, Inactive) and activation.model == kwargs.get("model"):
-                return request if PARAMETER in kwargs else None
+        if group is None and "model" in kwargs:
             request["model"] = activation.model
+        if self._is_due(activation, request, dialect):
+            activation = Active(activation.model, self.config.vision_model, chosen_by_caller=False)
         if isinstance(activation, Active):
-            await self._analyse(request, dialect, activation, call_type)
+            try:
+                await self._analyse(request, dialect, activation, call_type, _earlier(kwargs))
+            except RequestError as error:
+                raise error if group is None else AttemptError(error) from None
+        elif request == kwargs:
+            return None
         return request
+
+    def _is_settled(self, kwargs: dict[str, Any], group: str | None) -> bool:
+        """Whether this is a call of ours, was served already, or is a proxy's, settled before it was routed."""
+        is_proxy_s = group is not None and self.router is None and gateway.running_router() is not None
+        return is_proxy_s or vision.is_looking() or isinstance(spend.recorded(kwargs), Report)
 
     async def rewrite(self, messages: list[Any], vision_model: str) -> list[Any]:
         """Replace the images in a conversation of OpenAI's chat format.
@@ -92,11 +102,19 @@ class Library:
         await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
+    def _is_due(self, activation: Activation, request: dict[str, Any], dialect: Dialect) -> bool:
+        """Whether a call that asks for nothing has images that its deployment cannot see."""
+        if not isinstance(activation, Inactive) or activation.is_refused or not dialect.find_images(request):
+            return False
+        return sight.needs_analysis(request, self.config.mode)
+
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Activation:
         """What the call asks for; a Router's was asked for under its group's name.
 
         LiteLLM shows positional arguments to no hook; only its logging object knows the model's name.
         """
+        if group is not None and self.router is None:  # a name it serves is a real one, whatever it ends in
+            return self._decide_unattached(kwargs)
         is_positional = group is None and "model" not in kwargs
         seen = getattr(kwargs.get("litellm_logging_obj"), "model", None) if is_positional else kwargs.get("model")
         asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}
@@ -113,7 +131,20 @@ class Library:
             )
         return Inactive(None)
 
-    async def _analyse(self, request: dict[str, Any], dialect: Dialect, active: Active, call_type: str) -> None:
+    @staticmethod
+    def _decide_unattached(kwargs: dict[str, Any]) -> Activation:
+        if kwargs.get(PARAMETER, False) is not False:
+            raise RequestError(
+                f"{PARAMETER}: this Router was not attached to image analysis, so it cannot be asked for it. Call"
+                " ImageAnalysis().attach(router) once, where the Router is made.",
+                param=PARAMETER,
+                code="router_not_attached",
+            )
+        return Inactive(kwargs.get("model"), is_refused=PARAMETER in kwargs)
+
+    async def _analyse(
+        self, request: dict[str, Any], dialect: Dialect, active: Active, call_type: str, earlier: Outcomes | None
+    ) -> None:
         if self.router is not None and not gateway.serves(self.router, active.vision_model, None):
             raise RequestError(
                 f"vision_model: the attached router serves no model {active.vision_model!r}. Add a deployment with"
@@ -124,7 +155,8 @@ class Library:
         bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
         request[bucket] = dict(request.get(bucket) or {})
         found = dialect.find_images(request)
-        await self.analyst.replace(request, found, dialect, active.vision_model, self.config, self.router)
+        router, model = self.router, active.vision_model
+        await self.analyst.replace(request, found, dialect, model, self.config, router, earlier=earlier)
         bill.make(request, call_type, is_shown=True)
 
 
@@ -140,12 +172,25 @@ def after_call(request: dict[str, Any], response: Any, call_type: str) -> None:
 
 
 def _model_group(kwargs: dict[str, Any]) -> str | None:
-    """What a Router was asked for, if one makes this call."""
-    for bucket in ("metadata", "litellm_metadata"):
-        group = (kwargs.get(bucket) or {}).get("model_group")
-        if isinstance(group, str):
-            return group
-    return None
+    """What a Router was asked for, if one makes this call, also if it has fallen back to something else."""
+    notes = _router_s_notes(kwargs)
+    return None if notes is None else notes.get("original_model_group") or notes["model_group"]
+
+
+def _earlier(kwargs: dict[str, Any]) -> Outcomes | None:
+    """What came of the images in earlier attempts, if a Router makes this call: it counts them in its notes."""
+    notes = _router_s_notes(kwargs)
+    if notes is None:
+        return None
+    if not notes.get("attempted_retries") and not notes.get("attempted_fallbacks"):
+        notes[_OUTCOMES_KEY] = Outcomes()
+    found: Outcomes = notes.setdefault(_OUTCOMES_KEY, Outcomes())
+    return found
+
+
+def _router_s_notes(kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    buckets = (kwargs.get(name) for name in ("metadata", "litellm_metadata"))
+    return next((notes for notes in buckets if isinstance(notes, dict) and "model_group" in notes), None)
 
 
 def _is_noted_apart(kwargs: dict[str, Any]) -> bool:

@@ -22,6 +22,8 @@ TAG = "image-analysis"
 
 _REPORT_KEY = "_image_analysis_report"
 BILL_KEY = "_image_analysis_bill"
+STANDBY_KEY = "_image_analysis_standby"
+_BUCKETS = ("litellm_metadata", "metadata")
 _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
 _PLACES = 15
@@ -29,6 +31,7 @@ _ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_r
 _CALCULATOR_BEFORE = "_response_cost_calculator"
 """What its cost calculator was called in LiteLLM 1.84."""
 
+_NOTED = (_REPORT_KEY, BILL_KEY, METADATA_KEY, "spend_logs_metadata")
 _DEPLOYMENT = ("model_group", "model_info", "deployment")
 
 _PARENTS_OWN = frozenset(
@@ -43,6 +46,15 @@ _PARENTS_OWN = frozenset(
         METADATA_KEY,
         _REPORT_KEY,
         BILL_KEY,
+        STANDBY_KEY,
+        # Which of the parent's deployments was about to be called.
+        "model_group",
+        "model_group_alias",
+        "model_info",
+        "deployment",
+        "deployment_model_name",
+        "api_base",
+        "previous_models",
     }
 )
 
@@ -60,7 +72,10 @@ def usd(value: object) -> Decimal | None:
 
 def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
     """The request's metadata bucket, which LiteLLM keeps under one of two names by route; made if missing."""
-    name = "litellm_metadata" if isinstance(data.get("litellm_metadata"), dict) else "metadata"
+    buckets = {name: data[name] for name in _BUCKETS if isinstance(data.get(name), dict)}
+    # The Router keeps notes of its own in a bucket that is not always the request's.
+    own = [name for name, bucket in buckets.items() if STANDBY_KEY in bucket]
+    name = (own or list(buckets) or ["metadata"])[0]
     bucket = data.get(name)
     if not isinstance(bucket, dict):
         bucket = data[name] = {}
@@ -105,7 +120,7 @@ def _tell(metadata: dict[str, Any], told: dict[str, Any]) -> None:
 
 def _tag(metadata: dict[str, Any]) -> None:
     """Add our tag to those of the parent, but not to those that choose a deployment."""
-    tags = metadata.get("tags")
+    tags = metadata.get(_ROUTING_TAGS, metadata.get("tags"))  # the Router adds those of a deployment to the latter
     tags = list(tags) if isinstance(tags, (list, tuple)) else []
     metadata.setdefault(_ROUTING_TAGS, tags)
     metadata["tags"] = [*(tag for tag in tags if tag != TAG), TAG]
@@ -128,6 +143,12 @@ def record(data: MutableMapping[str, Any], report: Report) -> None:
         _tell(metadata, summary(report))
 
 
+def share(data: MutableMapping[str, Any], home: MutableMapping[str, Any]) -> None:
+    """Note in a request's metadata what was noted in those of one of its attempts, which may be a copy."""
+    bucket = metadata_of(data)
+    home.update({key: bucket[key] for key in _NOTED if key in bucket})
+
+
 def recorded(data: Mapping[str, Any]) -> object:
     """The report ``record`` noted, or ``None``. Callers cannot forge one: JSON does not make such objects."""
     return noted(data, _REPORT_KEY)
@@ -135,7 +156,7 @@ def recorded(data: Mapping[str, Any]) -> object:
 
 def noted(data: Mapping[str, Any], key: str) -> object:
     """What stands under a key of one of the request's metadata buckets, or ``None``."""
-    for name in ("litellm_metadata", "metadata"):
+    for name in _BUCKETS:
         bucket = data.get(name)
         if isinstance(bucket, dict) and key in bucket:
             return bucket[key]
@@ -160,15 +181,16 @@ def check_supported(config: ImageAnalysisConfig) -> None:
         )
 
 
-def name_deployment(kwargs: MutableMapping[str, Any]) -> None:
+def with_deployment(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Tell LiteLLM's bridge from generateContent to chat which deployment it calls, and so at what price.
 
     The router notes that in ``litellm_metadata``; the bridge hands on ``metadata`` alone. Without it the spend-log
     row names no model group, and prices set on the deployment count for nothing.
     """
     metadata, router_s = kwargs.get("metadata"), kwargs.get("litellm_metadata")
-    if isinstance(metadata, dict) and isinstance(router_s, Mapping):
-        kwargs["metadata"] = {**{key: router_s[key] for key in _DEPLOYMENT if key in router_s}, **metadata}
+    if not isinstance(metadata, dict) or not isinstance(router_s, Mapping):
+        return kwargs
+    return {**kwargs, "metadata": {**{key: router_s[key] for key in _DEPLOYMENT if key in router_s}, **metadata}}
 
 
 def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:

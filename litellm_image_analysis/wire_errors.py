@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.access import AccessDeniedError, status_of
+from litellm_image_analysis.errors import FAILED_DEPENDENCY
 
 if TYPE_CHECKING:
     from litellm.proxy._types import ProxyException
@@ -49,6 +50,13 @@ def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyExce
             headers={} if retry_after is None else {"retry-after": str(retry_after)},
         )
     )
+
+
+def attempt_error(error: RequestError, call_type: str) -> ProxyException:
+    """The same for an error within an attempt of LiteLLM's Router, which must not blame the deployment for it."""
+    found = http_error(error, call_type)
+    vars(found)["status_code"] = FAILED_DEPENDENCY  # the Router's; the answer has the error's own
+    return found
 
 
 def _google_status(status_code: int) -> str:

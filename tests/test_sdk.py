@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from litellm.router import Router
@@ -11,8 +11,8 @@ from support.images import data_uri, image, message, text
 
 from litellm_image_analysis import bill, sdk, spend
 from litellm_image_analysis.analyst import Analyst
-from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.config import ImageAnalysisConfig, Mode
+from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.sdk import Library
 
@@ -83,13 +83,34 @@ class TestPositional:
 
 
 class TestRouter:
+    UNATTACHED: ClassVar[dict[str, Any]] = {"model": "openai/scan-ocr", "metadata": {"model_group": "scanner-ocr"}}
+
     async def test_calls_of_one_that_was_not_attached_are_left_alone(self) -> None:
-        kwargs: dict[str, Any] = {
-            "model": "openai/scan-ocr",
-            "metadata": {"model_group": "scanner-ocr"},
-            "ocr_model": "eyes",
-        }
-        assert await taken(messages=TWO_IMAGES, **kwargs) is None
+        assert await taken(messages=TWO_IMAGES, **self.UNATTACHED) is None
+
+    async def test_analysis_that_one_is_asked_for_which_was_not_attached_is_an_error_that_says_how(self) -> None:
+        with pytest.raises(RequestError, match=r"Call ImageAnalysis\(\)\.attach\(router\) once") as caught:
+            await taken(messages=TWO_IMAGES, **self.UNATTACHED, ocr_model="eyes")
+        assert caught.value.code == "router_not_attached"
+        request = await taken(messages=TWO_IMAGES, **self.UNATTACHED, ocr_model=False)
+        assert request == {"messages": TWO_IMAGES, **self.UNATTACHED}
+
+    async def test_a_proxy_s_calls_were_settled_before(self, proxy_module: ModuleType, router: Router) -> None:
+        vars(proxy_module)["llm_router"] = router
+        assert await taken(messages=TWO_IMAGES, **self.UNATTACHED, ocr_model="eyes") is None
+
+    async def test_what_it_was_asked_for_holds_for_what_it_falls_back_to(self, router: Router) -> None:
+        notes = {"model_group": "gpt-4o-mini", "original_model_group": "deepseek-chat-ocr", "attempted_fallbacks": 1}
+        request = await taken(router=router, model="openai/gpt-4o-mini", messages=NO_IMAGE, metadata=notes)
+        assert request is not None
+        assert spend.recorded(request) == Report("gpt-4o-mini")
+
+    async def test_the_deployment_is_not_to_blame_for_what_went_wrong(self, router: Router) -> None:
+        notes = {"model_group": "deepseek-chat-ocr"}
+        with pytest.raises(AttemptError, match="max_images") as caught:
+            await taken(router=router, model="openai/blind", messages=TWO_IMAGES, metadata=notes)
+        assert caught.value.status_code == 424
+        assert caught.value.reason.code == "too_many_images"
 
     @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
     async def test_an_attached_one_s_are_asked_for_under_the_group_s_name(self, router: Router, bucket: str) -> None:
@@ -98,17 +119,49 @@ class TestRouter:
         assert request is not None
         assert request["model"] == "openai/scan-ocr"
         assert spend.recorded(request) == Report("gpt-4o-mini")
-        assert kwargs[bucket] == {"model_group": "deepseek-chat-ocr"}
+        assert spend.recorded(kwargs) is None
 
     async def test_a_group_whose_real_name_ends_so_is_not_asked_for_analysis(self, router: Router) -> None:
         request = await taken(router=router, model="x", messages=NO_IMAGE, metadata={"model_group": "scan-ocr"})
-        assert request is not None
-        assert spend.recorded(request) is None
+        assert request is None
 
     async def test_a_vision_model_it_does_not_serve_is_told(self, router: Router) -> None:
         kwargs: dict[str, Any] = {"model": "x", "metadata": {"model_group": "deepseek-chat"}, "ocr_model": "ears"}
         with pytest.raises(RequestError, match="the attached router serves no model 'ears'"):
             await taken(router=router, messages=NO_IMAGE, **kwargs)
+
+
+class TestNotAsked:
+    BLIND: ClassVar[dict[str, Any]] = {"model": "openai/blind", "model_info": {"supports_vision": False}}
+
+    async def due(self, mode: Mode = "auto", **kwargs: Any) -> bool:
+        """Whether analysis was begun: more images than are allowed tell."""
+        config = CONFIG.model_copy(update={"mode": mode})
+        served = Library(config, Analyst(config), lambda: None)
+        try:
+            assert await served.before_call({"messages": TWO_IMAGES, **kwargs}, "acompletion") in (None, kwargs)
+        except RequestError as error:
+            return error.code == "too_many_images"
+        return False
+
+    async def test_a_blind_deployment_s_images_are_analysed(self) -> None:
+        assert await self.due(**self.BLIND)
+        assert not await self.due("on_request", **self.BLIND)
+        assert not await self.due(model="openai/sees", model_info={"supports_vision": True})
+        assert not await self.due(model="openai/nobody-knows")
+
+    async def test_a_router_need_not_be_attached(self) -> None:
+        assert await self.due(**self.BLIND, metadata={"model_group": "blind"})
+
+    async def test_a_request_without_images_is_left_alone(self) -> None:
+        assert await self.due(**self.BLIND) is True
+        assert await self.due(**{**self.BLIND, "messages": NO_IMAGE}) is False
+
+    async def test_who_says_false_means_it(self) -> None:
+        config = ImageAnalysisConfig(mode="auto", max_images=1)
+        served = Library(config, Analyst(config), lambda: None)
+        kwargs = {**self.BLIND, "messages": TWO_IMAGES}
+        assert await served.before_call({**kwargs, "ocr_model": False}, "acompletion") == kwargs
 
 
 class TestAfterwards:

@@ -24,12 +24,12 @@ from litellm_image_analysis.spend import (
     child_identity,
     headers,
     metadata_of,
-    name_deployment,
     plain,
     record,
     recorded,
     reported_cost,
     usd,
+    with_deployment,
 )
 
 BUCKETS = ["metadata", "litellm_metadata"]
@@ -253,20 +253,16 @@ class TestDeployment:
     def test_what_the_router_noted_is_handed_on(self) -> None:
         metadata = {"user_api_key": "hashed"}
         kwargs: dict[str, Any] = {"metadata": metadata, "litellm_metadata": {**self.NOTED, "tags": ["other"]}}
-        name_deployment(kwargs)
-        assert kwargs["metadata"] == {"user_api_key": "hashed", **self.NOTED}
+        assert with_deployment(kwargs)["metadata"] == {"user_api_key": "hashed", **self.NOTED}
         assert metadata == {"user_api_key": "hashed"}
 
     def test_what_is_known_already_stays(self) -> None:
         kwargs = {"metadata": {"model_group": "mine"}, "litellm_metadata": {"model_group": "blind"}}
-        name_deployment(kwargs)
-        assert kwargs["metadata"] == {"model_group": "mine"}
+        assert with_deployment(kwargs)["metadata"] == {"model_group": "mine"}
 
     @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": 1}}, {"metadata": None, "litellm_metadata": NOTED}])
     def test_with_one_bucket_there_is_nothing_to_do(self, kwargs: dict[str, Any]) -> None:
-        before = deepcopy(kwargs)
-        name_deployment(kwargs)
-        assert kwargs == before
+        assert with_deployment(kwargs) == kwargs
 
 
 class TestRecord:

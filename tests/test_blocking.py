@@ -10,7 +10,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from litellm_image_analysis.bill import Bill
-from litellm_image_analysis.calls import BlockingStream, Stream
+from litellm_image_analysis.blocking import BlockingStream, Stream
 from litellm_image_analysis.pipeline import Report
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))

@@ -1,0 +1,74 @@
+"""Attempts of a proxy's router at answering a request that did not ask for image analysis, and may need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis import admission, bill, gateway, sight, spend
+from litellm_image_analysis.admission import Asked
+from litellm_image_analysis.last_hook import guard_again
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.analyst import Analyst
+    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.dialects import Dialect, FoundImage
+    from litellm_image_analysis.standby import Standby
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What an operator set up.
+
+    Attributes:
+        config: the settings.
+        analyst: analyses.
+        check_alone: raises if another instance would serve the same calls.
+    """
+
+    config: ImageAnalysisConfig
+    analyst: Analyst
+    check_alone: Callable[[], None]
+
+    async def before_call(
+        self, kwargs: dict[str, Any], call_type: str, dialect: Dialect, standby: Standby
+    ) -> dict[str, Any] | None:
+        """Replace the images of a call whose deployment cannot see them, or whose operator always wants that.
+
+        Args:
+            kwargs: the call's keyword arguments; the messages in them stay as they are, for the next attempt.
+            call_type: LiteLLM's name for it.
+            dialect: its wire format.
+            standby: what holds for the request.
+
+        Returns:
+            Those to call with instead, or ``None`` for no change.
+
+        Raises:
+            RequestError: the call cannot be served.
+            Exception: a guardrail refuses the texts that stand in the images' places.
+        """
+        found = dialect.find_images(kwargs)
+        if not found or not sight.needs_analysis(kwargs, standby.config.mode):
+            return None
+        self.check_alone()
+        request = dict(kwargs)
+        await self._analyse(request, found, dialect, standby)
+        bill.make(request, call_type, is_shown=False)
+        spend.share(request, standby.home)
+        await guard_again(request, standby.caller, call_type)
+        return request
+
+    async def _analyse(
+        self, request: dict[str, Any], found: list[FoundImage], dialect: Dialect, standby: Standby
+    ) -> None:
+        if standby.problem is not None:
+            raise standby.problem
+        router, caller, config = gateway.running_router(), standby.caller, standby.config
+        asked = Asked(config.vision_model, chosen_by_caller=False, config=config)
+        as_sent = {**request, "model": spend.noted(request, "model_group")}  # not the deployment's own name
+        await admission.check_vision(asked, as_sent, self.config, router, caller)
+        await self.analyst.replace(
+            request, found, dialect, config.vision_model, config, router, caller, earlier=standby.outcomes
+        )

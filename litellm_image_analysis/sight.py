@@ -1,0 +1,78 @@
+"""Whether a deployment takes images, as far as anybody has said, and what its operator wants for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import litellm
+from cachetools import LRUCache
+from litellm.exceptions import BadRequestError
+
+from litellm_image_analysis.activation import POLICIES, Policy, is_due
+from litellm_image_analysis.config import Mode
+from litellm_image_analysis.journal import LOGGER
+
+POLICY = "image_analysis"
+"""Key of a deployment's ``model_info``."""
+
+_told: LRUCache[tuple[str, str], bool] = LRUCache(1000)
+"""What was said of which model: once is enough."""
+
+
+def needs_analysis(kwargs: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether the images of a request that did not ask are analysed, given the deployment that is about to be called.
+
+    Args:
+        kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
+        mode: the settings'.
+    """
+    model = str(kwargs.get("model") or "")
+    model_info = _model_info(kwargs)
+    due = is_due(mode, _policy(model, model_info), sees(model, model_info))
+    if due is None:
+        _tell_once(
+            model,
+            "nobody has said whether model %s takes images, so they are passed on to it. Say so in its model_info:"
+            " supports_vision: true or false; or image_analysis: always or never",
+        )
+    return due is True
+
+
+def sees(model: str, model_info: Mapping[str, Any]) -> bool | None:
+    """Whether a deployment takes images: as ``model_info`` says, else LiteLLM's cost map; ``None``: neither does."""
+    declared = model_info.get("supports_vision")
+    if isinstance(declared, bool):
+        return declared
+    entries = (litellm.model_cost.get(name) for name in _listed_names(str(model_info.get("base_model") or model)))
+    known = next((entry for entry in entries if entry is not None), {}).get("supports_vision")
+    return known if isinstance(known, bool) else None
+
+
+def _listed_names(model: str) -> list[str]:
+    """How LiteLLM's cost map may call a model, the most precise name first."""
+    try:
+        name, provider, *_ = litellm.get_llm_provider(model)
+    except BadRequestError:  # no provider that LiteLLM knows
+        return [model]
+    return [f"{provider}/{name}", model, name]
+
+
+def _policy(model: str, model_info: Mapping[str, Any]) -> Policy | None:
+    said = model_info.get(POLICY)
+    if said is None or said in POLICIES:
+        return said
+    _tell_once(model, f"model_info.{POLICY} of model %s: it must be one of {', '.join(POLICIES)}; it is ignored")
+    return None
+
+
+def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    buckets = [kwargs, kwargs.get("litellm_metadata"), kwargs.get("metadata")]
+    found = (bucket.get("model_info") for bucket in buckets if isinstance(bucket, Mapping))
+    return next((info for info in found if isinstance(info, Mapping)), {})
+
+
+def _tell_once(model: str, message: str) -> None:
+    if (model, message) not in _told:
+        _told[model, message] = True
+        LOGGER.info(f"image analysis: {message}", model)

@@ -1,0 +1,56 @@
+"""Image analysis that a proxy's request did not ask for: it depends on the deployment that is about to be called.
+
+What stands by is noted in the request's metadata before LiteLLM routes it, and shared by all its attempts: retries and
+fallbacks, to a model that sees and to one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis import spend
+from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.memo import Outcomes
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+
+    from litellm_image_analysis.config import ImageAnalysisConfig
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Standby:
+    """What holds for a request, should it come to need analysis.
+
+    LiteLLM copies and prints metadata: it is never copied, and shows nothing of a request.
+
+    Attributes:
+        config: the settings that hold for the caller.
+        caller: whose request it is.
+        home: the metadata of the request itself; those of a fallback are a copy.
+        problem: what is wrong with the caller's own settings, told only if they are needed.
+        outcomes: what came of its images, for its next attempts.
+    """
+
+    config: ImageAnalysisConfig
+    caller: UserAPIKeyAuth
+    home: MutableMapping[str, Any]
+    problem: RequestError | None = None
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Standby:
+        """Itself."""
+        return self
+
+
+def leave(data: MutableMapping[str, Any], standby: Standby) -> None:
+    """Note it in the request."""
+    standby.home[spend.STANDBY_KEY] = standby
+
+
+def left(data: Mapping[str, Any]) -> Standby | None:
+    """What ``leave`` noted, or ``None``."""
+    found = spend.noted(data, spend.STANDBY_KEY)
+    return found if isinstance(found, Standby) else None

@@ -1,0 +1,103 @@
+"""Who is taken to be blind, and what the operator is told of those nobody has said it of."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import litellm
+import pytest
+
+from litellm_image_analysis import sight
+from litellm_image_analysis.config import Mode
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_told() -> None:
+    sight._told.clear()
+
+
+@pytest.mark.parametrize("model", ["openai/o3-mini", "o3-mini", "azure/o1-mini", "azure_ai/Phi-3-medium-128k-instruct"])
+def test_litellm_s_cost_map_says_false(model: str) -> None:
+    assert sight.sees(model, {}) is False
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"])
+def test_litellm_s_cost_map_says_true(model: str) -> None:
+    assert sight.sees(model, {}) is True
+
+
+@pytest.mark.parametrize("model", ["openai/unheard-of", "no-provider-has-this", "", "deepseek/deepseek-chat"])
+def test_nobody_says(model: str) -> None:
+    assert sight.sees(model, {}) is None
+
+
+def test_the_deployment_s_own_word_goes_first_then_its_base_model_s() -> None:
+    assert sight.sees("gpt-4o-mini", {"supports_vision": False}) is False
+    assert sight.sees("o3-mini", {"supports_vision": True, "base_model": "o3-mini"}) is True
+    assert sight.sees("azure/my-deployment", {"base_model": "azure/o1-mini"}) is False
+    assert sight.sees("o3-mini", {"supports_vision": "no"}) is False
+
+
+def test_the_provider_s_entry_goes_before_one_without_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        litellm, "model_cost", {"groq/x": {"supports_vision": False}, "x": {"supports_vision": True}, "groq/y": {}}
+    )
+    assert sight.sees("groq/x", {}) is False
+    assert sight.sees("openai/x", {}) is True
+    assert sight.sees("groq/y", {}) is None
+
+
+BLIND, SEEING = {"supports_vision": False}, {"supports_vision": True}
+
+
+@pytest.mark.parametrize(
+    ("mode", "model_info", "needs"),
+    [
+        ("auto", BLIND, True),
+        ("auto", SEEING, False),
+        ("auto", {}, False),
+        ("on_request", BLIND, False),
+        ("on_request", {**BLIND, "image_analysis": "auto"}, True),
+        ("on_request", {**SEEING, "image_analysis": "auto"}, False),
+        ("on_request", {**SEEING, "image_analysis": "always"}, True),
+        ("auto", {"image_analysis": "always"}, True),
+        ("auto", {**BLIND, "image_analysis": "never"}, False),
+        ("auto", {**BLIND, "image_analysis": None}, True),
+        ("auto", {**BLIND, "image_analysis": "sometimes"}, True),
+        ("on_request", {**BLIND, "image_analysis": []}, False),
+    ],
+)
+@pytest.mark.parametrize("place", ["itself", "metadata", "litellm_metadata"])
+def test_what_a_deployment_says_goes_before_the_mode(
+    mode: Mode, model_info: dict[str, Any], needs: bool, place: str
+) -> None:
+    kwargs = {"model_info": model_info} if place == "itself" else {place: {"model_info": model_info}}
+    assert sight.needs_analysis({"model": "openai/unheard-of", **kwargs}, mode) is needs
+
+
+class TestTheLog:
+    def told(self, caplog: pytest.LogCaptureFixture, *calls: dict[str, Any], mode: Mode = "auto") -> list[str]:
+        with caplog.at_level(logging.INFO, logger="LiteLLM.image_analysis"):
+            for kwargs in calls:
+                sight.needs_analysis(kwargs, mode)
+        assert all(record.levelno == logging.INFO for record in caplog.records)
+        return [record.getMessage() for record in caplog.records]
+
+    def test_each_unknown_model_is_told_once_with_what_to_do(self, caplog: pytest.LogCaptureFixture) -> None:
+        first, second = {"model": "openai/one"}, {"model": "openai/two"}
+        lines = self.told(caplog, first, first, second, first)
+        assert [("openai/one" in line, "openai/two" in line) for line in lines] == [(True, False), (False, True)]
+        assert "supports_vision: true or false; or image_analysis: always or never" in lines[0]
+
+    def test_a_word_that_means_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+        model_info = {**BLIND, "image_analysis": "sometimes"}
+        lines = self.told(caplog, {"model": "openai/one", "model_info": model_info}, mode="on_request")
+        assert lines == [
+            "image analysis: model_info.image_analysis of model openai/one:"  # noqa: ISC004 - one line
+            " it must be one of always, auto, never; it is ignored"
+        ]
+
+    @pytest.mark.parametrize(("mode", "info"), [("on_request", {}), ("auto", BLIND), ("auto", SEEING)])
+    def test_nothing_else_is(self, caplog: pytest.LogCaptureFixture, mode: Mode, info: dict[str, bool]) -> None:
+        assert self.told(caplog, {"model": "openai/one", "model_info": info}, mode=mode) == []

@@ -1,0 +1,39 @@
+"""What stands by in a request's metadata."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from litellm.proxy._types import UserAPIKeyAuth
+
+from litellm_image_analysis import standby
+from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.outcomes import Analysed
+
+
+def waiting(home: dict[str, Any]) -> standby.Standby:
+    return standby.Standby(ImageAnalysisConfig(), UserAPIKeyAuth(api_key="sk-secret"), home)
+
+
+@pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
+def test_it_is_found_in_the_request_and_in_copies_of_its_metadata(bucket: str) -> None:
+    home: dict[str, Any] = {}
+    left = waiting(home)
+    standby.leave({}, left)
+    assert standby.left({bucket: home}) is left
+    assert standby.left({bucket: dict(home)}) is left
+    assert standby.left({bucket: copy.deepcopy(home)}) is left
+
+
+@pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_standby": {"config": {}}}}])
+def test_a_caller_cannot_forge_one(data: dict[str, Any]) -> None:
+    assert standby.left(data) is None
+
+
+def test_it_shows_nothing_of_the_request() -> None:
+    left = waiting({})
+    left.outcomes.by_key["key"] = Analysed("a cat")
+    assert "cat" not in repr(left)
+    assert "secret" not in repr(left)
