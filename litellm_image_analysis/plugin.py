@@ -16,7 +16,6 @@ from litellm_image_analysis import (
     journal,
     sdk,
     spend,
-    standby,
     startup,
     vision,
     wire_errors,
@@ -30,7 +29,7 @@ from litellm_image_analysis.dialects import Dialect, generate_content, responses
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
 from litellm_image_analysis.pipeline import Report
-from litellm_image_analysis.standby import Standby
+from litellm_image_analysis.standby import Standby, standing_by
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -164,11 +163,11 @@ class ImageAnalysis(CustomLogger):
                 await admission.check_name(data, self.config, user_api_key_dict)
                 return None
             asked = await admission.take_request(data, self.config, user_api_key_dict)
+            if isinstance(asked, Standby):
+                asked.stand_by(data)
+                return data
             if asked is not None:
                 self._check_alone()
-            if isinstance(asked, Standby):
-                standby.leave(data, asked)
-                return data
             _asked.set(asked)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
@@ -207,7 +206,7 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the same on a proxy.
         """
         name = call_type.value if call_type is not None else ""
-        waiting = standby.left(kwargs)
+        waiting = standing_by(kwargs)
         if waiting is None or vision.is_looking():
             request = await self._library.before_call(kwargs, name)
         else:

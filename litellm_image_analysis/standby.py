@@ -40,17 +40,17 @@ class Standby:
     problem: RequestError | None = None
     outcomes: Outcomes = field(default_factory=Outcomes)
 
+    def stand_by(self, data: Mapping[str, Any]) -> None:
+        """Be noted in the request, unless something stands by already."""
+        if standing_by(data) is None:
+            self.home[spend.STANDBY_KEY] = self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Standby:
         """Itself."""
         return self
 
 
-def leave(data: MutableMapping[str, Any], standby: Standby) -> None:
-    """Note it in the request."""
-    standby.home[spend.STANDBY_KEY] = standby
-
-
-def left(data: Mapping[str, Any]) -> Standby | None:
-    """What ``leave`` noted, or ``None``."""
+def standing_by(data: Mapping[str, Any]) -> Standby | None:
+    """What stands by for a request, or ``None``."""
     found = spend.noted(data, spend.STANDBY_KEY)
     return found if isinstance(found, Standby) else None

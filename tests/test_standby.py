@@ -21,15 +21,23 @@ def waiting(home: dict[str, Any]) -> standby.Standby:
 def test_it_is_found_in_the_request_and_in_copies_of_its_metadata(bucket: str) -> None:
     home: dict[str, Any] = {}
     left = waiting(home)
-    standby.leave({}, left)
-    assert standby.left({bucket: home}) is left
-    assert standby.left({bucket: dict(home)}) is left
-    assert standby.left({bucket: copy.deepcopy(home)}) is left
+    left.stand_by({})
+    assert standby.standing_by({bucket: home}) is left
+    assert standby.standing_by({bucket: dict(home)}) is left
+    assert standby.standing_by({bucket: copy.deepcopy(home)}) is left
+
+
+def test_the_first_to_stand_by_does() -> None:
+    home: dict[str, Any] = {}
+    first, second = waiting(home), waiting(home)
+    first.stand_by({"metadata": home})
+    second.stand_by({"metadata": home})
+    assert standby.standing_by({"metadata": home}) is first
 
 
 @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_standby": {"config": {}}}}])
 def test_a_caller_cannot_forge_one(data: dict[str, Any]) -> None:
-    assert standby.left(data) is None
+    assert standby.standing_by(data) is None
 
 
 def test_it_shows_nothing_of_the_request() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -47,9 +48,15 @@ def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
     return upstream
 
 
+@pytest.fixture(scope="module")
+def config(shared_upstream: Upstream) -> dict[str, Any]:
+    """The app's; a module may have its own."""
+    return proxy_config(shared_upstream)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def started_app(
-    shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+    config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
     import litellm
     from litellm.proxy import proxy_server
@@ -58,7 +65,7 @@ async def started_app(
 
     vars(litellm_image_analysis).pop("image_analysis", None)  # as in a process that has just started
     path = tmp_path_factory.mktemp("app") / "config.yaml"
-    path.write_text(yaml.safe_dump(proxy_config(shared_upstream)))
+    path.write_text(yaml.safe_dump(config))
     write_shim(path.parent)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litellm, "callbacks", [])

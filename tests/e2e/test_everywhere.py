@@ -1,0 +1,240 @@
+"""Wherever LiteLLM runs, a text-only model is asked the same and it costs the same: every way to call it, every way to
+ask for analysis, each wire format, streaming and not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import anyio
+import litellm
+import pytest
+from litellm.google_genai import agenerate_content, agenerate_content_stream
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.router import Router
+from support.billing import ROUTES
+from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
+from support.proxy import Proxy, running_proxy
+from support.upstream import MAIN_COST, VISION_COST, Upstream, images_in
+
+import litellm_image_analysis as analysed
+from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
+
+BLIND, EYES = "openai/blind-chat", "openai/seeing-mini"
+TOTAL = MAIN_COST + VISION_COST
+WAYS_TO_ASK: dict[str, dict[str, Any]] = {
+    "suffix": {"model": f"{BLIND}-ocr"},
+    "parameter": {"model": BLIND, "ocr_model": EYES},
+    "auto": {"model": BLIND},
+}
+_FENCE = re.compile(r"image-analysis-[0-9a-f]{12}")
+
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # LiteLLM's own
+
+
+class Bookkeeper(CustomLogger):
+    """Adds up what LiteLLM tells loggers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.costs: list[float] = []
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.costs.append(kwargs["response_cost"])
+
+
+@dataclass
+class Place:
+    """Somewhere LiteLLM runs.
+
+    Attributes:
+        ask: makes a call: route, whether it streams, the arguments that say how it is asked for.
+        costs: USD that were told for what was asked since the last time.
+    """
+
+    ask: Callable[..., None]
+    costs: Callable[[], float]
+
+
+MODELS = (
+    ("blind-chat", BLIND, {**BASE_PRICE, "supports_vision": False}),
+    ("seeing-mini", EYES, {**VISION_PRICE, "supports_vision": True}),
+)
+
+
+@pytest.fixture(scope="module")
+def auto_proxy(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    config = proxy_config(shared_upstream, vision_model=EYES, mode="auto")
+    config["model_list"] = [deployment(name, model, shared_upstream.base_url, **info) for model, name, info in MODELS]
+    with running_proxy(config, tmp_path_factory.mktemp("proxy")) as proxy:
+        yield proxy
+
+
+def of_the_proxy(proxy: Proxy) -> Place:
+    told: list[float] = []
+
+    def ask(route: str, *, stream: bool, model: str, **asked: Any) -> None:
+        path, body = ROUTES[route](model, "What is it?", ["a"], stream=stream)
+        with proxy.client() as client:
+            response = client.post(path, json={**body, **asked})
+        assert response.status_code == 200, response.text
+        vision = float(response.headers["x-litellm-image-analysis-cost"])
+        # A stream's headers cannot tell what it will have cost.
+        told.append(vision + MAIN_COST if stream else float(response.headers["x-litellm-response-cost-total"]))
+
+    return Place(ask, lambda: told.pop())
+
+
+@pytest.fixture
+def library(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Bookkeeper:
+    """LiteLLM as a program sets it up, and a logger of the program's."""
+    prices = {name: {**info, "litellm_provider": "openai", "mode": "chat"} for _, name, info in MODELS}
+    bookkeeper = Bookkeeper()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
+    monkeypatch.setattr(litellm, "model_cost", {**litellm.model_cost, **prices})
+    monkeypatch.setattr(litellm, "callbacks", [bookkeeper])
+    return bookkeeper
+
+
+CONFIG = ImageAnalysisConfig(vision_model=EYES, mode="auto")
+
+
+def attached(upstream: Upstream) -> Router:
+    router = Router(
+        model_list=[deployment(name, model, upstream.base_url, **info) for model, name, info in MODELS], num_retries=0
+    )
+    ImageAnalysis(CONFIG).attach(router)
+    return router
+
+
+Calls = dict[tuple[str, bool], Callable[..., Any]]
+"""By wire format, and whether it streams."""
+
+
+def both(**functions: Callable[..., Any]) -> Calls:
+    return {(route, stream): call for route, call in functions.items() for stream in (False, True)}
+
+
+def in_a_loop(calls: Calls, bookkeeper: Bookkeeper) -> Place:
+    def ask(route: str, *, stream: bool, **asked: Any) -> None:
+        asyncio.run(call(route, stream=stream, **asked))
+
+    async def call(route: str, *, stream: bool, model: str, **asked: Any) -> None:
+        _, body = ROUTES[route](model, "What is it?", ["a"], stream=stream)
+        response = await calls[route, stream](**{**body, "model": model, **asked})
+        if stream:
+            assert [chunk async for chunk in response]
+        with anyio.fail_after(20):
+            while len(bookkeeper.costs) < 2:
+                await anyio.sleep(0.01)
+
+    return Place(ask, partial(emptied, bookkeeper))
+
+
+def blocking(calls: Calls, bookkeeper: Bookkeeper) -> Place:
+    def ask(route: str, *, stream: bool, model: str, **asked: Any) -> None:
+        _, body = ROUTES[route](model, "What is it?", ["a"], stream=stream)
+        response = calls[route, stream](**{**body, "model": model, **asked})
+        if stream:
+            assert list(response)
+
+    return Place(ask, partial(emptied, bookkeeper))
+
+
+def emptied(bookkeeper: Bookkeeper) -> float:
+    from support.proxy import eventually
+
+    assert eventually(lambda: len(bookkeeper.costs) == 2)
+    costs, bookkeeper.costs = bookkeeper.costs, []
+    return sum(costs)
+
+
+def of_litellm_in_a_loop() -> Calls:
+    calls = both(chat=litellm.acompletion, messages=litellm.anthropic_messages, responses=litellm.aresponses)
+    content = {("generateContent", False): agenerate_content, ("generateContent", True): agenerate_content_stream}
+    return calls | content
+
+
+def of_a_router_in_a_loop(router: Router) -> Calls:
+    calls = both(chat=router.acompletion, messages=router.aanthropic_messages, responses=router.aresponses)
+    content = {
+        ("generateContent", False): router.agenerate_content,
+        ("generateContent", True): router.agenerate_content_stream,
+    }
+    return calls | content
+
+
+def of_a_router_that_blocks(router: Router) -> Calls:
+    calls = both(chat=router.completion, responses=router.responses)
+    content = {
+        ("generateContent", False): router.generate_content,
+        ("generateContent", True): router.generate_content_stream,
+    }
+    return calls | content
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, upstream: Upstream) -> Place:
+    """Somewhere LiteLLM runs, by name."""
+    name = request.param
+    if name == "proxy":
+        return of_the_proxy(request.getfixturevalue("auto_proxy"))
+    bookkeeper: Bookkeeper = request.getfixturevalue("library")
+    if name in ("SDK async", "SDK sync"):
+        litellm.callbacks.append(ImageAnalysis(CONFIG))
+    if name == "SDK async":
+        return in_a_loop(of_litellm_in_a_loop(), bookkeeper)
+    if name == "SDK sync":
+        return blocking(both(chat=analysed.completion, responses=analysed.responses), bookkeeper)
+    if name == "Router async":
+        return in_a_loop(of_a_router_in_a_loop(attached(upstream)), bookkeeper)
+    return blocking(of_a_router_that_blocks(attached(upstream)), bookkeeper)
+
+
+SERVED = {
+    "proxy": list(ROUTES),
+    "SDK async": list(ROUTES),
+    "SDK sync": ["chat", "responses"],
+    "Router async": list(ROUTES),
+    "Router sync": ["chat", "responses", "generateContent"],
+}
+CELLS = [
+    pytest.param(name, route, way, stream, id=f"{name}-{way}-{route}-{'stream' if stream else 'whole'}")
+    for name, routes in SERVED.items()
+    for route in routes
+    for way in WAYS_TO_ASK
+    for stream in (False, True)
+]
+
+
+@pytest.fixture(scope="module")
+def asked_of_blind() -> dict[tuple[str, bool], Any]:
+    """What the text-only model was asked in the first place that was tried, by wire format and streaming."""
+    return {}
+
+
+@pytest.mark.parametrize(("place", "route", "way", "stream"), CELLS, indirect=["place"])
+def test_the_same_is_asked_and_it_costs_the_same(
+    place: Place,
+    upstream: Upstream,
+    asked_of_blind: dict[tuple[str, bool], Any],
+    route: str,
+    way: str,
+    stream: bool,
+) -> None:
+    place.ask(route, stream=stream, **WAYS_TO_ASK[way])
+    assert [body["model"] for body in upstream.requests] == ["seeing-mini", "blind-chat"]
+    asked = upstream.requests[1]
+    assert not images_in(asked)
+    assert "ocr_model" not in asked
+    assert upstream.charged == pytest.approx(TOTAL, abs=1e-12)
+    assert place.costs() == pytest.approx(TOTAL, abs=1e-12)
+    conversation = _FENCE.sub("fence", str(asked.get("messages", asked.get("input"))))
+    assert "a picture with mark" in conversation
+    assert asked_of_blind.setdefault((route, stream), conversation) == conversation
