@@ -87,4 +87,6 @@ class Analyst:
             raise result
         data.update(result.changes)
         spend.record(data, result.report)
+        if result.report.failed and cast("object", litellm.cache) is not None:
+            data["cache"] = {**(data.get("cache") or {}), "no-store": True}  # an answer to what could not be seen
         journal.log_request(data.get("litellm_call_id"), result.report)

@@ -9,21 +9,24 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import litellm
 import pytest
+from anyio import wait_all_tasks_blocked
+from litellm.exceptions import BadRequestError
 from litellm.google_genai import agenerate_content, agenerate_content_stream
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
 from support.billing import ROUTES
 from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
-from support.proxy import Proxy, running_proxy
+from support.proxy import Proxy, eventually, running_proxy
 from support.upstream import MAIN_COST, VISION_COST, Upstream, images_in
 
 import litellm_image_analysis as analysed
-from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
+from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError
 
 BLIND, EYES = "openai/blind-chat", "openai/seeing-mini"
 TOTAL = MAIN_COST + VISION_COST
@@ -87,7 +90,7 @@ def of_the_proxy(proxy: Proxy) -> Place:
         # A stream's headers cannot tell what it will have cost.
         told.append(vision + MAIN_COST if stream else float(response.headers["x-litellm-response-cost-total"]))
 
-    return Place(ask, lambda: told.pop())
+    return Place(ask, told.pop)
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def in_a_loop(calls: Calls, bookkeeper: Bookkeeper) -> Place:
             assert [chunk async for chunk in response]
         with anyio.fail_after(20):
             while len(bookkeeper.costs) < 2:
-                await anyio.sleep(0.01)
+                await wait_all_tasks_blocked()
 
     return Place(ask, partial(emptied, bookkeeper))
 
@@ -148,8 +151,6 @@ def blocking(calls: Calls, bookkeeper: Bookkeeper) -> Place:
 
 
 def emptied(bookkeeper: Bookkeeper) -> float:
-    from support.proxy import eventually
-
     assert eventually(lambda: len(bookkeeper.costs) == 2)
     costs, bookkeeper.costs = bookkeeper.costs, []
     return sum(costs)
@@ -238,3 +239,56 @@ def test_the_same_is_asked_and_it_costs_the_same(
     conversation = _FENCE.sub("fence", str(asked.get("messages", asked.get("input"))))
     assert "a picture with mark" in conversation
     assert asked_of_blind.setdefault((route, stream), conversation) == conversation
+
+
+def messages_of(route: str) -> dict[str, Any]:
+    _, body = ROUTES[route]("", "What is it?", ["a"], stream=False)
+    return {key: value for key, value in body.items() if key not in ("model", "stream")}
+
+
+UNSERVED: dict[str, tuple[Callable[[Router], object], type[Exception], str]] = {
+    "litellm.completion": (
+        lambda _: litellm.completion(model=f"{BLIND}-ocr", **messages_of("chat")),
+        BadRequestError,
+        "takes no images",
+    ),
+    "litellm.responses": (
+        lambda _: litellm.responses(model=f"{BLIND}-ocr", **messages_of("responses")),
+        BadRequestError,
+        "takes no images",
+    ),
+    "Router.acompletion by suffix, not attached": (
+        lambda router: asyncio.run(router.acompletion(model=f"{BLIND}-ocr", **messages_of("chat"))),
+        BadRequestError,
+        "no healthy deployments",
+    ),
+    "Router.acompletion by parameter, not attached": (
+        lambda router: asyncio.run(router.acompletion(model=BLIND, ocr_model=EYES, **messages_of("chat"))),
+        RequestError,
+        r"ImageAnalysis\(\)\.attach\(router\) once",
+    ),
+    "Router.completion by suffix, not attached": (
+        lambda router: router.completion(model=f"{BLIND}-ocr", **messages_of("chat")),
+        BadRequestError,
+        "no healthy deployments",
+    ),
+    "positional arguments": (
+        lambda _: asyncio.run(litellm.acompletion(f"{BLIND}-ocr", messages_of("chat")["messages"])),
+        RequestError,
+        "pass model and messages by name",
+    ),
+}
+"""What LiteLLM cannot serve, and the error there is: the provider's, LiteLLM's or ours. docs/library.md lists them."""
+
+
+@pytest.mark.parametrize("name", UNSERVED)
+def test_what_litellm_cannot_serve_is_an_error(library: Bookkeeper, upstream: Upstream, name: str) -> None:
+    del library
+    litellm.callbacks.append(ImageAnalysis(CONFIG))
+    call, error, message = UNSERVED[name]
+    router = Router(model_list=[deployment(of, model, upstream.base_url, **info) for model, of, info in MODELS])
+    with pytest.raises(error, match=message):
+        call(router)
+    assert EYES.removeprefix("openai/") not in [body["model"] for body in upstream.requests]
+    page = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
+    assert f"| `{name}`" in page or f"| {name}" in page
