@@ -17,6 +17,7 @@ from litellm_image_analysis.access import AccessDeniedError
 from litellm_image_analysis.admission import Asked
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.standby import Standby
 
 DEFAULTS = ImageAnalysisConfig(vision_model="gpt-4o-mini")
 FOR_CHAT = {"models": ["deepseek-chat"]}
@@ -32,15 +33,43 @@ def caller(own: object = None, team: object = None, **auth: Any) -> UserAPIKeyAu
     return UserAPIKeyAuth(metadata={"image_analysis": own}, team_metadata={"image_analysis": team}, **auth)
 
 
-async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | None:
+async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | Standby | None:
     return await admission.take_request(data, DEFAULTS, who)
 
 
 class TestRequest:
-    async def test_what_asks_for_nothing_is_left_alone(self) -> None:
-        data = {"model": "deepseek-chat", "messages": []}
-        assert await taken(data) is None
-        assert data == {"model": "deepseek-chat", "messages": []}
+    async def test_for_what_asks_for_nothing_analysis_stands_by(self) -> None:
+        home: dict[str, Any] = {}
+        data = {"model": "deepseek-chat", "messages": [], "metadata": home}
+        found = await taken(data)
+        assert isinstance(found, Standby)
+        assert found.home is home
+        assert (found.config, found.caller, found.problem) == (DEFAULTS, ANYONE, None)
+        assert data == {"model": "deepseek-chat", "messages": [], "metadata": {}}
+
+    async def test_a_key_s_or_a_team_s_own_mode_holds(self) -> None:
+        found = await taken({"model": "deepseek-chat"}, caller({"mode": "auto"}, {"prompt": "Read."}))
+        assert isinstance(found, Standby)
+        assert found.config == DEFAULTS.model_copy(update={"mode": "auto", "prompt": "Read."})
+
+    async def test_wrong_metadata_are_told_only_if_they_come_to_be_needed(self) -> None:
+        found = await taken({"model": "deepseek-chat"}, caller({"mode": "sometimes"}))
+        assert isinstance(found, Standby)
+        assert found.problem is not None
+        assert "image_analysis.mode: got 'sometimes'" in found.problem.message
+
+    @pytest.mark.parametrize(
+        ("data", "who"),
+        [
+            ({"model": "deepseek-chat", "ocr_model": False}, ANYONE),
+            ({"model": "deepseek-chat-ocr", "ocr_model": False}, ANYONE),
+            ({"model": "deepseek-chat"}, caller({"enabled": False})),
+            ({"model": "deepseek-chat-ocr"}, caller(None, {"enabled": False})),
+        ],
+    )
+    async def test_what_is_switched_off_does_not_stand_by(self, data: dict[str, Any], who: UserAPIKeyAuth) -> None:
+        assert await taken(data, who) is None
+        assert data == {"model": "deepseek-chat"}
 
     async def test_the_suffix_asks_for_the_default(self) -> None:
         data = {"model": "deepseek-chat-ocr"}
@@ -83,7 +112,9 @@ class TestTerms:
             await taken({"model": "deepseek-chat-ocr"}, caller({"enabled": "no"}))
 
     async def test_they_disturb_nobody_else(self) -> None:
-        assert await taken({"model": "deepseek-chat"}, caller({"enabled": "no"})) is None
+        data = {"model": "deepseek-chat"}
+        await taken(data, caller({"enabled": "no"}))
+        assert data["model"] == "deepseek-chat"
 
 
 class TestVision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from litellm_image_analysis.errors import ConfigError, ImageAnalysisError, RequestError
+from litellm_image_analysis.errors import AttemptError, ConfigError, ImageAnalysisError, RequestError
 
 
 @pytest.mark.parametrize("error", [ConfigError, RequestError])
@@ -18,6 +18,13 @@ def test_a_config_error_is_a_value_error() -> None:
 
 def test_a_request_error_reads_as_its_message() -> None:
     assert str(RequestError("what to change")) == "what to change"
+
+
+def test_an_attempt_s_error_says_why_and_that_no_deployment_is_to_blame() -> None:
+    reason = RequestError("later", status_code=429, param="messages[0]", code="why", retry_after_seconds=3)
+    error = AttemptError(reason)
+    assert (str(error), error.param, error.code, error.retry_after_seconds) == ("later", "messages[0]", "why", 3)
+    assert (error.status_code, error.reason) == (424, reason)
 
 
 def test_a_request_error_is_the_callers_mistake_unless_said_otherwise() -> None:

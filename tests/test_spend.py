@@ -28,6 +28,7 @@ from litellm_image_analysis.spend import (
     record,
     recorded,
     reported_cost,
+    share,
     usd,
     with_deployment,
 )
@@ -123,12 +124,21 @@ class TestIdentity:
             "applied_guardrails",
             "routing_decision",
             "queue_time_seconds",
+            "_image_analysis_standby",
+            "model_group",
+            "deployment",
+            "model_info",
         ],
     )
     def test_what_is_the_parents_own_is_left_out(self, key: str) -> None:
         metadata = child_identity({"metadata": {"user_api_key": "hashed", key: "parent's"}})["metadata"]
         assert metadata["user_api_key"] == "hashed"
         assert key not in metadata
+
+    @needs_routing_tags
+    def test_tags_of_the_parent_s_deployment_are_not_the_request_s(self) -> None:
+        routed = {"tags": ["mine", "Credential: text"], constants.ROUTING_REQUEST_TAGS_METADATA_KEY: ("mine",)}
+        assert child_identity({"metadata": routed})["metadata"]["tags"] == ["mine", "image-analysis"]
 
     def test_an_earlier_report_is_left_out(self) -> None:
         data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}, "litellm_call_id": "call-1"}
@@ -263,6 +273,23 @@ class TestDeployment:
     @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": 1}}, {"metadata": None, "litellm_metadata": NOTED}])
     def test_with_one_bucket_there_is_nothing_to_do(self, kwargs: dict[str, Any]) -> None:
         assert with_deployment(kwargs) == kwargs
+
+
+class TestShare:
+    def test_what_a_fallback_s_attempt_noted_is_noted_in_the_request(self) -> None:
+        home: dict[str, Any] = {"user_api_key": "hashed"}
+        attempt: dict[str, Any] = {"metadata": {**home, "deployment": "blind"}}
+        record(attempt, REPORT)
+        share(attempt, home)
+        assert recorded({"metadata": home}) is REPORT
+        assert home["image_analysis"] == SUMMARY
+        assert "deployment" not in home
+
+    def test_the_bucket_where_analysis_stands_by_is_the_request_s(self) -> None:
+        data: dict[str, Any] = {"litellm_metadata": {"model_group": "a"}, "metadata": {"_image_analysis_standby": 1}}
+        record(data, REPORT)
+        assert data["metadata"]["image_analysis"] == SUMMARY
+        assert data["litellm_metadata"] == {"model_group": "a"}
 
 
 class TestRecord:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.wire_errors import http_error
+from litellm_image_analysis.wire_errors import attempt_error, http_error
+
+
+def test_within_an_attempt_the_router_is_told_that_no_deployment_is_to_blame() -> None:
+    error = attempt_error(RequestError("too late", status_code=504), "acompletion")
+    assert vars(error)["status_code"] == 424
+    assert error.to_dict()["code"] == "504"
 
 
 class TestHttpError:

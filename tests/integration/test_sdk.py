@@ -15,6 +15,7 @@ from anyio import wait_all_tasks_blocked
 from litellm.google_genai import agenerate_content, agenerate_content_stream
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
+from litellm.router_utils.cooldown_handlers import _async_get_cooldown_deployments
 from support.billing import ROUTES
 from support.configs import BASE_PRICE, VISION_PRICE, deployment
 from support.features import needs_bridge_prices, needs_logging_in_hooks, needs_stream_prices
@@ -22,6 +23,8 @@ from support.images import image, message, text
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError
+from litellm_image_analysis.config import CacheConfig
+from litellm_image_analysis.errors import AttemptError
 
 Ask = Callable[..., Awaitable[Any]]
 VISION = "openai/seeing-mini"
@@ -240,3 +243,85 @@ async def test_a_vision_model_whose_name_ends_in_the_suffix_is_not_analysed_in_i
     litellm.callbacks = [ImageAnalysis(ImageAnalysisConfig(vision_model="openai/seeing-scan-ocr"))]
     await ask(model="openai/blind-chat-ocr")
     assert [body["model"] for body in upstream.requests] == ["seeing-scan-ocr", "blind-chat"]
+
+
+class TestRouterThatFallsBack:
+    """A Router in a program whose vision model, or whose text-only one, fails."""
+
+    NAMES = ("text-only", "text-only-ocr")
+
+    @pytest.fixture
+    def router(self, provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> Router:
+        monkeypatch.setattr(litellm, "callbacks", [])
+        url = provider.base_url
+        return Router(
+            model_list=[
+                deployment("fragile", "seeing-fragile", url, supports_vision=True),
+                deployment("text-only", "blind-chat", url, supports_vision=False),
+                deployment("other-text-only", "blind-other", url, supports_vision=False),
+                deployment("gpt-4o-mini", "seeing-mini", url, supports_vision=True),
+            ],
+            # LiteLLM looks for fallbacks under the name that is called, as with all aliases.
+            fallbacks=[{"fragile": ["text-only"]}, *({name: ["other-text-only"]} for name in self.NAMES)],
+            num_retries=1,
+            retry_after=0,
+        )
+
+    @staticmethod
+    def attached(router: Router, **settings: Any) -> Router:
+        ImageAnalysis(ImageAnalysisConfig(cache=CacheConfig(backend="off"), **settings)).attach(router)
+        return router
+
+    @staticmethod
+    async def ask(router: Router, model: str, **asked: Any) -> Any:
+        messages: Any = [message(text("?"), image("a"), image("b"))]
+        return await router.acompletion(model=model, messages=messages, **asked)
+
+    @staticmethod
+    def looks(provider: Upstream) -> int:
+        return sum(body["model"] == "seeing-mini" for body in provider.requests)
+
+    async def test_images_are_analysed_once_the_deployment_is_text_only(
+        self, router: Router, provider: Upstream
+    ) -> None:
+        provider.rules.append(Rule(lambda body: body["model"] == "seeing-fragile", status=500))
+        response = await self.ask(self.attached(router, mode="auto"), "fragile")
+        first, *_, last = provider.requests
+        assert (first["model"], len(images_in(first))) == ("seeing-fragile", 2)
+        assert (last["model"], len(images_in(last))) == ("blind-chat", 0)
+        assert self.looks(provider) == 2
+        assert response._hidden_params["image_analysis"]["images"] == 2
+
+    @pytest.mark.parametrize("asked", [{"model": "text-only-ocr"}, {"model": "text-only", "ocr_model": "gpt-4o-mini"}])
+    async def test_what_was_asked_for_holds_for_the_fallback_and_is_paid_for_once(
+        self, router: Router, provider: Upstream, asked: dict[str, str]
+    ) -> None:
+        provider.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500))
+        response = await self.ask(self.attached(router), **asked)
+        last = provider.requests[-1]
+        assert (last["model"], len(images_in(last))) == ("blind-other", 0)
+        assert self.looks(provider) == 2
+        assert response._hidden_params["image_analysis"]["cached"] == 0
+
+    async def test_the_same_metadata_again_are_another_request(self, router: Router, provider: Upstream) -> None:
+        self.attached(router)
+        metadata = {"mine": 1}
+        for looks in (2, 4):
+            await self.ask(router, "text-only-ocr", metadata=metadata)
+            assert self.looks(provider) == looks
+
+    @pytest.mark.parametrize("status", [401, 429, 500])
+    async def test_no_deployment_is_punished_for_a_failed_analysis(
+        self, router: Router, provider: Upstream, status: int
+    ) -> None:
+        provider.rules.append(Rule(lambda body: body["model"] == "seeing-mini", status=status))
+        self.attached(router, on_failure="reject")
+        with pytest.raises(AttemptError) as caught:
+            await self.ask(router, "text-only-ocr")
+        assert caught.value.reason.status_code == {401: 502, 429: 429, 500: 502}[status]
+        assert "blind-chat" not in [body["model"] for body in provider.requests]
+        for _ in range(20):  # whatever LiteLLM does in tasks of its own
+            await wait_all_tasks_blocked()
+        cooling = await _async_get_cooldown_deployments(litellm_router_instance=router, parent_otel_span=None)
+        names = {router.get_deployment(model_id=model_id).model_name for model_id in cooling}  # type: ignore[union-attr]
+        assert names <= {"gpt-4o-mini"}

@@ -1,0 +1,58 @@
+"""What a proxy does for an attempt that may need image analysis, before it pays for anything."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+from litellm.router import Router
+from support.images import image, message, text
+from support.routers import ANYONE
+
+from litellm_image_analysis.analyst import Analyst
+from litellm_image_analysis.attempts import Attempts
+from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.dialects import chat
+from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.standby import Standby
+
+AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_images=1)
+BLIND = {"supports_vision": False}
+TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
+
+
+@pytest.fixture(autouse=True)
+def running(proxy_module: ModuleType, router: Router) -> None:
+    vars(proxy_module).update(llm_router=router)
+
+
+async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | None = None, **kwargs: Any) -> Any:
+    attempts = Attempts(config, Analyst(config), lambda: None)
+    standby = Standby(config, ANYONE, {}, problem)
+    called = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}, **kwargs}
+    before = dict(called)
+    try:
+        return await attempts.before_call(called, "acompletion", chat, standby)
+    finally:
+        assert called == before
+
+
+@pytest.mark.parametrize("kwargs", [{"messages": []}, {"model_info": {"supports_vision": True}}, {"model_info": {}}])
+async def test_what_needs_none_is_left_alone(kwargs: dict[str, Any]) -> None:
+    assert await attempted(**kwargs, problem=RequestError("wrong metadata")) is None
+
+
+async def test_the_request_s_limits_hold() -> None:
+    with pytest.raises(RequestError, match="max_images"):
+        await attempted()
+
+
+async def test_wrong_metadata_are_told_now() -> None:
+    with pytest.raises(RequestError, match="wrong metadata"):
+        await attempted(problem=RequestError("wrong metadata"))
+
+
+async def test_a_vision_model_nobody_serves_is_told() -> None:
+    with pytest.raises(RequestError, match="this gateway serves no model 'ears'"):
+        await attempted(AUTO.model_copy(update={"vision_model": "ears"}))
