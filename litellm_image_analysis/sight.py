@@ -45,7 +45,8 @@ def sees(model: str, model_info: Mapping[str, Any]) -> bool | None:
     if isinstance(declared, bool):
         return declared
     entries = (litellm.model_cost.get(name) for name in _listed_names(str(model_info.get("base_model") or model)))
-    known = next((entry for entry in entries if entry is not None), {}).get("supports_vision")
+    entry: Mapping[str, Any] = next((entry for entry in entries if entry is not None), {})
+    known = entry.get("supports_vision")
     return known if isinstance(known, bool) else None
 
 

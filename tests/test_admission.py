@@ -99,7 +99,7 @@ class TestTerms:
     async def test_the_request_s_choice_goes_before_them(self) -> None:
         who = caller({"vision_model": "eyes", "prompt": "Read."})
         asked = await taken({"model": "deepseek-chat", "ocr_model": "gpt-4o-mini"}, who)
-        assert asked is not None
+        assert isinstance(asked, Asked)
         assert (asked.vision_model, asked.chosen_by_caller, asked.config.prompt) == ("gpt-4o-mini", True, "Read.")
 
     @pytest.mark.parametrize("data", [{"model": "deepseek-chat-ocr"}, {"model": "deepseek-chat", "ocr_model": "eyes"}])
@@ -156,7 +156,7 @@ class TestBudgets:
     async def test_a_vision_model_s_ends_its_calls(self, proxy_module: ModuleType, router: Router) -> None:
         who = await self.spender(proxy_module, "gpt-4o-mini")
         asked = await taken({"model": "deepseek-chat-ocr"}, who)
-        assert asked is not None
+        assert isinstance(asked, Asked)
         with pytest.raises(AccessDeniedError, match="gpt-4o-mini"):
             await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS, router, who)
 

@@ -37,7 +37,7 @@ SECONDS = 60
 """LiteLLM takes some seconds to write what it has counted."""
 
 
-TEXT_ONLY = {"supports_vision": False, "image_analysis": "auto"}
+TEXT_ONLY: dict[str, Any] = {"supports_vision": False, "image_analysis": "auto"}
 
 
 def of_fragile(body: Body) -> bool:
