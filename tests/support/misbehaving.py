@@ -11,17 +11,18 @@ import base64
 import json
 import socket
 import struct
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
+from anyio.from_thread import start_blocking_portal
 from support.images import PNG
 from support.upstream import description_of, images_in
 
 LEAKS = "SECRET-OF-THE-PROVIDER"
 KEY = "sk-of-the-vision-provider"
-ENDLESS_BYTES = 100_000_000
+FLOOD_BYTES = 100_000_000
 TLS_CLIENT_HELLO = b"\x16"
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
@@ -87,7 +88,7 @@ def hangs_after(data: bytes) -> Behaviour:
 
 async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Sends a byte every few milliseconds for as long as the other side takes them: no read ever times out."""
-    writer.write(http(200, b'{"', content_length=ENDLESS_BYTES))
+    writer.write(http(200, b'{"', content_length=FLOOD_BYTES))
     gone = asyncio.ensure_future(reader.read())
     while not gone.done():
         writer.write(b"A")
@@ -103,9 +104,9 @@ async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
 async def floods(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Describes an image in a hundred megabytes."""
     head, tail = json.dumps(completion(content="?")).encode().split(b"?")
-    writer.write(http(200, head, content_length=len(head) + ENDLESS_BYTES + len(tail)))
+    writer.write(http(200, head, content_length=len(head) + FLOOD_BYTES + len(tail)))
     for _piece in range(100):
-        writer.write(b"A" * (ENDLESS_BYTES // 100))
+        writer.write(b"A" * (FLOOD_BYTES // 100))
         await writer.drain()
     writer.write(tail)
     await writer.drain()
@@ -116,10 +117,12 @@ WHOLE = json.dumps(completion(content="A picture nobody gets to hear of.")).enco
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "reset": resets,
-    **{str(status): fails(status) for status in (400, 401, 403, 404, 408, 413, 418, 422, 429, 500, 502, 503, 504)},
+    **{str(status): fails(status) for status in (400, 401, 403, 404, 408, 429, 500, 503)},
     "429-later": fails(429, retry_after="7"),
-    "503-later": fails(503, retry_after="7"),
+    "429-date": fails(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+    "503-later": fails(503, retry_after="6.5"),
     "hang": hangs_after(b""),
+    "timeout": hangs_after(b""),
     "hang-in-body": hangs_after(http(200, WHOLE[:50], content_length=len(WHOLE))),
     "drip": drips,
     "empty": says(content=""),
@@ -152,6 +155,7 @@ class Misbehaving:
     def __init__(self, port: int) -> None:
         self.port = port
         self.shown: list[str] = []
+        self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def base_url(self) -> str:
@@ -159,9 +163,16 @@ class Misbehaving:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one answer."""
+        self._open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._answer(reader, writer)
         writer.close()
+        self._open.discard(writer)
+
+    def hang_up(self) -> None:
+        """End what hangs."""
+        for writer in self._open:
+            writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.readexactly(1)
@@ -181,20 +192,13 @@ def running_misbehaving() -> Iterator[Misbehaving]:
     """Serve a ``Misbehaving`` on a free loopback port until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         provider = Misbehaving(listener.getsockname()[1])
-        loop = asyncio.new_event_loop()
-        stopped = asyncio.Event()
-
-        async def serve() -> None:
-            async with await asyncio.start_server(provider.serve, sock=listener):
-                await stopped.wait()
-
-        thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-        thread.start()
-        try:
-            yield provider
-        finally:
-            loop.call_soon_threadsafe(stopped.set)
-            thread.join(10)
+        with start_blocking_portal() as portal:
+            server = portal.call(partial(asyncio.start_server, provider.serve, sock=listener))
+            try:
+                yield provider
+            finally:
+                provider.hang_up()
+                portal.call(server.close)
 
 
 @contextmanager
