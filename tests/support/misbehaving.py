@@ -93,6 +93,7 @@ async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while not gone.done():
         writer.write(b"A")
         await asyncio.wait([gone], timeout=0.005)
+    await gone
 
 
 async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
