@@ -2,12 +2,13 @@
 
 A real router, a provider on loopback that hangs in every way there is, and a call that goes on when it is cancelled.
 Printed are the worst of several rounds, the longest turn of the event loop, and how much of the time the process was
-busy while all it had to do was wait.
+busy while all it had to do was wait. Then, what an answer of 100 MB takes, which LiteLLM reads as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from typing import Any
 
@@ -92,6 +93,22 @@ async def measure(provider: Misbehaving) -> None:
         watch.cancel()
         provider.hang_up()
         print(f"{name:<34}{max(late) * 1e3:>14.1f}{max(turns) * 1e3:>17.1f}{busy:>7.0%}")
+    print(await flooded())
+
+
+async def flooded() -> str:
+    """What an answer of 100 MB takes while it is read."""
+    plugin, turns, before = ImageAnalysis(ImageAnalysisConfig(vision_model="eyes")), list[float](), peak_mib()
+    watch = asyncio.ensure_future(longest_turn(turns))
+    await hook(plugin, "flood", 1, 0)
+    await asyncio.sleep(0.01)  # the watch has its turn
+    watch.cancel()
+    return f"100 MB: {peak_mib() - before:.0f} MiB at most, longest turn {max(turns):.2f} s"
+
+
+def peak_mib() -> float:
+    """Most memory the process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
