@@ -5,8 +5,9 @@ Two tiers, this process's memory and Redis behind it; either may be missing, and
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import CacheConfig
     from litellm_image_analysis.prompt import VisionRequest
 
-Look: TypeAlias = "Callable[[VisionRequest], Awaitable[Outcome]]"
+Look: TypeAlias = "Callable[[VisionRequest], Coroutine[None, None, Outcome]]"
 """Ask a vision model. Returns failures, never raises them."""
 
 FAILURE_SECONDS = 5.0
@@ -133,9 +134,7 @@ class Cache:
     async def _looked(self, request: VisionRequest, look: Look) -> Outcome:
         """Look, and keep what came of it, unless somebody flushed meanwhile."""
         era = self._era(request.scope)
-        outcome: Outcome = Failed(FailureReason.TIMEOUT)
-        with anyio.move_on_after(self._call_seconds):
-            outcome = await look(request)
+        outcome = await _within(self._call_seconds, look(request))
         seconds = FAILURE_SECONDS if isinstance(outcome, Failed) else self._analysis_seconds(request)
         if seconds > 0 and era == self._era(request.scope):
             self._remember(request, outcome.had_for_nothing(), seconds)
@@ -184,3 +183,17 @@ class Cache:
     def _analysis_seconds(self, request: VisionRequest) -> float:
         """How long an analysis is kept."""
         return self._config.remote_url_ttl_seconds if request.may_change else self._config.ttl_seconds
+
+
+async def _within(seconds: float, look: Coroutine[None, None, Outcome]) -> Outcome:
+    """What comes of a look in so many seconds; afterwards it is told to end, once.
+
+    Nobody waits for its end: a call that goes on all the same would hold up those who ask later, and a cancel scope
+    would cancel it again in every turn of the event loop.
+    """
+    call = asyncio.ensure_future(look)
+    try:
+        await asyncio.wait([call], timeout=seconds)
+        return call.result() if call.done() and not call.cancelled() else Failed(FailureReason.TIMEOUT)
+    finally:
+        call.cancel()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
+from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litellm.exceptions import (
@@ -38,8 +41,11 @@ _STATUS_REASONS: Mapping[int, FailureReason] = {
     429: FailureReason.RATE_LIMITED,
     504: FailureReason.TIMEOUT,
 }
-_SECONDS = re.compile(r"[0-9]{1,6}")
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
+_LONGEST_SECONDS = 999_999
 _WORTH_ANOTHER_TRY = frozenset({FailureReason.RATE_LIMITED, FailureReason.UNAVAILABLE})
+_CHARACTERS_A_TOKEN = 16
+"""More than any text has on average: who writes more disregards ``max_output_tokens``, or the answer is no text."""
 
 
 def is_looking() -> bool:
@@ -72,7 +78,7 @@ def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
             return outcome
         finally:
             _LOOKING.reset(token)
-        outcome = _outcome_of(response)
+        outcome = _outcome_of(response, request.max_output_tokens * _CHARACTERS_A_TOKEN)
         LOGGER.debug("vision call answered: %s", _described(outcome))
         return outcome
 
@@ -111,7 +117,14 @@ def _reason(error: Exception) -> FailureReason:
         return FailureReason.UNAVAILABLE
     if hasattr(error, "cooldown_time"):  # the router has no deployment left: all are cooling down
         return FailureReason.RATE_LIMITED
-    return _STATUS_REASONS.get(getattr(error, "status_code", 0), FailureReason.UNAVAILABLE)
+    return _STATUS_REASONS.get(_status(error), FailureReason.UNAVAILABLE)
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status an error names, as a number or as text; 0 for none."""
+    with suppress(TypeError, ValueError):
+        return int(getattr(error, "status_code", 0))
+    return 0
 
 
 def _retry_after(error: Exception) -> int | None:
@@ -120,9 +133,20 @@ def _retry_after(error: Exception) -> int | None:
         return max(1, math.ceil(cooldown))
     for holder in (getattr(error, "response", None), error):
         for headers in (getattr(holder, "headers", None), getattr(holder, "litellm_response_headers", None)):
-            value = headers.get("retry-after") if isinstance(headers, Mapping) else None
-            if isinstance(value, str) and _SECONDS.fullmatch(value):
-                return int(value)
+            for name, value in headers.items() if isinstance(headers, Mapping) else ():
+                if str(name).lower() == "retry-after" and (seconds := _seconds(str(value).strip())) is not None:
+                    return seconds
+    return None
+
+
+def _seconds(value: str) -> int | None:
+    """A Retry-After's seconds (RFC 9110): a number, which some send with a fraction, or a date; ``None``: neither."""
+    if _SECONDS.fullmatch(value):
+        return math.ceil(float(value))
+    with suppress(ValueError, OverflowError):
+        date = parsedate_tz(value)
+        seconds = math.inf if date is None else mktime_tz(date) - time.time()
+        return max(0, math.ceil(seconds)) if seconds <= _LONGEST_SECONDS else None
     return None
 
 
@@ -134,25 +158,40 @@ def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any
     return fresh
 
 
-def _outcome_of(response: Any) -> Outcome:
+def _outcome_of(response: Any, max_characters: int) -> Outcome:
     cost, call_id = reported_cost(response), _text(getattr(response, "id", None))
     text, finish_reason = _answer(response)
     if text is None:
         reason = FailureReason.REFUSED if finish_reason == "content_filter" else FailureReason.EMPTY
         return Failed(reason, cost=cost, call_id=call_id)
-    hit = hidden(response).get("cache_hit") is True
-    return Analysed(text, truncated=finish_reason == "length", cost=cost, call_id=call_id, cached=hit)
+    return Analysed(
+        text[:max_characters],
+        truncated=finish_reason == "length" or len(text) > max_characters,
+        cost=cost,
+        call_id=call_id,
+        cached=hidden(response).get("cache_hit") is True,
+    )
 
 
 def _answer(response: Any) -> tuple[str | None, str | None]:
     """The text and why it ended there, in chat's words."""
     if hasattr(response, "output_text"):  # a response of the Responses API
-        details = getattr(response, "incomplete_details", None)
-        cut = getattr(details, "reason", None) == "max_output_tokens"
-        return _text(response.output_text), "length" if cut else "stop"
+        return _text(response.output_text), _end(response)
     choices = getattr(response, "choices", None) or [None]
-    text = _text(getattr(getattr(choices[0], "message", None), "content", None))
-    return text, getattr(choices[0], "finish_reason", None)
+    message = getattr(choices[0], "message", None)
+    said = getattr(message, "provider_specific_fields", None)
+    refused = isinstance(said, Mapping) and bool(said.get("refusal"))
+    end = "content_filter" if refused else getattr(choices[0], "finish_reason", None)
+    return _text(getattr(message, "content", None)), end
+
+
+def _end(response: Any) -> str:
+    """Why an answer of the Responses API ended, in chat's words."""
+    why = getattr(getattr(response, "incomplete_details", None), "reason", None)
+    contents = [content for item in response.output for content in getattr(item, "content", None) or ()]
+    if why == "content_filter" or any(getattr(content, "type", None) == "refusal" for content in contents):
+        return "content_filter"
+    return "length" if why == "max_output_tokens" else "stop"
 
 
 def _text(value: object) -> str | None:

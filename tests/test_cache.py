@@ -322,15 +322,64 @@ async def test_a_call_ends_at_its_deadline_and_nothing_stays_in_flight(clock: Cl
     assert await answer(cache, eyes) == CAT
 
 
-async def test_a_call_has_the_time_that_is_set() -> None:
-    seconds_left: list[float] = []
+async def test_a_call_has_the_time_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[dict[str, float]] = []
+    wait = asyncio.wait
 
-    async def look(_: VisionRequest) -> Outcome:
-        seconds_left.append(anyio.current_effective_deadline() - anyio.current_time())
+    def noted(tasks: Any, **limit: Any) -> Any:
+        limits.append(limit)
+        return wait(tasks, **limit)
+
+    monkeypatch.setattr(asyncio, "wait", noted)
+    assert await answer(in_memory(call_seconds=1000), Eyes()) == CAT
+    assert limits == [{"timeout": 1000}]
+
+
+async def test_a_call_that_goes_on_when_it_is_cancelled_is_told_once_and_left_alone(clock: Clock) -> None:
+    cancelled, may_end, has_ended = 0, asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_: VisionRequest) -> Outcome:
+        nonlocal cancelled
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+        has_ended.set()
         return CAT
 
-    await in_memory(call_seconds=1000).ask(request_for(), look, anyio.CapacityLimiter(1))
-    assert 900 < seconds_left[0] <= 1000
+    cache, limiter = in_memory(call_seconds=0.01), anyio.CapacityLimiter(1)
+    with anyio.fail_after(30):
+        assert await cache.ask(request_for(), stubborn, limiter) == TIMEOUT
+    for _ in range(20):
+        await checkpoint()
+    assert cancelled == 1
+    clock.now += FAILURE_SECONDS
+    assert await answer(cache, Eyes()) == CAT
+    may_end.set()
+    await has_ended.wait()
+
+
+async def test_a_call_that_somebody_cancels_fails_alone() -> None:
+    """A connection pool that is closed cancels what waits for it."""
+
+    async def cancelled(_: VisionRequest) -> Outcome:
+        raise asyncio.CancelledError
+
+    cache, limiter = in_memory(), anyio.CapacityLimiter(1)
+    assert await cache.ask(request_for(), cancelled, limiter) == TIMEOUT
+    assert await cache.ask(request_for("dog"), Eyes(), limiter) == CAT
+
+
+async def test_a_call_ends_with_those_who_own_the_loop() -> None:
+    """When a program ends, its flights are cancelled."""
+    cache, eyes = in_memory(), Eyes(may_end=False)
+    flight = asyncio.ensure_future(cache._looked(request_for(), eyes))
+    await eyes.asked_times(1)
+    flight.cancel()
+    await asyncio.wait([flight])
+    await checkpoint()
+    assert eyes.cancelled == 1
 
 
 async def test_only_those_who_ask_take_a_turn() -> None:

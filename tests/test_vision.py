@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -32,6 +32,7 @@ from litellm.exceptions import (
     UnprocessableEntityError,
     UnsupportedParamsError,
 )
+from litellm.types.llms.openai import ResponsesAPIResponse
 from litellm.types.router import RouterRateLimitError
 from litellm.types.utils import Choices, Message
 
@@ -151,12 +152,15 @@ class TestCall:
         assert not is_looking()
 
 
-def response_of(text: str, reason: str | None = None) -> SimpleNamespace:
-    """What LiteLLM returns for a call of the Responses API, as far as it is read."""
-    details = SimpleNamespace(reason=reason) if reason else None
-    return SimpleNamespace(
-        id="resp_1", output_text=text, incomplete_details=details, _hidden_params={"response_cost": 0}
-    )
+def response_of(text: str, reason: str | None = None, kind: str = "output_text") -> ResponsesAPIResponse:
+    """What LiteLLM returns for a call of the Responses API."""
+    content = {"type": kind, "refusal" if kind == "refusal" else "text": text, "annotations": []}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]}
+    details = {"reason": reason} if reason else None
+    told = {"id": "resp_1", "created_at": 1, "output": [message], "incomplete_details": details}
+    response = ResponsesAPIResponse.model_validate(told)
+    response._hidden_params = {"response_cost": 0}
+    return response
 
 
 class TestFileOfOpenAI:
@@ -202,6 +206,21 @@ class TestFileOfOpenAI:
         assert isinstance(outcome, Analysed)
         assert outcome.truncated
 
+    @pytest.mark.parametrize(
+        ("response", "reason"),
+        [
+            (response_of(SECRET, kind="refusal"), FailureReason.REFUSED),
+            (response_of("", "content_filter"), FailureReason.REFUSED),
+            (response_of(""), FailureReason.EMPTY),
+            (response_of("", "max_output_tokens"), FailureReason.EMPTY),
+        ],
+    )
+    async def test_no_text_is_a_failure_that_was_paid_for(
+        self, response: ResponsesAPIResponse, reason: FailureReason
+    ) -> None:
+        outcome = await looker(Completion(response), {})(self.REQUEST)
+        assert outcome == Failed(reason, cost=Decimal(0), call_id="resp_1")
+
 
 class TestAnswer:
     async def test_the_text_is_the_analysis_with_its_price_and_its_spend_log_row(self) -> None:
@@ -239,6 +258,20 @@ class TestAnswer:
     ) -> None:
         assert await outcome_of(answer(text, finish_reason, response_cost=0.00021)) == Failed(
             reason, cost=Decimal("0.00021"), call_id="chatcmpl-1"
+        )
+
+    async def test_a_refusal_in_words_is_a_refusal(self) -> None:
+        """OpenAI's models refuse in a field of their own; LiteLLM keeps it among the provider's."""
+        refusal = Message(content=None, provider_specific_fields={"refusal": SECRET})
+        response = ModelResponse(id="chatcmpl-1", choices=[Choices(message=refusal, finish_reason="stop")])
+        assert await outcome_of(response) == Failed(FailureReason.REFUSED, cost=None, call_id="chatcmpl-1")
+
+    async def test_a_text_longer_than_its_tokens_can_be_is_cut(self) -> None:
+        """``REQUEST`` asks for seven tokens."""
+        fits, *others = [await outcome_of(answer("A" * length)) for length in (112, 113, 100_000)]
+        assert (fits, *others) == (
+            Analysed("A" * 112, cost=None, call_id="chatcmpl-1"),
+            *[Analysed("A" * 112, truncated=True, cost=None, call_id="chatcmpl-1")] * 2,
         )
 
     @pytest.mark.parametrize("response", [ModelResponse(id="chatcmpl-1", choices=[]), None, "text"])
@@ -304,10 +337,39 @@ class TestFailure:
     def test_a_cooldown_is_not_shortened_by_rounding(self) -> None:
         assert failure_of(RouterRateLimitError("eyes", 2.5, False, [])).retry_after_seconds == 3
 
-    @pytest.mark.parametrize("value", ["", "soon", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", "²", "9" * 5000])
-    def test_a_retry_after_that_is_no_number_of_seconds_is_unknown(self, value: str) -> None:
-        response = http_response(429, retry_after=value)
-        assert failure_of(RateLimitError(SECRET, response=response, **MODEL)).retry_after_seconds is None
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("0", 0),
+            ("1.2", 2),
+            (" 7 ", 7),
+            ("Wed, 21 Oct 2015 07:28:30 GMT", 30),
+            ("Wed, 21 Oct 2015 09:28:30 +0200", 30),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", 0),
+            *((value, None) for value in ("", "soon", "-1", "inf", "nan", "²", "9" * 5000, "1" * 300 + ".5")),
+            ("Wed, 21 Oct 9999 07:28:00 GMT", None),
+            ("Wed, 99 Oct 2015 99:99:99 GMT", None),
+        ],
+    )
+    def test_when_to_try_again_is_a_number_a_fraction_or_a_date(
+        self, monkeypatch: pytest.MonkeyPatch, value: str, seconds: int | None
+    ) -> None:
+        monkeypatch.setattr(time, "time", lambda: 1445412480.0)  # Wed, 21 Oct 2015 07:28:00 GMT
+        for name in ("retry-after", "Retry-After"):
+            error = with_headers(RateLimitError(SECRET, **MODEL), {name: value})
+            assert failure_of(error).retry_after_seconds == seconds
+
+    @pytest.mark.parametrize(
+        ("status", "reason"),
+        [
+            ("429", FailureReason.RATE_LIMITED),
+            *((odd, FailureReason.UNAVAILABLE) for odd in (None, 200, 204, 302, 0, "", "many", (), 418, 599)),
+        ],
+    )
+    def test_a_status_that_says_nothing_blames_nobody(self, status: object, reason: FailureReason) -> None:
+        error = ValueError(SECRET)
+        vars(error)["status_code"] = status
+        assert failure_of(error).reason is reason
 
 
 class TestLog:

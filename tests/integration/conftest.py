@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-import yaml
+from support.app import running_app
 from support.configs import BASE_PRICE, VISION_PRICE, proxy_config
-from support.proxy import write_shim
 from support.upstream import Upstream, running_upstream
-
-MASTER_KEY = "sk-integration-7d1f0c"
 
 
 @pytest.fixture(scope="package")
@@ -58,26 +54,8 @@ def config(shared_upstream: Upstream) -> dict[str, Any]:
 async def started_app(
     config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
-    import litellm
-    from litellm.proxy import proxy_server
-
-    import litellm_image_analysis
-
-    vars(litellm_image_analysis).pop("image_analysis", None)  # as in a process that has just started
-    path = tmp_path_factory.mktemp("app") / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    write_shim(path.parent)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litellm, "callbacks", [])
-        patch.setattr(litellm, "callback_settings", {})
-        patch.setenv("LITELLM_MASTER_KEY", MASTER_KEY)
-        patch.delenv("DATABASE_URL", raising=False)
-        patch.setenv("WORKER_CONFIG", json.dumps({"config": str(path)}))
-        async with proxy_server.app.router.lifespan_context(proxy_server.app):
-            transport = httpx.ASGITransport(app=proxy_server.app)
-            headers = {"Authorization": f"Bearer {MASTER_KEY}"}
-            async with httpx.AsyncClient(transport=transport, base_url="http://proxy", headers=headers) as client:
-                yield client
+    async with running_app(config, tmp_path_factory.mktemp("app")) as client:
+        yield client
 
 
 @pytest.fixture

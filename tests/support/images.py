@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def data_uri(mark: str, *, size: int = 0) -> str:
     """A data: URI that is another one for another mark, of at least that many encoded characters."""
-    return "data:image/png;base64," + base64.b64encode(_PNG + mark.encode() + b"\0" * (size * 3 // 4)).decode()
+    return "data:image/png;base64," + base64.b64encode(PNG + mark.encode() + b"\0" * (size * 3 // 4)).decode()
 
 
 def image(mark: str, **options: Any) -> dict[str, Any]:
