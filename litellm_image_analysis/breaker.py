@@ -8,9 +8,6 @@ from enum import Enum
 FAILURES = 5
 """So many in a row open the circuit."""
 
-PAUSE_SECONDS = 10.0
-"""How long an open circuit lets nobody through before it lets one try."""
-
 
 class Change(Enum):
     """What the end of a call made of the circuit."""
@@ -25,11 +22,13 @@ class Breaker:
     An open circuit lets one call through after a pause, and its end decides; calls that began before have no say.
 
     Args:
+        pause_seconds: how long an open circuit lets nobody through before it lets one try; 0: it never opens.
         call_seconds: how long a call may take; a probe that has not ended by then is given up.
     """
 
-    def __init__(self, call_seconds: float) -> None:
+    def __init__(self, pause_seconds: float, call_seconds: float) -> None:
         self.failures = 0
+        self._pause_seconds = pause_seconds
         self._call_seconds = call_seconds
         self._era = 0
         self._next_try: float | None = None
@@ -46,7 +45,7 @@ class Breaker:
     def retry_after_seconds(self, now: float) -> int:
         """When to ask again a model that may not be asked now: in whole seconds, as HTTP has it."""
         seconds = 0.0 if self._next_try is None else self._next_try - now
-        return max(1, math.ceil(min(seconds, PAUSE_SECONDS)))
+        return max(1, math.ceil(min(seconds, self._pause_seconds)))
 
     def begin(self, now: float) -> int | None:
         """Let a call through, if it may begin: through an open circuit as its one probe.
@@ -82,8 +81,8 @@ class Breaker:
         if answered:
             self._next_try = None
             return Change.CLOSED if was_open else None
-        if self.failures < FAILURES:
+        if self.failures < FAILURES or not self._pause_seconds:
             return None
         self._era += 1
-        self._next_try = now + PAUSE_SECONDS
+        self._next_try = now + self._pause_seconds
         return None if was_open else Change.OPENED

@@ -121,6 +121,9 @@ class ImageAnalysisConfig(BaseModel):
     max_queued: _CountOrNone = Field(
         default=1000, description="a whole number of calls such as 1000, or 0 for no queue"
     )
+    circuit_pause_seconds: _SecondsOrNone = Field(
+        default=10.0, description="a number of seconds such as 10, or 0 to ask a vision model however often it fails"
+    )
     on_failure: Literal["placeholder", "reject", "keep"] = Field(
         default="placeholder", description="placeholder, reject or keep"
     )

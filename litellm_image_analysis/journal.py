@@ -12,7 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from litellm_image_analysis.breaker import FAILURES, PAUSE_SECONDS, Change
+from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.spend import plain
 
 if TYPE_CHECKING:
@@ -57,11 +57,10 @@ def log_circuit(vision_model: str, change: Change, reason: FailureReason | None)
         return
     LOGGER.warning(
         "image analysis: vision_model=%s failed %d times in a row, at last with reason=%s: its circuit is open. It is"
-        " not asked for %g s, and then by one call at a time until it answers.",
+        " asked by one call at a time, after a pause, until it answers.",
         name,
         FAILURES,
         reason.code,
-        PAUSE_SECONDS,
     )
 
 

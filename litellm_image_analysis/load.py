@@ -97,6 +97,7 @@ class Gate:
         tell: Teller,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._pause_seconds = config.circuit_pause_seconds
         self._call_seconds = config.timeout_seconds
         self._observe = observe
         self._tell = tell
@@ -136,7 +137,7 @@ class Gate:
         with self._lock:
             model = self._models.get(name)
             if model is None:
-                model = self._models[name] = _Model(name, Breaker(self._call_seconds))
+                model = self._models[name] = _Model(name, Breaker(self._pause_seconds, self._call_seconds))
             return model
 
     def _refused(self, model: _Model, reason: FailureReason) -> Failed:

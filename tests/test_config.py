@@ -94,6 +94,7 @@ SETTINGS = {
     "max_key_concurrency": count(32),
     "max_process_concurrency": count(64),
     "max_queued": count_or_0(1000),
+    "circuit_pause_seconds": seconds_or_0(10.0),
     "on_failure": Setting(
         "placeholder",
         accepted=[("placeholder", "placeholder"), ("reject", "reject"), ("keep", "keep")],

@@ -101,7 +101,7 @@ def test_a_circuit_that_opens_is_a_warning_with_the_last_failure(log: pytest.Log
     log_circuit("eyes", Change.OPENED, FailureReason.TIMEOUT)
     line = (
         "image analysis: vision_model=eyes failed 5 times in a row, at last with reason=timeout: its circuit is open."
-        " It is not asked for 10 s, and then by one call at a time until it answers."
+        " It is asked by one call at a time, after a pause, until it answers."
     )
     assert log.record_tuples == [(LOGGER.name, logging.WARNING, line)]
 

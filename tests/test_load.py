@@ -16,7 +16,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_image_analysis.breaker import FAILURES, PAUSE_SECONDS, Change
+from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.load import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelLoad
@@ -27,6 +27,7 @@ CAT = Analysed("a cat")
 BROKEN = Failed(FailureReason.UNAVAILABLE)
 BUSY = Failed(FailureReason.BUSY, retry_after_seconds=BUSY_SECONDS)
 OPEN = FailureReason.CIRCUIT_OPEN
+PAUSE_SECONDS = ImageAnalysisConfig().circuit_pause_seconds
 
 
 @pytest.fixture(autouse=True)
