@@ -169,10 +169,12 @@ class Gate:
         if call is None:
             return self._refused(model, FailureReason.CIRCUIT_OPEN)
         outcome: Outcome | None = None
+        asked = asyncio.ensure_future(look(request))  # a task of its own: it may go on when it is told to end
         try:
             with self._counted(model, "in_flight"):
-                outcome = await look(request)
+                outcome = await asyncio.shield(asked)
         finally:
+            asked.cancel()
             now = self._clock()
             answered, reason = _verdict(outcome, had_time=now - began >= self._call_seconds / 2)
             with self._lock:

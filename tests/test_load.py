@@ -196,6 +196,24 @@ class TestCircuit:
         await gone(tasks)
         assert door.told == [("eyes", Change.OPENED, FailureReason.TIMEOUT)]
 
+    async def test_a_call_that_goes_on_when_it_is_told_to_end_counts_and_holds_no_place(self) -> None:
+        async def stubborn(request: VisionRequest) -> Outcome:
+            while not may_end.is_set():
+                with suppress(asyncio.CancelledError):
+                    await may_end.wait()
+            raise RuntimeError("at last")
+
+        may_end = asyncio.Event()
+        door = Door(max_process_concurrency=1)
+        for _ in range(FAILURES):
+            task = asyncio.ensure_future(door.gate.guarded(stubborn, "key")(request_for()))
+            await turns_of_the_loop()
+            door.now += 60
+            await gone([task])
+        assert door.load == ModelLoad(is_open=True, failures_in_a_row=FAILURES)
+        may_end.set()
+        await turns_of_the_loop()
+
     async def test_calls_that_waited_most_of_their_time_for_their_turn_do_not(self) -> None:
         door, hung = Door(timeout_seconds=60), Eyes(may_end=False)
         for _ in range(FAILURES):
