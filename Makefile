@@ -64,6 +64,7 @@ bench: $(VENV)/installed
 	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py
+	@PYTHONPATH=tests $(BIN)/python benchmarks/under_load.py
 
 # Pins every dependency by version and hash, for all platforms and Pythons: the newest, and those of the oldest LiteLLM,
 # which reads REDIS_HOST with redis-py before 6 only. Needs uv.

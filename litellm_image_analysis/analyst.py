@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis import cluster, gateway, journal, local_ocr, spend, vision
+from litellm_image_analysis import cluster, gateway, journal, local_ocr, metrics, spend, vision
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.load import Gate
 from litellm_image_analysis.memo import Memo
 from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
@@ -42,6 +43,7 @@ class Analyst:
         in_redis = config.cache.backend == "redis"
         store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
         self.cache = Cache(config.cache, config.timeout_seconds, store)
+        self.gate = Gate(config, metrics.observer(), journal.log_circuit)
         local_ocr.register()
 
     async def replace(
@@ -75,9 +77,10 @@ class Analyst:
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
         callee = cast("vision.Caller", litellm if router is None else router)
+        look = vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens))
         viewer = Viewer(
             model=vision_model,
-            look=vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens)),
+            look=self.gate.guarded(look, cluster.payer(caller)),
             tenant=cluster.tenant(config.cache, caller),
             cache=self.cache if earlier is None else Memo(self.cache, earlier),
             holders=gateway.holders(found, router, vision_model),

@@ -135,7 +135,7 @@ class Cache:
         """Look, and keep what came of it, unless somebody flushed meanwhile."""
         era = self._era(request.scope)
         outcome = await _within(self._call_seconds, look(request))
-        seconds = FAILURE_SECONDS if isinstance(outcome, Failed) else self._analysis_seconds(request)
+        seconds = self._seconds(request, outcome)
         if seconds > 0 and era == self._era(request.scope):
             self._remember(request, outcome.had_for_nothing(), seconds)
             if self._store is not None:
@@ -143,6 +143,12 @@ class Cache:
                 value = record.written(request.key, outcome, generation, seconds)
                 await self._store.write(request.scope, request.key, value, seconds)
         return outcome
+
+    def _seconds(self, request: VisionRequest, outcome: Outcome) -> float:
+        """How long an outcome is kept: not at all if it says more of this worker's moment than of the question."""
+        if isinstance(outcome, Failed):
+            return 0.0 if outcome.reason.is_of_the_moment else FAILURE_SECONDS
+        return self._analysis_seconds(request)
 
     def _remembered(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
         if self._memory is None:

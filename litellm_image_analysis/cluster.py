@@ -36,14 +36,19 @@ def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None) -> Tenant:
 
 
 def _scope(caller: UserAPIKeyAuth | None) -> str:
+    return f"team:{caller.team_id}" if caller is not None and caller.team_id else payer(caller)
+
+
+def payer(caller: UserAPIKeyAuth | None) -> str:
+    """Who takes turns with others at vision calls: a key, its team's other keys apart; without a proxy the process."""
     if caller is None:
         return _THIS_PROCESS
-    if caller.team_id:
-        return f"team:{caller.team_id}"
     if caller.api_key:
         return f"key:{_hashed(caller.api_key)}"
     if caller.user_id:
         return f"user:{caller.user_id}"
+    if caller.team_id:
+        return f"team:{caller.team_id}"
     return f"organization:{caller.org_id}" if caller.org_id else "nobody"
 
 

@@ -33,6 +33,7 @@ def _no_bool(value: object) -> object:
 
 
 _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+_CountOrNone = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
@@ -116,6 +117,14 @@ class ImageAnalysisConfig(BaseModel):
     max_output_tokens: _Count = Field(default=1500, description="a whole number of tokens from 1, such as 1500")
     timeout_seconds: _Seconds = Field(default=60.0, description="a number of seconds above 0, such as 60")
     max_concurrency: _Count = Field(default=8, description="a whole number of calls from 1, such as 8")
+    max_key_concurrency: _Count = Field(default=32, description="a whole number of calls from 1, such as 32")
+    max_process_concurrency: _Count = Field(default=64, description="a whole number of calls from 1, such as 64")
+    max_queued: _CountOrNone = Field(
+        default=1000, description="a whole number of calls such as 1000, or 0 for no queue"
+    )
+    circuit_pause_seconds: _SecondsOrNone = Field(
+        default=10.0, description="a number of seconds such as 10, or 0 to ask a vision model however often it fails"
+    )
     on_failure: Literal["placeholder", "reject", "keep"] = Field(
         default="placeholder", description="placeholder, reject or keep"
     )

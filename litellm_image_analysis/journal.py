@@ -1,6 +1,7 @@
-"""The process in the logs: one structured INFO line a request, the rest at DEBUG. No image and no text of one above it.
+"""The process in the logs: a structured INFO line a request, a line when a circuit opens or closes, the rest at DEBUG.
 
-The logger is a child of LiteLLM's own, so its lines go where LiteLLM's go, in its format, plain or JSON.
+No image and no text of one above it. The logger is a child of LiteLLM's own, so its lines go where LiteLLM's go, in its
+format, plain or JSON.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.spend import plain
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.outcomes import FailureReason
     from litellm_image_analysis.pipeline import Report
 
 LOGGER = logging.getLogger("LiteLLM.image_analysis")
@@ -44,6 +47,21 @@ def log_request(request_id: object, report: Report) -> None:
         fields["reasons"] = ",".join(dict.fromkeys(report.reasons))
     line = " ".join(f"{name}={_value(value)}" for name, value in fields.items())
     LOGGER.info("image analysis: %s", line, extra={"image_analysis": fields})
+
+
+def log_circuit(vision_model: str, change: Change, reason: FailureReason | None) -> None:
+    """Write a line when a vision model's circuit opens, with its last failure, and when it closes."""
+    name = _value(vision_model)
+    if change is Change.CLOSED or reason is None:
+        LOGGER.info("image analysis: vision_model=%s answers again; its circuit is closed", name)
+        return
+    LOGGER.warning(
+        "image analysis: vision_model=%s failed %d times in a row, at last with reason=%s: its circuit is open. It is"
+        " asked by one call at a time, after a pause, until it answers.",
+        name,
+        FAILURES,
+        reason.code,
+    )
 
 
 def _value(value: object) -> str:

@@ -19,6 +19,12 @@ class FailureReason(Enum):
     RATE_LIMITED = ("rate_limited", 429, "the vision model is over its rate limit; try again later")
     UNAVAILABLE = ("unavailable", 502, "the vision model is not available")
     MISCONFIGURED = ("misconfigured", 502, "the gateway's vision model is not set up correctly")
+    CIRCUIT_OPEN = (
+        "circuit_open",
+        503,
+        "the vision model keeps failing and is not asked for a moment; try again later",
+    )
+    BUSY = ("busy", 503, "the gateway has too many images to look at; try again later")
     EMPTY = ("empty", 502, "the vision model returned no text")
     REFUSED = ("refused", 400, "the vision model refused to look at the image")
     BAD_IMAGE = (
@@ -52,6 +58,11 @@ class FailureReason(Enum):
         self.status_code = status_code
         self.clause = clause
 
+    @property
+    def is_of_the_moment(self) -> bool:
+        """Whether the vision model was not even asked, for a reason that may be over at the next request."""
+        return self in (FailureReason.CIRCUIT_OPEN, FailureReason.BUSY)
+
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
@@ -84,7 +95,7 @@ class Failed:
         reason: the class of failure.
         cost: USD, if a call was paid for all the same.
         call_id: id of the spend-log row of that call.
-        retry_after_seconds: when the vision model wants to be asked again, if it said so.
+        retry_after_seconds: when to ask again, if the vision model said so or was not asked.
     """
 
     reason: FailureReason

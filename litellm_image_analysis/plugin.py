@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from litellm.types.utils import CallTypes
 
     from litellm_image_analysis.admission import Asked
+    from litellm_image_analysis.load import ModelLoad
 
 DIALECTS: dict[str, Dialect] = {**sdk.DIALECTS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
@@ -122,6 +123,10 @@ class ImageAnalysis(CustomLogger):
             redis.exceptions.RedisError: Redis could not be reached, or refused; this process has forgotten.
         """
         await self._analyst.cache.flush(scope)
+
+    def stats(self) -> dict[str, ModelLoad]:
+        """How each vision model that was asked lately fares in this process: circuit, calls in flight, queue."""
+        return self._analyst.gate.loads()
 
     async def check_start(self) -> None:
         """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""

@@ -604,6 +604,17 @@ async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers:
     assert eyes.asked == ["cat", "cat"]
 
 
+@pytest.mark.parametrize("reason", [FailureReason.CIRCUIT_OPEN, FailureReason.BUSY])
+async def test_what_a_worker_did_not_ask_in_its_moment_is_asked_by_others_and_later(
+    workers: Workers, reason: FailureReason
+) -> None:
+    one, other = workers.start(2)
+    eyes = Eyes(Failed(reason))
+    outcomes = [await answer(worker, eyes) for worker in (one, other, one)]
+    assert outcomes == [Failed(reason)] * 3
+    assert len(eyes.asked) == 3
+
+
 async def test_a_call_that_timed_out_is_not_asked_for_again_by_other_workers_either(workers: Workers) -> None:
     one, other = workers.start(2, call_seconds=0.5)
     eyes = Eyes(may_end=False)

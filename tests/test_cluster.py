@@ -24,7 +24,7 @@ from redis.asyncio import RedisCluster
 from support.features import needs_numbers_of_redis
 from support.redis_server import RedisServer, running_redis_cluster
 
-from litellm_image_analysis.cluster import check_client_library, connect, shared_secret, tenant
+from litellm_image_analysis.cluster import check_client_library, connect, payer, shared_secret, tenant
 from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.redis_link import PREFIX, Connection
@@ -182,6 +182,24 @@ class TestTenant:
         here = tenant(in_redis(secret="open sesame"), None)
         assert "secret" not in repr(here)
         assert repr(here.secret) not in repr(here)
+
+
+class TestPayer:
+    @pytest.mark.parametrize(
+        ("caller", "name"),
+        [
+            (UserAPIKeyAuth(team_id="research", api_key=RAW_KEY, user_id="ada", org_id="acme"), f"key:{KEY_HASH}"),
+            (UserAPIKeyAuth(team_id="research", user_id="ada", org_id="acme"), "user:ada"),
+            (UserAPIKeyAuth(team_id="research", org_id="acme"), "team:research"),
+            (UserAPIKeyAuth(org_id="acme"), "organization:acme"),
+            (UserAPIKeyAuth(), "nobody"),
+        ],
+    )
+    def test_it_is_the_key_not_its_team(self, caller: UserAPIKeyAuth, name: str) -> None:
+        assert payer(caller) == name
+
+    def test_without_a_proxy_it_is_the_process(self) -> None:
+        assert payer(None) == tenant(CONFIG, None).scope
 
 
 class TestSecret:

@@ -37,6 +37,12 @@ def count(default: int) -> Setting:
     )
 
 
+def count_or_0(default: int) -> Setting:
+    above = count(default)
+    refused = [value for value in above.refused if value is False or value != 0]
+    return Setting(default, accepted=[*above.accepted, (0, 0)], refused=refused)
+
+
 def size(default: int) -> Setting:
     return Setting(
         default,
@@ -85,6 +91,10 @@ SETTINGS = {
     "max_output_tokens": count(1500),
     "timeout_seconds": seconds(60.0),
     "max_concurrency": count(8),
+    "max_key_concurrency": count(32),
+    "max_process_concurrency": count(64),
+    "max_queued": count_or_0(1000),
+    "circuit_pause_seconds": seconds_or_0(10.0),
     "on_failure": Setting(
         "placeholder",
         accepted=[("placeholder", "placeholder"), ("reject", "reject"), ("keep", "keep")],

@@ -7,7 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from litellm_image_analysis.journal import LOGGER, log_request, show_requests
+from litellm_image_analysis.breaker import Change
+from litellm_image_analysis.journal import LOGGER, log_circuit, log_request, show_requests
+from litellm_image_analysis.outcomes import FailureReason
 from litellm_image_analysis.pipeline import Report
 
 REPORT = Report("eyes", images=3, cached=1, failed=0, cost=Decimal("0.00021"), duration_ms=812)
@@ -93,6 +95,21 @@ def test_what_could_pass_for_another_field_or_line_is_quoted(
 ) -> None:
     log_request("call-1", Report(model, images=1))
     assert f" vision_model={quoted} images=1 " in line_of(log)
+
+
+def test_a_circuit_that_opens_is_a_warning_with_the_last_failure(log: pytest.LogCaptureFixture) -> None:
+    log_circuit("eyes", Change.OPENED, FailureReason.TIMEOUT)
+    line = (
+        "image analysis: vision_model=eyes failed 5 times in a row, at last with reason=timeout: its circuit is open."
+        " It is asked by one call at a time, after a pause, until it answers."
+    )
+    assert log.record_tuples == [(LOGGER.name, logging.WARNING, line)]
+
+
+def test_a_circuit_that_closes_is_an_information(log: pytest.LogCaptureFixture) -> None:
+    log_circuit("eyes\nforged", Change.CLOSED, None)
+    line = r'image analysis: vision_model="eyes\nforged" answers again; its circuit is closed'
+    assert log.record_tuples == [(LOGGER.name, logging.INFO, line)]
 
 
 @pytest.mark.usefixtures("quiet_proxy")

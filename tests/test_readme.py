@@ -9,11 +9,13 @@ import pytest
 import yaml
 from pydantic import ByteSize
 
-from litellm_image_analysis import ImageAnalysisConfig, cache, lease, redis_link, redis_store
+from litellm_image_analysis import ImageAnalysisConfig, breaker, cache, lease, load, redis_link, redis_store
 from litellm_image_analysis.config import CacheConfig
+from litellm_image_analysis.outcomes import FailureReason
 from litellm_image_analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+LOAD = (Path(__file__).parents[1] / "docs" / "load.md").read_text()
 CACHE = (Path(__file__).parents[1] / "docs" / "cache.md").read_text()
 
 
@@ -41,6 +43,19 @@ def test_names_and_times_in_the_cache_s_document_are_the_code_s() -> None:
     assert f"Every look into Redis has {redis_link.OPERATION_SECONDS:g} seconds" in CACHE
     assert f"ends {lease.LEASE_SECONDS:g} seconds after a worker dies" in CACHE
     assert f"workers hear of it within {redis_store.CURRENT_SECONDS:g} seconds" in CACHE
+
+
+def test_settings_times_and_names_in_the_load_s_document_are_the_code_s() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", LOAD, re.MULTILINE))
+    documented = {name: value for name, value in table.items() if not name.startswith("litellm_")}
+    assert len(documented) == 5
+    assert all(yaml.safe_load(value) == getattr(ImageAnalysisConfig(), name) for name, value in documented.items())
+    assert f"After {breaker.FAILURES} failures in a row" in LOAD
+    assert f"`Retry-After: {load.BUSY_SECONDS}`" in LOAD
+    assert f"{load.MOST_MODELS} vision models are told apart" in LOAD
+    counted, answered = re.findall(r"^\| (`timeout`.*?) \| an analysis, (.*?) \|", LOAD, re.MULTILINE)[0]
+    assert {f"`{reason.code}`" for reason in load.COUNTED} == set(counted.split(", "))
+    assert {f"`{reason.code}`" for reason in FailureReason} > set(answered.split(", "))
 
 
 def test_sizes_in_the_table_are_written_as_settings_may_be() -> None:

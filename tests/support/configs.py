@@ -19,9 +19,10 @@ def deployment(name: str, model: str, base_url: str, provider: str = "openai", *
 def proxy_config(upstream: Upstream, **settings: Any) -> dict[str, Any]:
     """A proxy's config with a model of each kind, and these settings of the plugin.
 
-    Nothing is remembered unless a test says so: tests that share a proxy must not disturb one another.
+    Nothing is remembered, and no circuit opens, unless a test says so: tests that share a proxy must not disturb one
+    another.
     """
-    settings.setdefault("cache", {"backend": "off"})
+    settings = {"cache": {"backend": "off"}, "circuit_pause_seconds": 0, **settings}
     url = upstream.base_url
     return {
         "model_list": [
