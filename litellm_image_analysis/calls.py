@@ -18,7 +18,7 @@ import litellm
 from anyio.from_thread import BlockingPortal
 
 import litellm_image_analysis
-from litellm_image_analysis import bill
+from litellm_image_analysis import bill, guard
 from litellm_image_analysis.plugin import ImageAnalysis
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Stream:
         except StopAsyncIteration:
             with anyio.move_on_after(_LOG_SECONDS):
                 await self._made.is_settled.wait()
-            bill.show(self, self._made)
+            with guard.harmless("showing what a stream cost"):
+                bill.show(self, self._made)
             raise
 
 

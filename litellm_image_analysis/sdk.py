@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import bill, gateway, spend, vision
+from litellm_image_analysis import bill, gateway, guard, spend, vision
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import RequestError
@@ -70,16 +70,22 @@ class Library:
             return None
         if group is not None and self.router is None:
             return None  # a Router that was not attached: on a proxy, the images are gone by now
-        activation = self._decide(kwargs, group)
+        activation: Activation | None = None
+        with guard.harmless("reading what a call asks for"):
+            activation = self._decide(kwargs, group)
         if isinstance(activation, Invalid):
             raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
         request = {key: value for key, value in kwargs.items() if key != PARAMETER}
+        if activation is None:
+            return self._after_a_bug(kwargs, request, group, call_type)
         if group is None:
             if isinstance(activation, Inactive) and activation.model == kwargs.get("model"):
                 return request if PARAMETER in kwargs else None
             request["model"] = activation.model
         if isinstance(activation, Active):
-            await self._analyse(request, dialect, activation, call_type)
+            _have_own_metadata(request, call_type)
+            with guard.analysing(request, dialect, self.config, activation.vision_model):
+                await self._analyse(request, dialect, activation, call_type)
         return request
 
     async def rewrite(self, messages: list[Any], vision_model: str) -> list[Any]:
@@ -89,7 +95,8 @@ class Library:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
-        await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
+        with guard.analysing(request, chat, self.config, vision_model):
+            await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Activation:
@@ -113,6 +120,20 @@ class Library:
             )
         return Inactive(None)
 
+    def _after_a_bug(
+        self, kwargs: dict[str, Any], request: dict[str, Any], group: str | None, call_type: str
+    ) -> dict[str, Any] | None:
+        """What to call with if nobody could read what is asked for, and it has to be told by its looks."""
+        named, suffix = kwargs.get("model") if group is None else group, self.config.suffix
+        has_suffix = suffix is not None and isinstance(named, str) and named.endswith(suffix)
+        if group is None and has_suffix:
+            request["model"] = str(named).removesuffix(str(suffix))
+        if not has_suffix and kwargs.get(PARAMETER, False) is False:
+            return request if PARAMETER in kwargs else None
+        _have_own_metadata(request, call_type)
+        guard.follow(request, DIALECTS[call_type], self.config, self.config.vision_model)
+        return request
+
     async def _analyse(self, request: dict[str, Any], dialect: Dialect, active: Active, call_type: str) -> None:
         if self.router is not None and not gateway.serves(self.router, active.vision_model, None):
             raise RequestError(
@@ -121,11 +142,16 @@ class Library:
                 code="vision_model_not_served",
             )
         self.check_alone()
-        bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
-        request[bucket] = dict(request.get(bucket) or {})
         found = dialect.find_images(request)
         await self.analyst.replace(request, found, dialect, active.vision_model, self.config, self.router)
-        bill.make(request, call_type, is_shown=True)
+        with guard.harmless("making out a bill"):
+            bill.make(request, call_type, is_shown=True)
+
+
+def _have_own_metadata(request: dict[str, Any], call_type: str) -> None:
+    """Have the call write into metadata of its own: the caller's stay as they are."""
+    bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
+    request[bucket] = dict(request.get(bucket) or {})
 
 
 def after_call(request: dict[str, Any], response: Any, call_type: str) -> None:
