@@ -11,6 +11,7 @@ import litellm
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import UserAPIKeyAuth
+from litellm.router import Router
 from litellm.types.utils import CallTypes
 from support.routers import deployment, router_of
 
@@ -24,6 +25,7 @@ from litellm_image_analysis import (
     spend,
     startup,
 )
+from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.pipeline import Report
 
 HOOKS = {
@@ -262,6 +264,35 @@ class TestAProxyThatStarts:
         vars(proxy_module).update(llm_router=later)
         await a_few_turns()
         assert list(later.model_group_alias) == ["newcomer-ocr"]
+
+    async def test_a_bug_does_not_end_its_watch(
+        self,
+        settings: dict[str, Any],
+        proxy_module: ModuleType,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        del settings
+        monkeypatch.setattr(plugin, "_SECONDS_AFTER_A_BUG", 0.0)
+        bugs, secret = iter(range(3)), "SECRET"
+
+        def advertise_at_last(router: Router, suffix: str) -> None:
+            if next(bugs, None) is not None:
+                raise ValueError(secret)
+            advertise(router, suffix)
+
+        monkeypatch.setattr(plugin, "advertise", advertise_at_last)
+        router = router_of(deployment("deepseek-chat"), deployment("gpt-4o-mini"))
+        vars(proxy_module).update(llm_router=router)
+        limits_are_up(proxy_module)
+        plugin.from_proxy_settings()
+        await a_few_turns()
+        assert list(router.model_group_alias) == ["deepseek-chat-ocr", "gpt-4o-mini-ocr"]
+        assert [message.splitlines()[0] for message in caplog.messages] == [
+            "image analysis: a bug of its own while waiting for the proxy:",
+            *["image analysis: a bug of its own while keeping names and place:"] * 2,
+        ]
+        assert f"ValueError: {secret}" not in caplog.text
 
     async def test_a_router_that_comes_late_is_not_missed(
         self, settings: dict[str, Any], proxy_module: ModuleType, monkeypatch: pytest.MonkeyPatch
