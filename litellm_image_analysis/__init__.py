@@ -51,7 +51,7 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import a public name's home on first use (PEP 562)."""
     if name == "image_analysis":
-        value: object = import_module(f"{__name__}.plugin").from_proxy_settings()
+        value: object = import_module(f"{__name__}.instance").from_proxy_settings()
     elif name in _HOMES:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     else:

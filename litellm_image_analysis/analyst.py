@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis import cluster, gateway, journal, local_ocr, metrics, spend, vision
+from litellm_image_analysis import cluster, gateway, guard, journal, local_ocr, metrics, spend, vision
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
@@ -89,7 +89,8 @@ class Analyst:
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)
-        spend.record(data, result.report)
         if result.report.failed and cast("object", litellm.cache) is not None:
             data["cache"] = {**(data.get("cache") or {}), "no-store": True}  # an answer to what could not be seen
-        journal.log_request(data.get("litellm_call_id"), result.report)
+        with guard.harmless("reporting what was done"):
+            spend.record(data, result.report)
+            journal.log_request(data.get("litellm_call_id"), result.report)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import admission, bill, gateway, sight, spend
+from litellm_image_analysis import admission, bill, gateway, guard, sight, spend
 from litellm_image_analysis.admission import Asked
-from litellm_image_analysis.last_hook import guard_again
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analyst import Analyst
@@ -47,17 +46,17 @@ class Attempts:
 
         Raises:
             RequestError: the call cannot be served.
-            Exception: a guardrail refuses the texts that stand in the images' places.
         """
         found = dialect.find_images(kwargs)
         if not found or not sight.needs_analysis(kwargs, standby.config.mode):
             return None
         self.check_alone()
         request = dict(kwargs)
-        await self._analyse(request, found, dialect, standby)
-        bill.make(request, call_type, is_shown=False)
-        spend.share(request, standby.home)
-        await guard_again(request, standby.caller, call_type)
+        with guard.analysing(request, dialect, standby.config, standby.config.vision_model):
+            await self._analyse(request, found, dialect, standby)
+        with guard.harmless("making out a bill"):
+            bill.make(request, call_type, is_shown=False)
+            spend.share(request, standby.home)
         return request
 
     async def _analyse(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from litellm_image_analysis import bill
+from litellm_image_analysis import bill, guard
 
 if TYPE_CHECKING:
     from litellm.router import Router
@@ -104,7 +104,8 @@ class Stream:
         except StopAsyncIteration:
             with anyio.move_on_after(_LOG_SECONDS):
                 await self._made.is_settled.wait()
-            bill.show(self, self._made)
+            with guard.harmless("showing what a stream cost"):
+                bill.show(self, self._made)
             raise
 
 

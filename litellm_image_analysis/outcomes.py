@@ -53,6 +53,8 @@ class FailureReason(Enum):
         "this gateway does not accept the image's URL; send the image as a data: URI with base64",
     )
 
+    INTERNAL = ("internal", 500, "image analysis failed within the gateway")
+
     def __init__(self, code: str, status_code: int, clause: str) -> None:
         self.code = code
         self.status_code = status_code

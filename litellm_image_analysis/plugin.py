@@ -13,7 +13,7 @@ from litellm_image_analysis import (
     admission,
     bill,
     gateway,
-    journal,
+    guard,
     sdk,
     spend,
     startup,
@@ -26,7 +26,7 @@ from litellm_image_analysis.attempts import Attempts
 from litellm_image_analysis.blocking import serve_blocking
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, generate_content, responses
-from litellm_image_analysis.errors import ConfigError, RequestError
+from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.standby import Standby, standing_by
@@ -43,6 +43,7 @@ DIALECTS: dict[str, Dialect] = {**sdk.DIALECTS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
 
 _WATCH_SECONDS = 1.0
+_SECONDS_AFTER_A_BUG = 60.0
 _asked: ContextVar[Asked | None] = ContextVar("litellm_image_analysis_asked", default=None)
 """What the request at hand asks for, between the plugin's two pre-call hooks."""
 
@@ -130,19 +131,24 @@ class ImageAnalysis(CustomLogger):
 
     async def check_start(self) -> None:
         """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""
-        await startup.router_is_up()
-        await self._analyst.cache.check()
-        await startup.report_unserved_default(self.config.vision_model)
+        with guard.harmless("checking the start"):
+            await startup.router_is_up()
+            await self._analyst.cache.check()
+            await startup.report_unserved_default(self.config.vision_model)
 
     async def keep_in_place(self) -> None:
         """Proxy: keep what LiteLLM may drop at run time: the suffixed names, and our place behind its limits."""
-        await startup.router_is_up()
-        self._advertise()
-        await startup.wait_for(limits_are_in_place)
-        while True:
+        with guard.harmless("waiting for the proxy"):
+            await startup.router_is_up()
             self._advertise()
-            self._last_hook.keep_in_place()
-            await asyncio.sleep(_WATCH_SECONDS)
+            await startup.wait_for(limits_are_in_place)
+        while True:
+            pause = _SECONDS_AFTER_A_BUG
+            with guard.harmless("keeping names and place"):
+                self._advertise()
+                self._last_hook.keep_in_place()
+                pause = _WATCH_SECONDS
+            await asyncio.sleep(pause)
 
     def _advertise(self) -> None:
         router = gateway.running_router()
@@ -164,16 +170,16 @@ class ImageAnalysis(CustomLogger):
         del cache  # the proxy's auth cache: never a place for analyses
         _asked.set(None)
         try:
-            if call_type not in DIALECTS:
-                await admission.check_name(data, self.config, user_api_key_dict)
-                return None
-            asked = await admission.take_request(data, self.config, user_api_key_dict)
-            if isinstance(asked, Standby):
-                asked.stand_by(data)
-                return data
-            if asked is not None:
-                self._check_alone()
-            _asked.set(asked)
+            with guard.admitting(data, DIALECTS.get(call_type), self.config):
+                if call_type not in DIALECTS:
+                    await admission.check_name(data, self.config, user_api_key_dict)
+                    return None
+                asked = await admission.take_request(data, self.config, user_api_key_dict)
+                if isinstance(asked, Standby):
+                    asked.stand_by(data)
+                elif asked is not None:
+                    self._check_alone()
+                    _asked.set(asked)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if not self._last_hook.is_in_place:
@@ -186,13 +192,15 @@ class ImageAnalysis(CustomLogger):
         if asked is None:
             return
         _asked.set(None)
-        dialect, router = DIALECTS[call_type], gateway.running_router()
-        found = dialect.find_images(data)
+        dialect, found = DIALECTS[call_type], []
         try:
-            if found:
-                await admission.check_vision(asked, data, self.config, router, caller)
-            await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
-            bill.make(data, call_type, is_shown=False)
+            with guard.analysing(data, dialect, asked.config, asked.vision_model):
+                found, router = dialect.find_images(data), gateway.running_router()
+                if found:
+                    await admission.check_vision(asked, data, self.config, router, caller)
+                await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
+                with guard.harmless("making out a bill"):
+                    bill.make(data, call_type, is_shown=False)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
         if found and self._last_hook.is_in_place:
@@ -210,16 +218,16 @@ class ImageAnalysis(CustomLogger):
             RequestError: the call cannot be served.
             ProxyException: the same on a proxy.
         """
-        name = call_type.value if call_type is not None else ""
-        waiting = standing_by(kwargs)
-        if waiting is None or vision.is_looking():
-            request = await self._library.before_call(kwargs, name)
-        else:
-            request = await self._before_attempt(kwargs, name, waiting)
-        called = kwargs if request is None else request
-        if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(called), Report):
-            request = spend.with_deployment(called)
-        return request
+        name, request = call_type.value if call_type is not None else "", None
+        waiting = None if vision.is_looking() else standing_by(kwargs)
+        with guard.harmless("looking at a call"):
+            if waiting is None:
+                request = await self._library.before_call(kwargs, name)
+            else:
+                request = await self._before_attempt(kwargs, name, waiting)
+        if waiting is not None and request is not None:
+            await guard_again(request, waiting.caller, name)
+        return self._with_deployment(kwargs if request is None else request, name) or request
 
     async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> dict[str, Any] | None:
         if name not in DIALECTS:
@@ -229,12 +237,20 @@ class ImageAnalysis(CustomLogger):
         except RequestError as error:
             raise wire_errors.attempt_error(error, name) from None
 
+    @staticmethod
+    def _with_deployment(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
+        with guard.harmless("naming a deployment"):
+            if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
+                return spend.with_deployment(kwargs)
+        return None
+
     async def async_post_call_success_deployment_hook(
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
     ) -> None:
         """Take down what the call cost; SDK: show in the response's hidden parameters what it cost altogether."""
-        if call_type is not None:
-            sdk.after_call(request_data, response, call_type.value)
+        with guard.harmless("taking down what a call cost"):
+            if call_type is not None:
+                sdk.after_call(request_data, response, call_type.value)
 
     async def async_logging_hook(
         self, kwargs: dict[str, Any], result: Any, call_type: str
@@ -245,7 +261,8 @@ class ImageAnalysis(CustomLogger):
     def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
         """SDK: the same for those that log in a thread."""
         del call_type
-        bill.log_base_cost(kwargs)
+        with guard.harmless("showing loggers a call's own price"):
+            bill.log_base_cost(kwargs)
         return kwargs, result
 
     async def async_log_success_event(
@@ -253,7 +270,8 @@ class ImageAnalysis(CustomLogger):
     ) -> None:
         """SDK: take down what a stream cost."""
         del response_obj, start_time, end_time
-        bill.settle(kwargs)
+        with guard.harmless("taking down what a stream cost"):
+            bill.settle(kwargs)
 
     async def async_post_call_response_headers_hook(
         self,
@@ -264,39 +282,8 @@ class ImageAnalysis(CustomLogger):
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
         """Proxy: tell the caller which model looked, how many images, how long and at what cost."""
-        report = spend.recorded(data)
-        if not isinstance(report, Report):
-            return None
-        return spend.headers(report, bill.base_cost(data, response))
-
-
-_in_background: set[asyncio.Task[None]] = set()
-"""The event loop keeps only weak references to its tasks."""
-
-
-def from_proxy_settings() -> ImageAnalysis:
-    """The instance a proxy's ``litellm_settings.callbacks`` names, set up by ``callback_settings.image_analysis``.
-
-    LiteLLM sets ``callback_settings`` before it loads callbacks, and loads them inside its event loop.
-
-    Raises:
-        ConfigError: the settings are wrong; the proxy does not start.
-    """
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return ImageAnalysis(_settings())  # imported by a program, not loaded by a proxy
-    try:
-        plugin = ImageAnalysis(_settings())
-    except ConfigError as error:
-        startup.announce_at_exit(str(error))
-        raise
-    journal.show_requests()
-    for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):
-        _in_background.add(task)
-        task.add_done_callback(_in_background.discard)
-    return plugin
-
-
-def _settings() -> ImageAnalysisConfig:
-    return ImageAnalysisConfig.from_settings((litellm.callback_settings or {}).get("image_analysis"))
+        with guard.harmless("telling headers"):
+            report = spend.recorded(data)
+            if isinstance(report, Report):
+                return spend.headers(report, bill.base_cost(data, response))
+        return None

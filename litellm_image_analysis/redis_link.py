@@ -6,6 +6,7 @@ Every operation has a fifth of a second; then a breaker answers for Redis until 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _TICKS = 20
 _PROBE_SECONDS = 1.0
 _QUIET_SECONDS = 60.0
 _AT_ONCE = 16
+_QUOTED = re.compile(r"(?:^|[\s(\[{:,=])['\"`]|://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,14 @@ class RedisLink:
             return
         self._warned = self._clock()
         self._warn(
-            f"image analysis: Redis {what} ({type(error).__name__}: {error}). Requests go on with this worker's own"
-            f" memory; a Redis that does not answer is tried again every {_PROBE_SECONDS:g} s."
+            f"image analysis: Redis {what} ({type(error).__name__}: {in_short(error)}). Requests go on with this"
+            f" worker's own memory; a Redis that does not answer is tried again every {_PROBE_SECONDS:g} s."
         )
+
+
+def in_short(error: Exception) -> str:
+    """An error's words up to what it quotes: Redis quotes the command it refuses, and with it an analysis."""
+    return _QUOTED.split(str(error))[0].strip()
 
 
 async def within(seconds: float, operation: Coroutine[Any, Any, T]) -> T:

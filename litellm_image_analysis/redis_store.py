@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from litellm_image_analysis.lease import Lease
 from litellm_image_analysis.per_loop import PerLoop
-from litellm_image_analysis.redis_link import Connection, RedisLink
+from litellm_image_analysis.redis_link import Connection, RedisLink, in_short
 
 NEVER_FLUSHED = "-:-"
 """The generation of what was made before anybody flushed."""
@@ -145,7 +145,10 @@ class RedisStore:
         try:
             connection = self._connect()
         except Exception as error:  # noqa: BLE001 - settings of many kinds, which only the client knows
-            self._warn(f"image analysis: no connection to Redis can be made ({type(error).__name__}: {error})")
+            self._warn(
+                f"image analysis: no connection to Redis can be made ({type(error).__name__}: {in_short(error)})."
+                " Look at cache.redis_url, or at the gateway's own settings of Redis."
+            )
             return None
         return None if connection is None else RedisLink(connection, self._warn, self._clock)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import bill, gateway, sight, spend, vision
+from litellm_image_analysis import bill, gateway, guard, sight, spend, vision
 from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import AttemptError, RequestError
@@ -20,7 +20,6 @@ from litellm_image_analysis.pipeline import Report
 if TYPE_CHECKING:
     from litellm.router import Router
 
-    from litellm_image_analysis.activation import Activation
     from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
 
@@ -70,21 +69,24 @@ class Library:
         dialect, group = DIALECTS.get(call_type), _model_group(kwargs)
         if dialect is None or self._is_settled(kwargs, group):
             return None
-        activation = self._decide(kwargs, group)
-        if isinstance(activation, Invalid):
-            raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
+        activation: Active | Inactive | None = None
+        with guard.harmless("reading what a call asks for"):
+            activation = self._decide(kwargs, group)
         request = {key: value for key, value in kwargs.items() if key != PARAMETER}
+        if activation is None:
+            return self._after_a_bug(kwargs, request, group, call_type)
         if group is None and "model" in kwargs:
             request["model"] = activation.model
         if self._is_due(activation, request, dialect):
             activation = Active(activation.model, self.config.vision_model, chosen_by_caller=False)
-        if isinstance(activation, Active):
-            try:
+        if not isinstance(activation, Active):
+            return None if request == kwargs else request
+        _have_own_metadata(request, call_type)
+        try:
+            with guard.analysing(request, dialect, self.config, activation.vision_model):
                 await self._analyse(request, dialect, activation, call_type, _earlier(kwargs))
-            except RequestError as error:
-                raise error if group is None else AttemptError(error) from None
-        elif request == kwargs:
-            return None
+        except RequestError as error:
+            raise error if group is None else AttemptError(error) from None
         return request
 
     def _is_settled(self, kwargs: dict[str, Any], group: str | None) -> bool:
@@ -99,16 +101,19 @@ class Library:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
-        await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
+        with guard.analysing(request, chat, self.config, vision_model):
+            await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
-    def _is_due(self, activation: Activation, request: dict[str, Any], dialect: Dialect) -> bool:
+    def _is_due(self, activation: Active | Inactive, request: dict[str, Any], dialect: Dialect) -> bool:
         """Whether a call that asks for nothing has images that its deployment cannot see."""
-        if not isinstance(activation, Inactive) or activation.is_refused or not dialect.find_images(request):
+        if not isinstance(activation, Inactive) or activation.is_refused:
             return False
-        return sight.needs_analysis(request, self.config.mode)
+        with guard.harmless("looking whether a model sees"):
+            return bool(dialect.find_images(request)) and sight.needs_analysis(request, self.config.mode)
+        return False
 
-    def _decide(self, kwargs: dict[str, Any], group: str | None) -> Activation:
+    def _decide(self, kwargs: dict[str, Any], group: str | None) -> Active | Inactive:
         """What the call asks for; a Router's was asked for under its group's name.
 
         LiteLLM shows positional arguments to no hook; only its logging object knows the model's name.
@@ -120,6 +125,8 @@ class Library:
         asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}
         named = seen if group is None else group
         activation = decide({**asked, "model": named}, self.config, partial(gateway.bears_name, self.router))
+        if isinstance(activation, Invalid):
+            raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
         if not is_positional:
             return activation
         if isinstance(activation, Active):
@@ -132,7 +139,7 @@ class Library:
         return Inactive(None)
 
     @staticmethod
-    def _decide_unattached(kwargs: dict[str, Any]) -> Activation:
+    def _decide_unattached(kwargs: dict[str, Any]) -> Inactive:
         if kwargs.get(PARAMETER, False) is not False:
             raise RequestError(
                 f"{PARAMETER}: this Router was not attached to image analysis, so it cannot be asked for it. Call"
@@ -141,6 +148,20 @@ class Library:
                 code="router_not_attached",
             )
         return Inactive(kwargs.get("model"), is_refused=PARAMETER in kwargs)
+
+    def _after_a_bug(
+        self, kwargs: dict[str, Any], request: dict[str, Any], group: str | None, call_type: str
+    ) -> dict[str, Any] | None:
+        """What to call with if nobody could read what is asked for, and it has to be told by its looks."""
+        named, suffix = kwargs.get("model") if group is None else group, self.config.suffix
+        has_suffix = suffix is not None and isinstance(named, str) and named.endswith(suffix)
+        if group is None and has_suffix:
+            request["model"] = str(named).removesuffix(str(suffix))
+        if not has_suffix and kwargs.get(PARAMETER, False) is False:
+            return request if PARAMETER in kwargs else None
+        _have_own_metadata(request, call_type)
+        guard.follow(request, DIALECTS[call_type], self.config, self.config.vision_model)
+        return request
 
     async def _analyse(
         self, request: dict[str, Any], dialect: Dialect, active: Active, call_type: str, earlier: Outcomes | None
@@ -152,12 +173,17 @@ class Library:
                 code="vision_model_not_served",
             )
         self.check_alone()
-        bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
-        request[bucket] = dict(request.get(bucket) or {})
         found = dialect.find_images(request)
         router, model = self.router, active.vision_model
         await self.analyst.replace(request, found, dialect, model, self.config, router, earlier=earlier)
-        bill.make(request, call_type, is_shown=True)
+        with guard.harmless("making out a bill"):
+            bill.make(request, call_type, is_shown=True)
+
+
+def _have_own_metadata(request: dict[str, Any], call_type: str) -> None:
+    """Have the call write into metadata of its own: the caller's stay as they are."""
+    bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
+    request[bucket] = dict(request.get(bucket) or {})
 
 
 def after_call(request: dict[str, Any], response: Any, call_type: str) -> None:

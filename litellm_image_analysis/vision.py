@@ -69,12 +69,14 @@ def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
     """
 
     async def look(request: VisionRequest) -> Outcome:
+        arguments = _fresh(identity, request)
         token = _LOOKING.set(True)
         try:
-            response = await _ask(caller, request, _fresh(identity, request))
+            response = await _ask(caller, request, arguments)
         except Exception as error:  # noqa: BLE001 - the one point where LiteLLM's errors become values
             outcome: Outcome = failure_of(error)
-            LOGGER.debug("vision call failed: %s: %.500s", type(error).__name__, error)
+            # Without its words: providers repeat keys, URLs and images in them.
+            LOGGER.debug("vision call failed: %s: %s", type(error).__name__, _described(outcome))
             return outcome
         finally:
             _LOOKING.reset(token)

@@ -178,6 +178,14 @@ class TestRedisThatRefuses:
                 [warning] = worker.warnings
                 assert f"Redis refuses ({error}: " in warning
 
+    async def test_what_redis_repeats_of_a_command_is_not_told(self) -> None:
+        with running_redis("--rename-command", "SET", "WRITE") as refusing:
+            async with worker_at(refusing.url) as worker:
+                assert await worker.ask("SET", NAME, "an analysis") is None
+                [warning] = worker.warnings
+                assert "Redis refuses (ResponseError: unknown command)" in warning
+                assert "an analysis" not in warning
+
     async def test_what_is_no_text_is_no_reason_to_ask_no_more(self, worker: Worker) -> None:
         """A client with ``decode_responses`` reads what others may have written."""
 

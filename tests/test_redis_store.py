@@ -318,16 +318,25 @@ class TestWithoutRedis:
             await store.flush()
         await store.aclose()
 
-    async def test_settings_that_make_no_client_cost_redis_only(self) -> None:
-        """LiteLLM raises where settings are incomplete, such as a sentinel without its service name."""
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            ("Both 'sentinel_nodes' and 'service_name' are required", "(ValueError: Both). Look at cache.redis_url"),
+            ("Port could not be cast to integer value as 'PASSWORD'", "(ValueError: Port could not be cast to integer"),
+            ("no host in redis://:PASSWORD@", "(ValueError: no host in redis)"),
+        ],
+    )
+    async def test_settings_that_make_no_client_cost_redis_only(self, error: str, told: str) -> None:
+        """LiteLLM raises where settings are incomplete; what an error quotes may be a password."""
         warnings: list[str] = []
 
         def connect() -> Connection:
-            raise ValueError("Either 'host' or 'url' must be specified for redis.")
+            raise ValueError(error)
 
         await self.nothing_works(RedisStore(connect, warnings.append))
         [warning] = warnings
-        assert "must be specified for redis" in warning
+        assert told in warning
+        assert "PASSWORD" not in warning
 
     @pytest.mark.usefixtures("no_probe")
     async def test_one_that_is_gone_costs_redis_only(self) -> None:

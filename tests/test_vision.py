@@ -390,4 +390,4 @@ class TestLog:
         await outcome_of(ValueError(SECRET))
         [record] = caplog.records
         assert record.levelno == logging.DEBUG
-        assert record.getMessage().startswith("vision call failed: ValueError")
+        assert record.getMessage() == "vision call failed: ValueError: unavailable"

@@ -48,8 +48,13 @@ def tool_question(name: object, arguments: object, beside: str) -> str:
 
 
 def written(value: object) -> str:
-    """JSON as text; a string is itself."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """JSON as text; a string is itself, and what cannot be written is nothing."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (RecursionError, TypeError, ValueError):  # nested beyond what Python writes, keys or numbers JSON has not
+        return ""
 
 
 def earlier(items: Mapping[int, Json], index: int) -> Iterator[Json]:

@@ -71,6 +71,18 @@ def test_a_string_is_written_as_it_is() -> None:
     assert written('{"a":1}') == '{"a":1}'
 
 
+def nested(levels: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize("value", [{(): 1}, nested(9000)], ids=["keys", "depth"])
+def test_what_cannot_be_written_is_nothing(value: object) -> None:
+    assert written({"action": value}) == ""
+
+
 def test_what_json_does_not_know_is_written_all_the_same() -> None:
     assert written({"path": ImageSource("x").kind, "of": {1}}) == '{"path": "unsupported", "of": "{1}"}'
 

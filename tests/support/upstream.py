@@ -94,6 +94,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.requests: list[Body] = []
+        self.headers: list[dict[str, str]] = []
         self.rules: list[Rule] = []
         self.answered: list[Body] = []
         self.in_flight = 0
@@ -106,6 +107,7 @@ class Upstream:
 
     def reset(self) -> None:
         self.requests.clear()
+        self.headers.clear()
         self.rules.clear()
         self.answered.clear()
         self.most_in_flight = 0
@@ -134,6 +136,7 @@ class Upstream:
     async def chat(self, request: Request) -> Response:
         body = await request.json()
         self.requests.append(body)
+        self.headers.append(dict(request.headers))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
