@@ -6,15 +6,22 @@ import logging
 from typing import Any
 
 import pytest
+from litellm.caching.dual_cache import DualCache
+from litellm.proxy._types import UserAPIKeyAuth
 from support.images import image, message, text
 
-from litellm_image_analysis import spend
+from litellm_image_analysis import ImageAnalysis, spend, vision
 from litellm_image_analysis.analyst import Analyst
+from litellm_image_analysis.breaker import FAILURES
+from litellm_image_analysis.cache import Look
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.load import Gate, ModelLoad
+from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.prompt import VisionRequest
 
 REMOTE = {"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}
 NO_URLS = ImageAnalysisConfig(remote_urls="reject")
@@ -42,6 +49,30 @@ async def test_images_give_way_to_texts_and_the_report_and_a_log_line_say_so(cap
     assert (report.images, report.failed, report.reasons) == (1, 1, ("url_not_allowed",))
     (line,) = [record.getMessage() for record in caplog.records]
     assert "request_id=call-1 vision_model=eyes images=1 cached=0 failed=1" in line
+
+
+async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(request: VisionRequest) -> Outcome:
+        return Failed(FailureReason.UNAVAILABLE)
+
+    keys: list[str] = []
+    guarded = Gate.guarded
+
+    def noted(gate: Gate, look: Look, key: str) -> Look:
+        keys.append(key)
+        return guarded(gate, look, key)
+
+    monkeypatch.setattr(vision, "looker", lambda caller, identity: fail)
+    monkeypatch.setattr(Gate, "guarded", noted)
+    plugin, reports = ImageAnalysis(), []
+    for number in range(FAILURES + 1):
+        data: dict[str, Any] = {"model": "blind-ocr", "messages": [message(image(f"{number}"))], "metadata": {}}
+        await plugin.async_pre_call_hook(UserAPIKeyAuth(api_key=f"sk-{number % 2}"), DualCache(), data, "acompletion")
+        reports.append(spend.recorded(data))
+    reasons = [report.reasons for report in reports if isinstance(report, Report)]
+    assert reasons == [("unavailable",)] * FAILURES + [("circuit_open",)]
+    assert len(set(keys)) == 2
+    assert plugin.stats() == {"gpt-4o-mini": ModelLoad(is_open=True, failures_in_a_row=5, refused_while_open=1)}
 
 
 async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:

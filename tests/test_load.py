@@ -160,6 +160,14 @@ class TestCircuit:
             door.gate.guarded(Eyes(), "key")(request_for()).__await__().__next__()
         assert answer.value.value == Failed(OPEN, retry_after_seconds=round(PAUSE_SECONDS))
 
+    async def test_an_open_circuit_waits_for_no_turn(self) -> None:
+        door, other = Door(max_process_concurrency=1), Eyes(may_end=False)
+        await door.opened()
+        hung = await door.asking(1, other, model="other eyes")
+        [refused] = await door.asking(1, Eyes())
+        assert await refused == Failed(OPEN, retry_after_seconds=round(PAUSE_SECONDS))
+        await gone(hung)
+
     async def test_after_the_pause_one_probe_is_made_at_a_time_and_its_answer_closes_it(self) -> None:
         door, probe = Door(), Eyes(may_end=False)
         await door.opened()
@@ -341,6 +349,17 @@ class TestTurns:
         assert await third == CAT
         assert eyes.asked == 2
         assert door.load == ModelLoad()
+
+    async def test_those_who_go_away_together_leave_the_place_to_the_next(self) -> None:
+        door, eyes = Door(max_process_concurrency=1), Eyes(may_end=False)
+        first, second, third = await door.asking(3, eyes)
+        first.cancel()
+        second.cancel()
+        ends = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+        eyes.may_end.set()
+        assert await third == CAT
+        assert eyes.asked == 2
 
     async def test_waiting_counts_against_the_deadline(self) -> None:
         door, eyes = Door(max_process_concurrency=1), Eyes(may_end=False)

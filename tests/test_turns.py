@@ -122,6 +122,14 @@ def test_a_full_queue_makes_room_at_the_expense_of_the_key_that_has_the_most_in_
     assert one.refused == [busy[4], busy[3], light[2]]
 
 
+def test_a_key_with_one_more_in_the_queue_than_another_keeps_it() -> None:
+    one = door(places=1, most_waiting=3)
+    busy = [one.ask(BUSY) for _ in range(4)]
+    light = [one.ask(LIGHT) for _ in range(2)]
+    assert one.waiting == [*busy[1:3], light[0]]
+    assert one.refused == [busy[3], light[1]]
+
+
 def test_without_a_queue_nobody_waits() -> None:
     one = door(places=1, most_waiting=0)
     assert [one.ask(BUSY)] == one.calling
