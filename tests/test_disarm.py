@@ -188,11 +188,9 @@ def test_the_imitations_of_these_tests_would_be_taken_for_a_tag() -> None:
 @given(hostile_texts)
 @example(TAG * 3)
 @example("<" + "\u200b" * 50 + "/image-analysis")
-@example("<\x1f|>")
 def test_whatever_an_image_says_nothing_can_be_taken_for_a_tag(text: str) -> None:
     shown = disarmed(text)
     assert TAKEN_FOR_A_TAG.search(as_taken(shown)) is None
-    assert disarmed(shown) == shown
 
 
 @thorough

@@ -78,6 +78,13 @@ def test_the_three_lines_of_yaml_are_valid_settings() -> None:
     assert len([line for line in block.splitlines() if not line.startswith("#")]) == 3
 
 
+def test_the_tests_that_the_threat_model_names_are_there() -> None:
+    root = Path(__file__).parents[1]
+    named = set(re.findall(r"tests/[\w/.]+\.py", (root / "docs" / "security.md").read_text()))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (root / name).is_file()] == []
+
+
 @pytest.mark.parametrize("target", ["demo", "test"])
 def test_its_commands_are_the_makefile_s(target: str) -> None:
     assert f"make {target} " in "".join(blocks("bash"))

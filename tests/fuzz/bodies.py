@@ -19,7 +19,6 @@ import functools
 import importlib.util
 import itertools
 import json
-import marshal
 import random
 import resource
 import sys
@@ -119,6 +118,11 @@ def nodes(value: Any) -> list[Any]:
     return found
 
 
+def objects(value: Any) -> list[Any]:
+    """Which objects it is made of, and under which keys: the same as before if nothing was changed in place."""
+    return [(id(node), tuple(node) if isinstance(node, dict) else None) for node in nodes(value)]
+
+
 @functools.cache
 def requests() -> list[tuple[Dialect, list[Body]]]:
     """What to begin with, by format."""
@@ -185,7 +189,7 @@ def fuzz_one(data: bytes) -> None:
     while choices.are_left:
         new = changed(body, choices)
         body = new if isinstance(new, dict) else body
-    before, answer = marshal.dumps(body, 2), itertools.cycle(answers)
+    before, answer = objects(body), itertools.cycle(answers)
 
     async def look(_: VisionRequest) -> Outcome:
         outcome: Outcome = next(answer)
@@ -194,7 +198,7 @@ def fuzz_one(data: bytes) -> None:
     tenant, cache = Tenant("team:fuzz", b"secret"), Cache(CacheConfig(backend="off"), 60)
     viewer = Viewer("eyes", look, tenant, cache, holders={"openai"})
     result = loop.run_until_complete(rewrite(body, dialect.find_images(body), dialect, config, viewer))
-    assert marshal.dumps(body, 2) == before, "the caller's own body was changed"
+    assert objects(body) == before, "the caller's own body was changed"
     if isinstance(result, RequestError):
         assert 400 <= result.status_code < 600
         return
