@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
-START_SECONDS = 120
+START_SECONDS = 200
 
 
 @dataclass
