@@ -18,7 +18,7 @@ from litellm.router import Router
 from litellm.router_utils.cooldown_handlers import _async_get_cooldown_deployments
 from support.billing import ROUTES
 from support.configs import BASE_PRICE, VISION_PRICE, deployment
-from support.features import needs_bridge_prices, needs_logging_in_hooks, needs_stream_prices
+from support.features import needs_bridge_prices, needs_fallback_notes, needs_logging_in_hooks, needs_stream_prices
 from support.images import image, message, text
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
@@ -292,6 +292,7 @@ class TestRouterThatFallsBack:
         assert self.looks(provider) == 2
         assert response._hidden_params["image_analysis"]["images"] == 2
 
+    @needs_fallback_notes
     @pytest.mark.parametrize("asked", [{"model": "text-only-ocr"}, {"model": "text-only", "ocr_model": "gpt-4o-mini"}])
     async def test_what_was_asked_for_holds_for_the_fallback_and_is_paid_for_once(
         self, router: Router, provider: Upstream, asked: dict[str, str]

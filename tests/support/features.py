@@ -60,6 +60,10 @@ needs_project_counters = _needs(
 needs_anthropic_errors = _needs(
     "error of Anthropic's shape", there=hasattr(anthropic_endpoints, "AnthropicErrorResponse")
 )
+needs_fallback_notes = _needs(
+    "note of what a fallback stands in for",
+    there="original_model_group" in Router.async_function_with_fallbacks.__code__.co_consts,
+)
 needs_google_errors = _needs("error of Google's shape", there=hasattr(google_endpoints, "_google_error_response"))
 
 
