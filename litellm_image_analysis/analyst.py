@@ -11,6 +11,7 @@ from litellm_image_analysis import cluster, gateway, journal, local_ocr, spend, 
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.limits import check_shape
 from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
 
@@ -41,6 +42,23 @@ class Analyst:
         store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
         self.cache = Cache(config.cache, config.timeout_seconds, store)
         local_ocr.register()
+
+    @staticmethod
+    def find_images(data: dict[str, Any], dialect: Dialect, config: ImageAnalysisConfig) -> list[FoundImage]:
+        """All images of a request, in order.
+
+        Args:
+            data: the request.
+            dialect: its wire format.
+            config: the settings that hold for it.
+
+        Raises:
+            RequestError: it is too long or too deep to be read.
+        """
+        exceeded = check_shape(data, dialect, config)
+        if exceeded is not None:
+            raise exceeded
+        return dialect.find_images(data)
 
     async def replace(
         self,

@@ -163,8 +163,8 @@ class ImageAnalysis(CustomLogger):
             return
         _asked.set(None)
         dialect, router = DIALECTS[call_type], gateway.running_router()
-        found = dialect.find_images(data)
         try:
+            found = self._analyst.find_images(data, dialect, asked.config)
             if found:
                 await admission.check_vision(asked, data, self.config, router, caller)
             await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)

@@ -89,7 +89,8 @@ class Library:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
-        await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
+        found = self.analyst.find_images(request, chat, self.config)
+        await self.analyst.replace(request, found, chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Activation:
@@ -123,7 +124,7 @@ class Library:
         self.check_alone()
         bucket = "litellm_metadata" if call_type in _PROVIDER_S_METADATA or _is_noted_apart(request) else "metadata"
         request[bucket] = dict(request.get(bucket) or {})
-        found = dialect.find_images(request)
+        found = self.analyst.find_images(request, dialect, self.config)
         await self.analyst.replace(request, found, dialect, active.vision_model, self.config, self.router)
         bill.make(request, call_type, is_shown=True)
 

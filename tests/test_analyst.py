@@ -44,6 +44,22 @@ async def test_images_give_way_to_texts_and_the_report_and_a_log_line_say_so(cap
     assert "request_id=call-1 vision_model=eyes images=1 cached=0 failed=1" in line
 
 
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (ImageAnalysisConfig(max_messages=1), "too_many_messages"),
+        (ImageAnalysisConfig(max_nesting_depth=3), "nested_too_deeply"),
+    ],
+)
+def test_a_request_is_measured_before_it_is_searched(limits: ImageAnalysisConfig, code: str) -> None:
+    data = {"messages": [message(text("?")), message(image("a"))]}
+    [found] = Analyst.find_images(data, chat, ImageAnalysisConfig())
+    assert found.place == "messages[1].content[0]"
+    with pytest.raises(RequestError) as refused:
+        Analyst.find_images(data, chat, limits)
+    assert refused.value.code == code
+
+
 async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     config = ImageAnalysisConfig(max_images=1)
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
