@@ -29,16 +29,8 @@ $(FLOOR)/installed: constraints/floor.txt pyproject.toml
 demo: $(VENV)/installed
 	@$(BIN)/python examples/quickstart.py
 
-# The real proxies' tests beside all others: both mostly wait for processes of their own.
 test: $(VENV)/installed
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -p -m pytest tests/e2e > $(VENV)/e2e.log 2>&1 & e2e=$$!; \
-	trap 'kill $$e2e 2> /dev/null' INT TERM; \
-	$(BIN)/coverage run -p -m pytest --ignore tests/e2e; others=$$?; \
-	wait $$e2e; e2e=$$?; \
-	cat $(VENV)/e2e.log; \
-	$(BIN)/coverage combine --quiet; \
-	exit $$((others | e2e))
+	$(BIN)/coverage run -m pytest
 
 # docs/versions.md says why tests skip there; the wire formats know nothing of LiteLLM. An app that is started twice in one process has no prices there, and behind
 # other tests those of admission find no budget used up (not understood).
