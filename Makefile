@@ -32,8 +32,8 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/coverage run -m pytest
 
-# docs/versions.md says why tests skip there; the wire formats know nothing of LiteLLM. An app that is started twice in one process has no prices there, and behind
-# other tests those of admission find no budget used up (not understood).
+# docs/versions.md says why tests skip there; the wire formats know nothing of LiteLLM. An app that is started twice in
+# one process has no prices there, and behind other tests those of admission find no budget used up (not understood).
 test-compat: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/test_admission.py
 	$(FLOOR)/bin/python -m pytest tests/test_*.py --deselect tests/test_admission.py
