@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import socket
@@ -92,12 +91,6 @@ def fails_once() -> list[Rule]:
     return [Rule(is_first, status=500)]
 
 
-def fails_every_other_time() -> list[Rule]:
-    """Of the main calls to one model, one after the other."""
-    calls = itertools.count()
-    return [Rule(lambda body: body["model"] == "blind-retried" and next(calls) % 2 == 0, status=500)]
-
-
 def stalls() -> list[Rule]:
     return [Rule(lambda body: of_main(body) and bool(body.get("stream")), hangs="before")]
 
@@ -125,7 +118,6 @@ SITUATIONS: dict[str, Situation] = {
     "nobody asks, a vision model falls back to a text-only one": Situation(
         fails(of_fragile), images=2, model="fragile-multimodal"
     ),
-    "nobody asks, the main call is tried again": Situation(fails_every_other_time, model="retried-text-only"),
     "the main call fails": Situation(fails(of_main), (500,)),
     "both fail": Situation(fails(lambda _: True), (500,)),
     "the caller hangs up at once": Situation(stalls, leaves="at once"),
@@ -146,7 +138,6 @@ def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
         deployment("retried-eyes", "seeing-retried", upstream.base_url, **VISION_PRICE, supports_vision=True),
         deployment("fragile-chat", "blind-fragile", upstream.base_url, **BASE_PRICE),
         deployment("text-only", "blind-chat", upstream.base_url, **BASE_PRICE, **TEXT_ONLY),
-        deployment("retried-text-only", "blind-retried", upstream.base_url, **BASE_PRICE, **TEXT_ONLY),
         deployment("fragile-multimodal", "seeing-fragile", upstream.base_url, **BASE_PRICE, supports_vision=True),
         # For this provider LiteLLM makes chat of every route: chat alone tells in a stream what was used so far.
         deployment("bridged", "blind-bridged", upstream.base_url, provider="nebius", **BASE_PRICE),
@@ -154,9 +145,7 @@ def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
     ]
     fallbacks = {"fragile-eyes": "other-vision", "fragile-chat": "deepseek-chat", "fragile-multimodal": "text-only"}
     config["router_settings"]["fallbacks"] = [{name: [other]} for name, other in fallbacks.items()]
-    config["router_settings"]["model_group_retry_policy"] = {
-        name: {"InternalServerErrorRetries": 1} for name in ("retried-eyes", "retried-text-only")
-    }
+    config["router_settings"]["model_group_retry_policy"] = {"retried-eyes": {"InternalServerErrorRetries": 1}}
     config["general_settings"]["proxy_batch_write_at"] = 1
     if policy == "keep":
         config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local"}}
