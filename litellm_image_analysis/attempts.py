@@ -47,8 +47,9 @@ class Attempts:
         Raises:
             RequestError: the call cannot be served.
         """
-        found = dialect.find_images(kwargs)
-        if not found or not sight.needs_analysis(kwargs, standby.config.mode):
+        mode = standby.config.mode
+        found = [] if sight.is_ruled_out(kwargs, mode) else dialect.find_images(kwargs)
+        if not found or not sight.needs_analysis(kwargs, mode):
             return None
         self.check_alone()
         request = dict(kwargs)

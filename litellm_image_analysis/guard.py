@@ -32,7 +32,6 @@ _ON_PURPOSE = {
 """Foreign exceptions that are answers, looked up where they are loaded: a program without a proxy lacks some."""
 
 _FRAMES = 30
-_BUCKETS = ("metadata", "litellm_metadata")
 
 
 @contextmanager
@@ -140,7 +139,7 @@ def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool
 @contextmanager
 def _contained(work: str, data: dict[str, Any], recover: Callable[[], None]) -> Iterator[None]:
     """Run a block; after a bug in it, log where it is, give ``data`` back the values it had, and recover."""
-    held = [(part, dict(part)) for part in (data, *map(data.get, _BUCKETS)) if isinstance(part, dict)]
+    held = [(part, dict(part)) for part in (data, *map(data.get, spend.BUCKETS)) if isinstance(part, dict)]
     try:
         yield
     except Exception as error:

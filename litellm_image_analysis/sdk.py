@@ -32,7 +32,6 @@ DIALECTS: dict[str, Dialect] = {
 }
 """Wire format by LiteLLM's call type."""
 
-_OUTCOMES_KEY = "_image_analysis_outcomes"
 _PROVIDER_S_METADATA = frozenset({"anthropic_messages", "aresponses"})
 """Where ``metadata`` goes to the provider, and LiteLLM's own is called ``litellm_metadata``."""
 
@@ -109,8 +108,10 @@ class Library:
         """Whether a call that asks for nothing has images that its deployment cannot see."""
         if not isinstance(activation, Inactive) or activation.is_refused:
             return False
+        mode = self.config.mode
         with guard.harmless("looking whether a model sees"):
-            return bool(dialect.find_images(request)) and sight.needs_analysis(request, self.config.mode)
+            if not sight.is_ruled_out(request, mode) and dialect.find_images(request):
+                return sight.needs_analysis(request, mode)
         return False
 
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Active | Inactive:
@@ -209,8 +210,8 @@ def _earlier(kwargs: dict[str, Any]) -> Outcomes | None:
     if notes is None:
         return None
     if not notes.get("attempted_retries") and not notes.get("attempted_fallbacks"):
-        notes[_OUTCOMES_KEY] = Outcomes()
-    found: Outcomes = notes.setdefault(_OUTCOMES_KEY, Outcomes())
+        notes[spend.OUTCOMES_KEY] = Outcomes()
+    found: Outcomes = notes.setdefault(spend.OUTCOMES_KEY, Outcomes())
     return found
 
 

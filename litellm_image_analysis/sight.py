@@ -20,6 +20,17 @@ _told: LRUCache[tuple[str, str], bool] = LRUCache(1000)
 """What was said of which model: once is enough."""
 
 
+def is_ruled_out(kwargs: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether a call that did not ask keeps its images, whatever they are: most calls, which need not be searched.
+
+    Args:
+        kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
+        mode: the settings'.
+    """
+    said = _model_info(kwargs).get(POLICY)
+    return said == "never" or (said is None and mode == "on_request")
+
+
 def needs_analysis(kwargs: Mapping[str, Any], mode: Mode) -> bool:
     """Whether the images of a request that did not ask are analysed, given the deployment that is about to be called.
 

@@ -23,7 +23,8 @@ TAG = "image-analysis"
 _REPORT_KEY = "_image_analysis_report"
 BILL_KEY = "_image_analysis_bill"
 STANDBY_KEY = "_image_analysis_standby"
-_BUCKETS = ("litellm_metadata", "metadata")
+OUTCOMES_KEY = "_image_analysis_outcomes"
+BUCKETS = ("litellm_metadata", "metadata")
 _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
 _PLACES = 15
@@ -47,6 +48,7 @@ _PARENTS_OWN = frozenset(
         _REPORT_KEY,
         BILL_KEY,
         STANDBY_KEY,
+        OUTCOMES_KEY,
         # Which of the parent's deployments was about to be called.
         "model_group",
         "model_group_alias",
@@ -72,7 +74,7 @@ def usd(value: object) -> Decimal | None:
 
 def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
     """The request's metadata bucket, which LiteLLM keeps under one of two names by route; made if missing."""
-    buckets = {name: data[name] for name in _BUCKETS if isinstance(data.get(name), dict)}
+    buckets = {name: data[name] for name in BUCKETS if isinstance(data.get(name), dict)}
     # The Router keeps notes of its own in a bucket that is not always the request's.
     own = [name for name, bucket in buckets.items() if STANDBY_KEY in bucket]
     name = (own or list(buckets) or ["metadata"])[0]
@@ -156,7 +158,7 @@ def recorded(data: Mapping[str, Any]) -> object:
 
 def noted(data: Mapping[str, Any], key: str) -> object:
     """What stands under a key of one of the request's metadata buckets, or ``None``."""
-    for name in _BUCKETS:
+    for name in BUCKETS:
         bucket = data.get(name)
         if isinstance(bucket, dict) and key in bucket:
             return bucket[key]

@@ -73,7 +73,25 @@ def test_what_a_deployment_says_goes_before_the_mode(
     mode: Mode, model_info: dict[str, Any], needs: bool, place: str
 ) -> None:
     kwargs = {"model_info": model_info} if place == "itself" else {place: {"model_info": model_info}}
-    assert sight.needs_analysis({"model": "openai/unheard-of", **kwargs}, mode) is needs
+    call = {"model": "openai/unheard-of", **kwargs}
+    assert sight.needs_analysis(call, mode) is needs
+    assert not (needs and sight.is_ruled_out(call, mode))
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "ruled_out"),
+    [
+        ("on_request", None, True),
+        ("on_request", "never", True),
+        ("auto", "never", True),
+        ("auto", None, False),
+        ("on_request", "auto", False),
+        ("on_request", "always", False),
+        ("on_request", "sometimes", False),
+    ],
+)
+def test_most_calls_need_not_be_searched_for_images(mode: Mode, said: str | None, ruled_out: bool) -> None:
+    assert sight.is_ruled_out({"model_info": {"image_analysis": said}}, mode) is ruled_out
 
 
 class TestTheLog:

@@ -125,6 +125,7 @@ class TestIdentity:
             "routing_decision",
             "queue_time_seconds",
             "_image_analysis_standby",
+            "_image_analysis_outcomes",
             "model_group",
             "deployment",
             "model_info",

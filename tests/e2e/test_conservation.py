@@ -17,6 +17,7 @@ from typing import Any, Literal
 import pytest
 from support.billing import ROUTES, SUMS, UNTOLD, Caller, first_word, of_main, of_vision
 from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
+from support.docs import expect_table
 from support.images import data_uri
 from support.proxy import Proxy, eventually, running_proxy
 from support.upstream import MAIN_COST, VISION_COST, Body, Rule, Upstream, images_in
@@ -31,7 +32,6 @@ Case = tuple[str, bool]
 
 CASES: list[Case] = [(route, stream) for route in ROUTES for stream in (False, True)]
 DOCS = Path(__file__).parents[2] / "docs" / "spend.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 SECONDS = 60
 """LiteLLM takes some seconds to write what it has counted."""
 
@@ -257,9 +257,4 @@ def table() -> str:
 def test_the_docs_show_the_table_of_this_run() -> None:
     if measured.keys() != SITUATIONS.keys():
         pytest.skip("not all situations were run")
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    shown, _, after = rest.partition(END)
-    if "UPDATE_DOCS" in os.environ:
-        DOCS.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
-    else:
-        assert shown.strip() == table()
+    expect_table(DOCS, table())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -63,3 +64,26 @@ def app(started_app: httpx.AsyncClient, upstream: Upstream) -> httpx.AsyncClient
     """A client of the app."""
     del upstream
     return started_app
+
+
+@pytest.fixture
+def settings(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change settings of the app's plugin for one test."""
+    del app  # it makes the plugin
+
+    def change(**settings: Any) -> None:
+        import litellm_image_analysis
+
+        instance = litellm_image_analysis.image_analysis
+        monkeypatch.setattr(instance, "config", instance.config.model_copy(update=settings))
+
+    return change
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Every line of ours, and every line of LiteLLM's that an operator sees without asking for more."""
+    from litellm_image_analysis import journal
+
+    caplog.set_level(logging.DEBUG, journal.LOGGER.name)
+    return caplog

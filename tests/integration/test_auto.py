@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -16,7 +17,6 @@ from support.features import needs_anthropic_errors, needs_bridge_prices, needs_
 from support.images import message, text
 from support.upstream import Rule, Upstream, images_in
 
-import litellm_image_analysis
 from litellm_image_analysis import ImageAnalysis, sight
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -156,9 +156,8 @@ async def test_a_retry_does_not_pay_again(app: httpx.AsyncClient, upstream: Upst
 
 
 @pytest.fixture
-def rejecting(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
-    plugin = litellm_image_analysis.image_analysis
-    monkeypatch.setattr(plugin, "config", plugin.config.model_copy(update={"on_failure": "reject"}))
+def rejecting(app: httpx.AsyncClient, settings: Callable[..., None]) -> httpx.AsyncClient:
+    settings(on_failure="reject")
     return app
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -16,7 +15,6 @@ from support.billing import ROUTES
 from support.images import data_uri, image, message, text
 from support.upstream import Upstream, images_in
 
-import litellm_image_analysis
 from litellm_image_analysis import (
     ImageAnalysis,
     ImageAnalysisConfig,
@@ -109,23 +107,6 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[Point], None]:
     return put
 
 
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.DEBUG, journal.LOGGER.name)
-    return caplog
-
-
-@pytest.fixture
-def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have the proxy's plugin follow another policy."""
-
-    def follow(on_failure: str) -> None:
-        instance = litellm_image_analysis.image_analysis
-        monkeypatch.setattr(instance, "config", instance.config.model_copy(update={"on_failure": on_failure}))
-
-    return follow
-
-
 def assert_told(log: pytest.LogCaptureFixture, *, of_it: bool = True) -> None:
     """The log has the traceback of the bug, and nobody's words."""
     ours = [record.getMessage() for record in log.records if record.name == journal.LOGGER.name]
@@ -159,12 +140,12 @@ class TestProxy:
         app: httpx.AsyncClient,
         upstream: Upstream,
         put: Callable[[Point], None],
-        follow: Callable[[str], None],
+        settings: Callable[..., None],
         log: pytest.LogCaptureFixture,
         point: Point,
         on_failure: str,
     ) -> None:
-        follow(on_failure)
+        settings(on_failure=on_failure)
         put(point)
         response = await ask(app, model="deepseek-chat", ocr_model="gpt-4o-mini")
         assert_followed(response, upstream, on_failure)
@@ -177,12 +158,12 @@ class TestProxy:
         app: httpx.AsyncClient,
         upstream: Upstream,
         put: Callable[[Point], None],
-        follow: Callable[[str], None],
+        settings: Callable[..., None],
         log: pytest.LogCaptureFixture,
         point: Point,
         on_failure: str,
     ) -> None:
-        follow(on_failure)
+        settings(on_failure=on_failure)
         put(point)
         assert_followed(await ask(app, model="deepseek-chat-ocr"), upstream, on_failure)
         assert_told(log)
@@ -194,12 +175,12 @@ class TestProxy:
         app: httpx.AsyncClient,
         upstream: Upstream,
         put: Callable[[Point], None],
-        follow: Callable[[str], None],
+        settings: Callable[..., None],
         log: pytest.LogCaptureFixture,
         point: Point,
         on_failure: str,
     ) -> None:
-        follow(on_failure)
+        settings(on_failure=on_failure)
         put(point)
         assert_followed(await ask(app, model="deepseek-chat-ocr"), upstream, "reject")
         assert upstream.requests == []
@@ -247,11 +228,11 @@ class TestProxy:
         app: httpx.AsyncClient,
         upstream: Upstream,
         put: Callable[[Point], None],
-        follow: Callable[[str], None],
+        settings: Callable[..., None],
         route: str,
         on_failure: str,
     ) -> None:
-        follow(on_failure)
+        settings(on_failure=on_failure)
         put((pipeline, "steps"))
         path, body = ROUTES[route]("deepseek-chat-ocr", "?", ["a"], stream=False)
         response = await app.post(path, json=body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import socket
@@ -20,6 +19,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from support.app import running_app
 from support.billing import ROUTES
 from support.configs import deployment, proxy_config
+from support.docs import expect_table
 from support.images import data_uri, image, message, text
 from support.misbehaving import FLOOD_BYTES, KEY, LEAKS, Misbehaving, closed_port, mark_of, running_misbehaving
 from support.upstream import Body, Upstream, description_of, images_in
@@ -31,7 +31,6 @@ from litellm_image_analysis.outcomes import FailureReason
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOCS = Path(__file__).parents[2] / "docs" / "failure-modes.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 UNHEARD_OF = "unheard-of.invalid"
 CUT = "[The analysis was cut here at its length limit.]"
 SECONDS, SECONDS_OF_A_HANG = 20.0, 0.3
@@ -306,9 +305,4 @@ def table() -> str:
 async def test_the_docs_show_the_table_of_this_run() -> None:
     if measured.keys() != FAULTS.keys():
         pytest.skip("not all faults were tried")
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    shown, _, after = rest.partition(END)
-    if "UPDATE_DOCS" in os.environ:
-        DOCS.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
-    else:
-        assert shown.strip() == table()
+    expect_table(DOCS, table())

@@ -19,7 +19,6 @@ from support.billing import ROUTES, of_main, of_vision
 from support.images import data_uri, image, message, text
 from support.upstream import Rule, Upstream
 
-import litellm_image_analysis
 from litellm_image_analysis import journal, pipeline
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -60,24 +59,6 @@ def _requests(route: str) -> list[tuple[str, dict[str, Any]]]:
         behind_url = json.dumps(body).replace(json.dumps(source), json.dumps({"type": "url", "url": URL}))
     assert QUERY in behind_url
     return [(path, body), (path, json.loads(behind_url))]
-
-
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Other settings for the proxy's plugin."""
-
-    def change(**settings: Any) -> None:
-        instance = litellm_image_analysis.image_analysis
-        monkeypatch.setattr(instance, "config", instance.config.model_copy(update=settings))
-
-    return change
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Every line of ours, and every line of LiteLLM's that an operator sees without asking for more."""
-    caplog.set_level(logging.DEBUG, journal.LOGGER.name)
-    return caplog
 
 
 @pytest.fixture
