@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +14,24 @@ from hypothesis import settings
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-pytest_plugins = ["support.redis_worker", "support.routers"]  # fixtures
+pytest_plugins = ["support.event_loop", "support.redis_worker", "support.routers"]  # fixtures
 
 settings.register_profile("project", deadline=None)  # a deadline is a timing assertion
 settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def clients_end_with_their_tests() -> Iterator[None]:
+    """LiteLLM keeps HTTP clients whose event loop is gone: let them not be missed in the midst of another test."""
+    yield
+    clients = getattr(sys.modules.get("litellm"), "in_memory_llm_clients_cache", None)
+    if clients is not None and clients.cache_dict:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            clients.flush_cache()
+            for _ in range(2):  # a session's finalizer keeps its sockets for one more round
+                gc.collect()
+
 
 _CALLBACKS = (
     *("callbacks", "input_callback", "success_callback", "failure_callback", "service_callback"),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from blockbuster import blockbuster_ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,11 +29,7 @@ OPEN = FailureReason.CIRCUIT_OPEN
 PAUSE_SECONDS = ImageAnalysisConfig().circuit_pause_seconds
 
 
-@pytest.fixture(autouse=True)
-def no_blocking_calls() -> Iterator[None]:
-    """A blocking call on the event loop fails the test."""
-    with blockbuster_ctx("litellm_image_analysis"):
-        yield
+pytestmark = pytest.mark.usefixtures("no_blocking_calls")
 
 
 def request_for(model: str = "eyes", key: str = "cat") -> VisionRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from blockbuster import blockbuster_ctx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,11 +32,7 @@ RESEARCH = Tenant("team:research", b"secret")
 SALES = Tenant("team:sales", b"secret")
 
 
-@pytest.fixture(autouse=True)
-def no_blocking_calls() -> Iterator[None]:
-    """A blocking call on the event loop fails the test."""
-    with blockbuster_ctx("litellm_image_analysis"):
-        yield
+pytestmark = pytest.mark.usefixtures("no_blocking_calls")
 
 
 def message_with(*marks: str, question: str = "What is it?") -> dict[str, Any]:

@@ -21,6 +21,12 @@ TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
 NO_IMAGE = [message(text("?"))]
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(proxy_module: ModuleType) -> None:
+    """Whatever proxy other tests have had in this process."""
+    assert vars(proxy_module)["llm_router"] is None
+
+
 def library(router: Router | None = None) -> Library:
     return Library(CONFIG, Analyst(CONFIG), lambda: None, router)
 
