@@ -47,9 +47,9 @@ class Told(CustomLogger):
         self.bodies.append((params.get("proxy_server_request") or {}).get("body"))
 
 
-def _requests(route: str) -> list[tuple[str, dict[str, Any]]]:
+def _requests(route: str, question: str = "?") -> list[tuple[str, dict[str, Any]]]:
     """An image as the request's own bytes, and one behind a URL where the route has such."""
-    path, body = ROUTES[route]("deepseek-chat-ocr", "?", ["CANARY-OF-THE-IMAGE" * 5], stream=False)
+    path, body = ROUTES[route]("deepseek-chat-ocr", question, ["CANARY-OF-THE-IMAGE" * 5], stream=False)
     assert IMAGE in json.dumps(body)
     if route == "generateContent":
         return [(path, body)]
@@ -124,7 +124,8 @@ async def test_a_timeout_tells_nothing(
     upstream.rules.append(Rule(of_vision, gate=gate))
     try:
         for route in ROUTES:
-            for path, body in _requests(route):
+            # Its calls go on for a moment, and who asks the same joins them: no other test does.
+            for path, body in _requests(route, "What is late?"):
                 response = await app.post(path, json=body)
                 assert response.status_code == 504
                 assert_no_canary(log, response)
