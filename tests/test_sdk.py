@@ -20,11 +20,7 @@ CONFIG = ImageAnalysisConfig(max_images=1)
 TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
 NO_IMAGE = [message(text("?"))]
 
-
-@pytest.fixture(autouse=True)
-def no_proxy(proxy_module: ModuleType) -> None:
-    """Whatever proxy other tests have had in this process."""
-    assert vars(proxy_module)["llm_router"] is None
+pytestmark = pytest.mark.usefixtures("proxy_module")  # no router, whatever proxy other tests have had
 
 
 def library(router: Router | None = None) -> Library:
