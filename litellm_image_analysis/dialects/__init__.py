@@ -47,6 +47,9 @@ class FoundImage:
 class Dialect(Protocol):
     """What a wire format's module offers."""
 
+    CONTENT: tuple[str, ...]
+    """The body's keys that hold what is said; the messages stand under the last one."""
+
     def find_images(self, body: Body) -> list[FoundImage]:
         """All images of the request, in the order they stand in it."""
 

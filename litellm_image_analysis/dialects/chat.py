@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
-from litellm_image_analysis.dialects.walk import Json, Spot
+from litellm_image_analysis.dialects.walk import Conversation, Json, Spot
 from litellm_image_analysis.images import Holder, ImageSource
+
+CONTENT: tuple[str, ...] = ("messages",)
 
 
 def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["messages"]``, in order."""
     messages = dict(walk.objects(body.get("messages")))
-    return [image for index in messages for image in walk.numbered(list(_spots(messages, index)))]
+    conversation = Conversation(messages, _words, _ends_turn, _calls)
+    return [image for index in messages for image in walk.numbered(list(_spots(conversation, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -27,11 +30,11 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     return changed
 
 
-def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
-    content = messages[index].get("content")
-    for place, part in walk.objects(content):
+def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
+    question = walk.once(_question, conversation, index)  # one string for all images: it may be long
+    for place, part in walk.objects(conversation.items[index].get("content")):
         if (found := _image(part)) is not None:
-            yield ("messages", index, "content", place), found[0], _question(messages, index)
+            yield ("messages", index, "content", place), found[0], question()
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -80,13 +83,12 @@ def _text(part: Json, key: str) -> str | None:
     return walk.text(part.get(key))
 
 
-def _question(messages: Mapping[int, Json], index: int) -> str:
-    message = messages[index]
-    own = _words(message)
-    if message.get("role") == "tool":
-        call = walk.mapping(_tool_call(messages, index, message.get("tool_call_id")).get("function"))
-        return walk.tool_question(call.get("name"), call.get("arguments"), own)
-    return own or walk.words_in_turn(walk.earlier(messages, index), _words, _ends_turn)
+def _question(conversation: Conversation, index: int) -> str:
+    message = conversation.items[index]
+    if message.get("role") != "tool":
+        return conversation.question(index)
+    call = walk.mapping(conversation.call_before(index, walk.text(message.get("tool_call_id"))).get("function"))
+    return walk.tool_question(call.get("name"), call.get("arguments"), _words(message))
 
 
 def _words(message: Json) -> str:
@@ -96,13 +98,10 @@ def _words(message: Json) -> str:
     return walk.joined(walk.text(part.get("text")) for _, part in walk.objects(content) if walk.kind(part) == "text")
 
 
-def _tool_call(messages: Mapping[int, Json], index: int, call_id: object) -> Json:
-    """The latest earlier call with this id."""
-    for message in walk.earlier(messages, index):
+def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
+    for index, message in messages.items():
         for _, call in walk.objects(message.get("tool_calls")):
-            if call.get("id") == call_id:
-                return call
-    return {}
+            yield index, walk.text(call.get("id")), call
 
 
 def _ends_turn(message: Json) -> bool:

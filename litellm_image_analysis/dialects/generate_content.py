@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
-from litellm_image_analysis.dialects.walk import Json, Spot
+from litellm_image_analysis.dialects.walk import Conversation, Json, Spot
 from litellm_image_analysis.images import ImageSource
 
 _SYSTEM = ("systemInstruction", "system_instruction")
+CONTENT: tuple[str, ...] = (*_SYSTEM, "contents")
 _FUNCTION_RESPONSE = ("functionResponse", "function_response")
 _FUNCTION_CALL = ("functionCall", "function_call")
 _THOUGHT = ("thought", "thoughtSignature", "thought_signature")
@@ -24,13 +25,13 @@ def find_images(body: Body) -> list[FoundImage]:
     """All images of the system instruction and of ``body["contents"]``, in order."""
     found: list[FoundImage] = []
     for key in _SYSTEM:
-        found += walk.numbered(list(_spots((key,), {0: walk.mapping(body.get(key))}, 0)))
+        found += walk.numbered(list(_spots((key,), _conversation({0: walk.mapping(body.get(key))}), 0)))
     contents = body.get("contents")
     if isinstance(contents, Mapping):
-        return found + walk.numbered(list(_spots(("contents",), {0: contents}, 0)))
-    turns = dict(walk.objects(contents))
+        return found + walk.numbered(list(_spots(("contents",), _conversation({0: contents}), 0)))
+    turns = _conversation(dict(walk.objects(contents)))
     return found + [
-        image for index in turns for image in walk.numbered(list(_spots(("contents", index), turns, index)))
+        image for index in turns.items for image in walk.numbered(list(_spots(("contents", index), turns, index)))
     ]
 
 
@@ -44,22 +45,26 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
         for path, words in texts.items()
         if path[-3] not in _FUNCTION_RESPONSE
     }
-    for path in dict.fromkeys(path[:-2] for path in texts if path[-3] in _FUNCTION_RESPONSE):
-        inside = {here[-1]: words for here, words in texts.items() if here[:-2] == path}
-        edits[path] = _told(walk.at(body, path), inside)
+    told: dict[Path, dict[str | int, str]] = {}
+    for path, words in texts.items():
+        if path[-3] in _FUNCTION_RESPONSE:
+            told.setdefault(path[:-2], {})[path[-1]] = words
+    edits |= {path: _told(walk.at(body, path), inside) for path, inside in told.items()}
     return walk.changed(body, edits)
 
 
-def _spots(here: Path, turns: Mapping[int, Json], index: int) -> Iterator[Spot]:
-    for place, part in walk.objects(turns[index].get("parts")):
+def _spots(here: Path, conversation: Conversation, index: int) -> Iterator[Spot]:
+    question = walk.once(conversation.question, index)  # one string for all images: it may be long
+    for place, part in walk.objects(conversation.items[index].get("parts")):
         key, response = _either(part, _FUNCTION_RESPONSE)
         if response:
+            response_question = walk.once(_function_question, conversation, index, response)
             for inner, image in walk.objects(response.get("parts")):
                 if (found := _image(image)) is not None:
                     path = (*here, "parts", place, key, "parts", inner)
-                    yield path, found[0], _function_question(turns, index, response)
+                    yield path, found[0], response_question()
         elif (found := _image(part)) is not None:
-            yield (*here, "parts", place), found[0], _question(turns, index)
+            yield (*here, "parts", place), found[0], question()
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -86,29 +91,29 @@ def _either_value(value: Json, names: tuple[str, ...]) -> object:
     return next((value[name] for name in names if name in value), None)
 
 
-def _function_question(turns: Mapping[int, Json], index: int, response: Json) -> str:
+def _conversation(turns: Mapping[int, Json]) -> Conversation:
+    return Conversation(turns, _words, _ends_turn, _calls)
+
+
+def _function_question(conversation: Conversation, index: int, response: Json) -> str:
     """The function's name, its arguments in the latest earlier call, and what it answered beside the image."""
     name, answer = response.get("name"), response.get("response")
-    beside = walk.written(answer) if answer else ""
-    for content in walk.earlier(turns, index):
+    call = conversation.call_before(index, (walk.text(name), walk.text(response.get("id"))))
+    return walk.tool_question(name, call.get("args", {}), walk.written(answer) if answer else "")
+
+
+def _calls(turns: Mapping[int, Json]) -> Iterator[tuple[int, tuple[str | None, str | None], Json]]:
+    """Every call under its function's name and its id, and under the name alone: not all clients send ids."""
+    for index, content in turns.items():
         for _, part in reversed(list(walk.objects(content.get("parts")))):
             _, call = _either(part, _FUNCTION_CALL)
-            if call.get("name") == name and _same_id(call, response):
-                return walk.tool_question(name, call.get("args", {}), beside)
-    return walk.tool_question(name, {}, beside)
-
-
-def _same_id(call: Json, response: Json) -> bool:
-    """Ids tell calls of one function apart, where a client sends them."""
-    return "id" not in response or call.get("id") == response["id"]
+            if (name := walk.text(call.get("name"))) is not None:
+                yield index, (name, walk.text(call.get("id"))), call
+                yield index, (name, None), call
 
 
 def _words(content: Json) -> str:
     return walk.joined(walk.text(part.get("text")) for _, part in walk.objects(content.get("parts")))
-
-
-def _question(turns: Mapping[int, Json], index: int) -> str:
-    return _words(turns[index]) or walk.words_in_turn(walk.earlier(turns, index), _words, _ends_turn)
 
 
 def _ends_turn(content: Json) -> bool:

@@ -9,17 +9,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
-from litellm_image_analysis.dialects.walk import Json, Spot
+from litellm_image_analysis.dialects.walk import Conversation, Json, Spot
 from litellm_image_analysis.images import ImageSource
+
+CONTENT: tuple[str, ...] = ("system", "messages")
 
 
 def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["system"]`` and ``body["messages"]``, in order."""
     system = body.get("system")
-    spots: list[Spot] = [(("system", place), source, _words(system)) for place, source in _images(system)]
+    words = walk.once(_words, system)
+    spots: list[Spot] = [(("system", place), source, words()) for place, source in _images(system)]
     messages = dict(walk.objects(body.get("messages")))
+    conversation = Conversation(messages, lambda message: _words(message.get("content")), _ends_turn, _calls)
     return walk.numbered(spots) + [
-        image for index in messages for image in walk.numbered(list(_spots(messages, index)))
+        image for index in messages for image in walk.numbered(list(_spots(conversation, index)))
     ]
 
 
@@ -28,18 +32,20 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     return walk.changed(body, {path: walk.text_part(walk.at(body, path), words) for path, words in texts.items()})
 
 
-def _spots(messages: Mapping[int, Json], index: int) -> Iterator[Spot]:
-    content = messages[index].get("content")
+def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
+    content = conversation.items[index].get("content")
     here: Path = ("messages", index, "content")
+    question = walk.once(conversation.question, index)  # one string for all images: it may be long
     for place, block in walk.objects(content):
         if _is_tool_result(block):
+            result_question = walk.once(_tool_result_question, conversation, index, block)
             for inner, source in _images(block.get("content")):
-                yield (*here, place, "content", inner), source, _tool_result_question(messages, index, block)
+                yield (*here, place, "content", inner), source, result_question()
         elif (found := _image(block)) is not None:
-            yield (*here, place), found[0], _question(messages, index)
+            yield (*here, place), found[0], question()
         elif walk.kind(block) == "document":  # one that is made of blocks
             for inner, source in _images(walk.mapping(block.get("source")).get("content")):
-                yield (*here, place, "source", "content", inner), source, _question(messages, index)
+                yield (*here, place, "source", "content", inner), source, question()
 
 
 def _images(blocks: object) -> Iterator[tuple[int, ImageSource | None]]:
@@ -82,30 +88,23 @@ def _is_tool_use(block: Json) -> bool:
     return walk.kind(block).endswith("tool_use")
 
 
-def _tool_result_question(messages: Mapping[int, Json], index: int, result: Json) -> str:
-    call = _tool_use(messages, index, result.get("tool_use_id"))
+def _tool_result_question(conversation: Conversation, index: int, result: Json) -> str:
+    # Up to this message: the uses of server tools stand beside their results.
+    call = conversation.call_before(index + 1, walk.text(result.get("tool_use_id")))
     return walk.tool_question(call.get("name"), call.get("input"), _words(result.get("content")))
 
 
-def _tool_use(messages: Mapping[int, Json], index: int, use_id: object) -> Json:
-    """The latest tool use with this id, up to this message: server tools' stand beside their results."""
-    for message in walk.earlier(messages, index + 1):
+def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
+    for index, message in messages.items():
         for _, block in walk.objects(message.get("content")):
-            if _is_tool_use(block) and block.get("id") == use_id:
-                return block
-    return {}
+            if _is_tool_use(block):
+                yield index, walk.text(block.get("id")), block
 
 
 def _words(content: object) -> str:
     if isinstance(content, str):
         return content
     return walk.joined(walk.text(block.get("text")) for _, block in walk.objects(content) if walk.kind(block) == "text")
-
-
-def _question(messages: Mapping[int, Json], index: int) -> str:
-    own = _words(messages[index].get("content"))
-    earlier = walk.earlier(messages, index)
-    return own or walk.words_in_turn(earlier, lambda message: _words(message.get("content")), _ends_turn)
 
 
 def _ends_turn(message: Json) -> bool:

@@ -6,12 +6,14 @@ Format: https://platform.openai.com/docs/api-reference/responses/create
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from litellm_image_analysis.dialects import Body, FoundImage, Path, walk
-from litellm_image_analysis.dialects.walk import Json, Spot
+from litellm_image_analysis.dialects.walk import Conversation, Json, Spot
 from litellm_image_analysis.images import ImageSource
 
+CONTENT: tuple[str, ...] = ("input",)
 _IMAGE_PARTS = {"input_image", "image_url", "computer_screenshot"}
 _TEXT_PARTS = {"input_text", "output_text", "text"}
 _CALLS = {"function_call", "custom_tool_call", "computer_call"}
@@ -20,7 +22,8 @@ _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 def find_images(body: Body) -> list[FoundImage]:
     """All images of ``body["input"]``, in order; a string has none."""
     items = dict(walk.objects(body.get("input")))
-    return [image for index in items for image in walk.numbered(list(_spots(items, index)))]
+    conversation = Conversation(items, lambda item: _words(item.get("content")), _ends_turn, _calls, _is_said)
+    return [image for index in items for image in walk.numbered(list(_spots(conversation, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -28,16 +31,19 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     return walk.changed(body, {path: _text_parts(body, path, words) for path, words in texts.items()})
 
 
-def _spots(items: Mapping[int, Json], index: int) -> Iterator[Spot]:
-    place = "output" if "output" in items[index] else "content"
-    parts, here = items[index].get(place), ("input", index, place)
+def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
+    item = conversation.items[index]
+    place = "output" if "output" in item else "content"
+    parts, here = item.get(place), ("input", index, place)
     if place == "output" and isinstance(parts, Mapping):  # a computer's screenshot stands there by itself
         candidates: list[tuple[Path, Json]] = [(here, parts)]
     else:
         candidates = [((*here, inner), part) for inner, part in walk.objects(parts)]
+    ask = partial(_output_question, conversation) if place == "output" else conversation.question
+    question = walk.once(ask, index)  # one string for all images: it may be long
     for path, part in candidates:
         if (found := _image(part)) is not None:
-            yield path, found[0], _output_question(items, index) if place == "output" else _question(items, index)
+            yield path, found[0], question()
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -56,20 +62,19 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
     return (ImageSource.referenced(file_id, detail, holder="openai") if file_id else None,)
 
 
-def _output_question(items: Mapping[int, Json], index: int) -> str:
-    output = items[index]
-    call = _call(items, index, output.get("call_id"))
+def _output_question(conversation: Conversation, index: int) -> str:
+    output = conversation.items[index]
+    call = conversation.call_before(index, walk.text(output.get("call_id")))
     name = "computer" if walk.kind(call) == "computer_call" else call.get("name")
     arguments: object = next((call[key] for key in ("arguments", "input", "action") if key in call), {})
     return walk.tool_question(name, arguments, _words(output.get("output")))
 
 
-def _call(items: Mapping[int, Json], index: int, call_id: object) -> Json:
-    """The latest earlier call with this id; with ``previous_response_id`` it may be kept at the provider."""
-    for item in walk.earlier(items, index):
-        if walk.kind(item) in _CALLS and item.get("call_id") == call_id:
-            return item
-    return {}
+def _calls(items: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
+    """All calls; with ``previous_response_id`` one may be kept at the provider instead."""
+    for index, item in items.items():
+        if walk.kind(item) in _CALLS:
+            yield index, walk.text(item.get("call_id")), item
 
 
 def _words(content: object) -> str:
@@ -80,17 +85,14 @@ def _words(content: object) -> str:
     )
 
 
-def _question(items: Mapping[int, Json], index: int) -> str:
-    """The item's own text, or the nearest earlier user text; an assistant's last message ends a turn."""
-    if own := _words(items[index].get("content")):
-        return own
-    calling = {place for place in items if walk.kind(items.get(place + 1, {})) in _CALLS}
-    said = {place: item for place, item in items.items() if "role" in item and place not in calling}
-    return walk.words_in_turn(
-        walk.earlier(said, index),
-        lambda item: _words(item.get("content")),
-        lambda item: item.get("role") == "assistant",
-    )
+def _is_said(items: Mapping[int, Json], index: int) -> bool:
+    """Whether an item is a message, and not one that comes with a call."""
+    return "role" in items[index] and walk.kind(items.get(index + 1, {})) not in _CALLS
+
+
+def _ends_turn(item: Json) -> bool:
+    """An assistant's last message ends a turn."""
+    return item.get("role") == "assistant"
 
 
 def _text_parts(body: Body, path: Path, words: str) -> dict[str, Any] | list[dict[str, Any]]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from litellm_image_analysis.dialects import FoundImage, Path
@@ -57,19 +61,69 @@ def written(value: object) -> str:
         return ""
 
 
-def earlier(items: Mapping[int, Json], index: int) -> Iterator[Json]:
-    """The items before this one, the latest first."""
-    return (items[place] for place in sorted(items, reverse=True) if place < index)
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """Messages, and what each of them finds when it looks back: worked out for all at once, when first asked for.
+
+    Attributes:
+        items: the messages by their places, in order.
+        words: a message's own text.
+        ends_turn: whether a message ends a turn, so that none behind it looks back any further.
+        calls: tool calls with the place and the id of each; of one place's calls with the same id the first counts.
+        is_said: whether what stands at a place is a message at all, as those who look back see it.
+    """
+
+    items: Mapping[int, Json]
+    words: Callable[[Json], str]
+    ends_turn: Callable[[Json], bool]
+    calls: Callable[[Mapping[int, Json]], Iterable[tuple[int, Hashable, Json]]]
+    is_said: Callable[[Mapping[int, Json], int], bool] = lambda items, index: index in items
+
+    def question(self, index: int) -> str:
+        """The message's own text, or the nearest earlier user text in its turn; ``""`` if there is none."""
+        return self.words(self.items[index]) or self._said_before[index]
+
+    def call_before(self, index: int, call_id: Hashable) -> Json:
+        """The latest call with this id at an earlier place than ``index``; an empty object if there is none."""
+        known = self._calls.get(call_id, [])
+        count = bisect_left(known, index, key=itemgetter(0))
+        return known[count - 1][1] if count else {}
+
+    @cached_property
+    def _said_before(self) -> dict[int, str]:
+        said: dict[int, str] = {}
+        latest = ""
+        for index, item in self.items.items():
+            said[index] = latest
+            if not self.is_said(self.items, index):
+                continue
+            if self.ends_turn(item):
+                latest = ""
+            elif item.get("role", "user") == "user":
+                latest = self.words(item) or latest
+        return said
+
+    @cached_property
+    def _calls(self) -> dict[Hashable, list[tuple[int, Json]]]:
+        known: dict[Hashable, list[tuple[int, Json]]] = {}
+        for index, call_id, call in self.calls(self.items):
+            same = known.setdefault(call_id, [])
+            if not same or same[-1][0] != index:
+                same.append((index, call))
+        known.pop(None, None)
+        return known
 
 
-def words_in_turn(items: Iterable[Json], words: Callable[[Json], str], ends_turn: Callable[[Json], bool]) -> str:
-    """The first user text among items, latest first, before one that ends a turn; ``""`` if there is none."""
-    for item in items:
-        if ends_turn(item):
-            return ""
-        if item.get("role", "user") == "user" and (found := words(item)):
-            return found
-    return ""
+def once(ask: Callable[..., str], *about: object) -> Callable[[], str]:
+    """The same answer every time: asked for when it is wanted first, and for nothing if it never is."""
+    answers: list[str] = []
+
+    def answer() -> str:
+        if not answers:
+            answers.append(ask(*about))
+        return answers[0]
+
+    return answer
 
 
 def numbered(spots: Sequence[Spot]) -> list[FoundImage]:

@@ -14,7 +14,7 @@ from litellm_image_analysis.images import ImageSource
 
 GEMINI_CLI = Path(__file__).parents[1] / "fixtures" / "gemini_cli.json"
 NOTE = "a note"
-CAT_URI = "data:image/png;base64,CAT"
+CAT_SOURCE = ImageSource.encoded("image/png", "CAT")
 
 Part = dict[str, Any]
 
@@ -71,7 +71,7 @@ def noted(*parts: Part) -> Any:
 class TestFind:
     def test_an_image_is_found_with_its_place_and_its_question(self) -> None:
         assert find_images(body_with(user(text("What is it?"), image()))) == [
-            FoundImage(("contents", 0, "parts", 1), ImageSource(CAT_URI), number=1, count=1, question="What is it?")
+            FoundImage(("contents", 0, "parts", 1), CAT_SOURCE, number=1, count=1, question="What is it?")
         ]
 
     @pytest.mark.parametrize("role", ["user", "model", "function"])
@@ -103,11 +103,11 @@ class TestFind:
     @pytest.mark.parametrize(
         ("part", "source"),
         [
-            (image(), ImageSource(CAT_URI)),
-            (image("a-b_c="), ImageSource("data:image/png;base64,a+b/c=")),
-            ({"inline_data": {"mime_type": "image/webp", "data": "CAT"}}, ImageSource("data:image/webp;base64,CAT")),
-            ({"inlineData": {"mime_type": "image/png", "data": "CAT"}}, ImageSource(CAT_URI)),
-            ({"inlineData": {"mimeType": "IMAGE/PNG", "data": "CAT"}}, ImageSource("data:IMAGE/PNG;base64,CAT")),
+            (image(), CAT_SOURCE),
+            (image("a-b_c="), ImageSource.encoded("image/png", "a-b_c=")),
+            ({"inline_data": {"mime_type": "image/webp", "data": "CAT"}}, ImageSource.encoded("image/webp", "CAT")),
+            ({"inlineData": {"mime_type": "image/png", "data": "CAT"}}, CAT_SOURCE),
+            ({"inlineData": {"mimeType": "IMAGE/PNG", "data": "CAT"}}, ImageSource.encoded("IMAGE/PNG", "CAT")),
             (file("gs://bucket/cat.png"), ImageSource("gs://bucket/cat.png", None, "image/png", "vertex_ai")),
             (
                 file("https://generativelanguage.googleapis.com/v1beta/files/a"),
@@ -138,7 +138,7 @@ class TestFind:
     @pytest.mark.parametrize(
         "part",
         [
-            text(CAT_URI),
+            text(CAT_SOURCE.url),
             {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0"}},
             {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}},
             {"inlineData": {"data": "CAT"}},

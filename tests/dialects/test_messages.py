@@ -16,7 +16,7 @@ CLAUDE_CODE = Path(__file__).parents[1] / "fixtures" / "claude_code.json"
 NOTE = "a note"
 EPHEMERAL = {"type": "ephemeral"}
 CAT = {"type": "base64", "media_type": "image/png", "data": "CAT"}
-CAT_URI = "data:image/png;base64,CAT"
+CAT_SOURCE = ImageSource.encoded("image/png", "CAT")
 
 Block = dict[str, Any]
 
@@ -72,7 +72,7 @@ def noted(*blocks: Block) -> Any:
 class TestFind:
     def test_an_image_is_found_with_its_place_and_its_question(self) -> None:
         assert find_images(body_with(user(text("What is it?"), image()))) == [
-            FoundImage(("messages", 0, "content", 1), ImageSource(CAT_URI), number=1, count=1, question="What is it?")
+            FoundImage(("messages", 0, "content", 1), CAT_SOURCE, number=1, count=1, question="What is it?")
         ]
 
     @pytest.mark.parametrize("role", ["user", "assistant"])
@@ -95,15 +95,15 @@ class TestFind:
 
     @pytest.mark.parametrize("kind", ["tool_result", "mcp_tool_result"])
     def test_results_of_every_kind_of_tool_are_searched(self, kind: str) -> None:
-        assert sources(tool_result(image(), type=kind)) == [ImageSource(CAT_URI)]
+        assert sources(tool_result(image(), type=kind)) == [CAT_SOURCE]
 
     @pytest.mark.parametrize(
         ("source", "read"),
         [
-            (CAT, ImageSource(CAT_URI)),
-            ({**CAT, "data": "a-b_c"}, ImageSource("data:image/png;base64,a+b/c")),
-            ({**CAT, "media_type": "image/webp"}, ImageSource("data:image/webp;base64,CAT")),
-            ({"type": "base64", "data": "CAT"}, ImageSource("data:application/octet-stream;base64,CAT")),
+            (CAT, CAT_SOURCE),
+            ({**CAT, "data": "a-b_c"}, ImageSource.encoded("image/png", "a-b_c")),
+            ({**CAT, "media_type": "image/webp"}, ImageSource.encoded("image/webp", "CAT")),
+            ({"type": "base64", "data": "CAT"}, ImageSource.encoded("application/octet-stream", "CAT")),
             (
                 {"type": "url", "url": "https://images.example.com/c.png"},
                 ImageSource("https://images.example.com/c.png"),
@@ -132,7 +132,7 @@ class TestFind:
         assert sources(image(source)) == [None]
 
     def test_a_document_that_is_an_image_is_one(self) -> None:
-        assert sources(document(CAT), tool_result(document(CAT))) == [ImageSource(CAT_URI)] * 2
+        assert sources(document(CAT), tool_result(document(CAT))) == [CAT_SOURCE] * 2
 
     @pytest.mark.parametrize(
         "source",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path as File
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from support.strategies import (
     google_contents,
     messages_bodies,
     messages_messages,
+    nodes,
     responses_bodies,
     responses_items,
     spoiled,
@@ -29,6 +30,7 @@ from support.strategies import (
 )
 
 from litellm_image_analysis.dialects import Dialect, Path, chat, generate_content, messages, responses
+from litellm_image_analysis.dialects.walk import replaced
 
 FIXTURES = File(__file__).parents[1] / "fixtures"
 FUNCTION_RESPONSES = ("functionResponse", "function_response")
@@ -213,6 +215,32 @@ class TestAnyRequest:
 
 class TestCodingAgents:
     """Requests as agents send them; see ``tests/fixtures``."""
+
+    @every_dialect
+    def test_no_depth_is_too_deep(self, wire: Wire) -> None:
+        """A limit keeps requests flat; what reads them does not rely on it."""
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        body = json.loads((FIXTURES / wire.fixture).read_text())
+        for path in nodes({key: body[key] for key in wire.dialect.CONTENT if key in body}):
+            if path:
+                spoilt = replaced(body, {path: deep})
+                assert not wire.dialect.find_images(spoilt | wire.dialect.replace_images(spoilt, wire.texts(spoilt)))
+
+    @every_dialect
+    def test_images_with_one_question_share_one_string(self, wire: Wire) -> None:
+        """A message of megabytes with thousands of images would need as many copies of it otherwise."""
+
+        def doubled(value: Any) -> Any:
+            if isinstance(value, list):
+                return [doubled(inner) for inner in value] * 2
+            return {key: doubled(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+        found = wire.dialect.find_images(doubled(json.loads((FIXTURES / wire.fixture).read_text())))
+        siblings = [(one, other) for one, other in pairwise(found) if one.path[:-1] == other.path[:-1]]
+        assert any(one.question for one, _ in siblings)
+        assert all(one.question is other.question for one, other in siblings)
 
     @every_dialect
     def test_nothing_but_images_changes(self, wire: Wire) -> None:

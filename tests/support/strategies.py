@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from support.images import PNG_URI
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 PIXELS = "PIXELS"
@@ -45,13 +46,15 @@ _odder: Strategy = _odd | st.sampled_from([{"type": []}, {"type": {}}, [{"type":
 _words = st.sampled_from(["What is it?", "Who?", "", " \n", "Größe, 大きさ", "\ud800", "data:image/png;base64,AAAA"])
 _ids = st.sampled_from(["call_1", "call_2"])
 _names = st.sampled_from(["screenshot", "read_file", ""])
-_types = st.sampled_from(["image/png", "IMAGE/JPEG", "image/webp"])
+_types = st.sampled_from(["image/png", "IMAGE/PNG", "image/webp"])
 _other_types = st.sampled_from(["application/pdf", "audio/wav", "video/mp4", "text/plain"])
-_payloads = st.sampled_from([f"{PIXELS}AA", f"{PIXELS}-_", f"{PIXELS}+/=="])
+_HEADER = PNG_URI.partition(",")[2]
+_payloads = st.sampled_from([f"{_HEADER}{PIXELS}AA", f"{_HEADER}{PIXELS}-_", f"{_HEADER}{PIXELS}+/AA==", f"{PIXELS}?"])
 _urls = st.sampled_from(
     [
-        f"data:image/png;base64,{PIXELS}",
-        f"DATA:image/JPEG;base64,{PIXELS}",
+        f"{PNG_URI}{PIXELS}AA",
+        f"DATA:image/PNG;BASE64,{_HEADER}{PIXELS}AA",
+        f"data:image/jpeg;base64,{_HEADER}{PIXELS}AA",
         f"https://images.example.com/{PIXELS}.png",
         f"http://[{PIXELS}",
         f"ftp://images.example.com/{PIXELS}.png",
@@ -86,7 +89,7 @@ _unknown_parts = _object(
 
 _image_objects = _object({"url": _urls}, detail=st.sampled_from(["low", "high", "auto"]), format=_types)
 _chat_files = st.one_of(
-    _object({"file_data": st.just(f"data:image/png;base64,{PIXELS}")}, filename=_words),
+    _object({"file_data": st.just(f"{PNG_URI}{PIXELS}AA")}, filename=_words),
     _object({"file_data": _payloads, "format": _types}),
     _object({"file_id": _file_ids, "format": _types}),
 )
@@ -163,7 +166,7 @@ _input_images = st.one_of(
     _object(_typed("input_image", image_url=_urls), detail=st.sampled_from(["low", "auto"])),
     _object(_typed("input_image", file_id=_file_ids, image_url=st.none())),
     _object(_typed("image_url", image_url=_image_objects)),
-    _object(_typed("input_file", file_data=st.just(f"data:image/png;base64,{PIXELS}")), filename=_words),
+    _object(_typed("input_file", file_data=st.just(f"{PNG_URI}{PIXELS}AA")), filename=_words),
 )
 _input_parts = st.one_of(
     _object(_typed("input_text", "output_text", "text", text=_words), annotations=_odd),
@@ -255,9 +258,10 @@ arbitrary_bodies = st.one_of(
 """Any JSON object, be it a request or not."""
 
 
-def _nodes(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def nodes(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all values within a value, its own first."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [here, *(path for key, below in inner for path in _nodes(below, (*here, key)))]
+    return [here, *(path for key, below in inner for path in nodes(below, (*here, key)))]
 
 
 def _with(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
@@ -270,7 +274,7 @@ def _with(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
 
 def _spoiled(body: dict[str, Any], spoils: list[tuple[int, Any]]) -> dict[str, Any]:
     for number, odd in spoils:
-        paths = _nodes(body)[1:]
+        paths = nodes(body)[1:]
         body = _with(body, paths[number % len(paths)], odd) if paths else body
     return body
 
