@@ -13,6 +13,7 @@ from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.load import Gate
 from litellm_image_analysis.memo import Memo
+from litellm_image_analysis.limits import check_shape
 from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
 
@@ -45,6 +46,23 @@ class Analyst:
         self.cache = Cache(config.cache, config.timeout_seconds, store)
         self.gate = Gate(config, metrics.observer(), journal.log_circuit)
         local_ocr.register()
+
+    @staticmethod
+    def find_images(data: dict[str, Any], dialect: Dialect, config: ImageAnalysisConfig) -> list[FoundImage]:
+        """All images of a request, in order.
+
+        Args:
+            data: the request.
+            dialect: its wire format.
+            config: the settings that hold for it.
+
+        Raises:
+            RequestError: it is too long or too deep to be read.
+        """
+        exceeded = check_shape(data, dialect, config)
+        if exceeded is not None:
+            raise exceeded
+        return dialect.find_images(data)
 
     async def replace(
         self,

@@ -12,7 +12,7 @@ from litellm_image_analysis.admission import Asked
 if TYPE_CHECKING:
     from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Dialect, FoundImage
+    from litellm_image_analysis.dialects import Dialect
     from litellm_image_analysis.standby import Standby
 
 
@@ -48,23 +48,22 @@ class Attempts:
             RequestError: the call cannot be served.
         """
         mode = standby.config.mode
-        found = [] if sight.is_ruled_out(kwargs, mode) else dialect.find_images(kwargs)
-        if not found or not sight.needs_analysis(kwargs, mode):
+        may_be_due = not sight.is_ruled_out(kwargs, mode) and dialect.find_images(kwargs)
+        if not may_be_due or not sight.needs_analysis(kwargs, mode):
             return None
         self.check_alone()
         request = dict(kwargs)
         with guard.analysing(request, dialect, standby.config, standby.config.vision_model):
-            await self._analyse(request, found, dialect, standby)
+            await self._analyse(request, dialect, standby)
         with guard.harmless("making out a bill"):
             bill.make(request, call_type, is_shown=False)
             spend.share(request, standby.home)
         return request
 
-    async def _analyse(
-        self, request: dict[str, Any], found: list[FoundImage], dialect: Dialect, standby: Standby
-    ) -> None:
+    async def _analyse(self, request: dict[str, Any], dialect: Dialect, standby: Standby) -> None:
         if standby.problem is not None:
             raise standby.problem
+        found = self.analyst.find_images(request, dialect, standby.config)
         router, caller, config = gateway.running_router(), standby.caller, standby.config
         asked = Asked(config.vision_model, chosen_by_caller=False, config=config)
         as_sent = {**request, "model": spend.noted(request, "model_group")}  # not the deployment's own name

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from litellm_image_analysis.errors import ConfigError
+from litellm_image_analysis.urls import canonical_host
 
 SETTINGS_PATH = "callback_settings.image_analysis"
 _MIB = 1024 * 1024
@@ -32,6 +34,13 @@ def _no_bool(value: object) -> object:
     return value
 
 
+def _public_host(value: str) -> str:
+    host = canonical_host(value)
+    if host is None:
+        raise ValueError("no public host")
+    return host
+
+
 _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 _CountOrNone = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
@@ -39,7 +48,7 @@ _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_i
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
 Mode = Literal["on_request", "auto"]
 Flag = Annotated[bool, Field(strict=True)]
-_Host = Annotated[str, Field(pattern=r"^[^\s/:@\\]+$")]
+_Host = Annotated[str, AfterValidator(_public_host)]
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 Words = Annotated[str, Field(pattern=r"\S")]
 
@@ -133,9 +142,16 @@ class ImageAnalysisConfig(BaseModel):
     max_request_image_bytes: _Size = Field(
         default=ByteSize(50 * _MIB), description="a number of bytes or a size such as 50MiB"
     )
+    max_image_pixels: _Count = Field(
+        default=100_000_000, description="a whole number of pixels (width x height) from 1, such as 100000000"
+    )
+    max_messages: _Count = Field(default=10_000, description="a whole number of messages from 1, such as 10000")
+    max_nesting_depth: _Count = Field(default=100, description="a whole number of levels from 1, such as 100")
+    max_url_characters: _Count = Field(default=8192, description="a whole number of characters from 1, such as 8192")
     remote_urls: Literal["pass", "reject", "allowlist"] = Field(default="pass", description="pass, reject or allowlist")
     allowed_url_hosts: tuple[_Host, ...] = Field(
-        default=(), description="a list of host names such as [images.example.com], used with remote_urls: allowlist"
+        default=(),
+        description="a list of public host names such as [images.example.com], used with remote_urls: allowlist",
     )
     grouping: Literal["per_image", "per_message"] = Field(default="per_image", description="per_image or per_message")
     cache: CacheConfig = Field(

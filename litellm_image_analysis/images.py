@@ -1,26 +1,25 @@
-"""One image as a request names it: what it is, how large, and whether it may be sent on.
+"""One image as a request names it: what it is, how large, and what is wrong with it.
 
-No I/O and no decoding: a base64 payload is looked at as text and forwarded as that same text.
+No I/O and no decoding but of headers: a base64 payload is looked at as text and forwarded as that same text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from litellm_image_analysis.errors import RequestError
-
-if TYPE_CHECKING:
-    from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.formats import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
 
 SourceKind = Literal["inline", "remote", "held", "unsupported"]
 Holder = Literal["anthropic", "gemini", "openai", "vertex_ai"]
 """A provider, as LiteLLM calls it, that keeps files its own models may look at."""
+Flaw = Literal["unsupported_type", "damaged", "mislabelled"]
+"""What is wrong with an image that is sent along."""
 
+_HEAD = re.compile(r"data:(image/[a-z0-9.+-]{1,80});base64,", re.IGNORECASE | re.ASCII)
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 LARGE_CHARACTERS = 1024 * 1024
 _GEMINI_FILES = "https://generativelanguage.googleapis.com/"
@@ -31,16 +30,19 @@ class ImageSource:
     """Where an image's bytes are.
 
     Attributes:
-        url: ``data:`` URI, http(s) URL, or the id of a file kept at a provider, as the client sent it.
+        reference: ``data:`` URI, http(s) URL, or the id of a file kept at a provider, as the client sent it; base64
+            if there is a ``media_type``.
         detail: OpenAI's resolution hint (``low``, ``high``, ``auto``), if sent.
         format: MIME type, if sent.
-        holder: the provider that keeps the file ``url`` is the id of.
+        holder: the provider that keeps the file ``reference`` is the id of.
+        media_type: MIME type of ``reference``, if that is bare base64.
     """
 
-    url: str
+    reference: str
     detail: str | None = None
     format: str | None = None
     holder: Holder | None = None
+    media_type: str | None = None
 
     @classmethod
     def referenced(
@@ -61,33 +63,87 @@ class ImageSource:
 
     @classmethod
     def encoded(cls, media_type: str, payload: str) -> ImageSource:
-        """An image that is sent as base64 beside its MIME type.
+        """An image that is sent as base64 beside its MIME type."""
+        return cls(payload, media_type=media_type)
+
+    @cached_property
+    def url(self) -> str:
+        """The image in one string, as it is sent on.
 
         Google's clients write base64 with ``-`` and ``_``; a ``data:`` URI has ``+`` and ``/`` for the same bits.
         """
+        if self.media_type is None:
+            return self.reference
+        payload = self.reference
         if "-" in payload or "_" in payload:
             payload = payload.translate(_STANDARD_BASE64)
-        return cls(f"data:{media_type};base64,{payload}")
+        return f"{self._head}{payload}"
+
+    @property
+    def _head(self) -> str:
+        """What stands before the payload, or the whole of what has none."""
+        return self.reference if self.media_type is None else f"data:{self.media_type};base64,"
+
+    @cached_property
+    def _declared(self) -> re.Match[str] | None:
+        return _HEAD.match(self._head) if self.media_type is None else _HEAD.fullmatch(self._head)
 
     @property
     def kind(self) -> SourceKind:
         """Where the bytes are: in the request, behind a URL, at a provider, or nowhere to be had."""
         if self.holder is not None:
             return "held"
-        head = self.url[:11].lower()
-        if head.startswith("data:image/"):
+        if self._declared is not None:
             return "inline"
-        return "remote" if head.startswith(("http://", "https://")) else "unsupported"
+        return "remote" if self._head[:8].lower().startswith(("http://", "https://")) else "unsupported"
 
     @property
     def may_change(self) -> bool:
         """Whether other bytes may stand behind the same name tomorrow; a provider's file ids are for good."""
-        return self.kind == "remote" or self.url.startswith("gs://")
+        return self.kind == "remote" or self.reference.startswith("gs://")
 
     @property
     def encoded_bytes(self) -> int:
-        """Size of the image within the request, in bytes; a remote one weighs nothing."""
-        return len(self.url) if self.kind == "inline" else 0
+        """Size of the image within the request, in bytes; one that is only named weighs nothing."""
+        if self.kind in ("remote", "held"):
+            return 0
+        return len(self.reference) + (0 if self.media_type is None else len(self._head))
+
+    @property
+    def name_characters(self) -> int:
+        """Length of the URL or file id, 0 for an image that is sent along."""
+        return len(self.reference) if self.kind in ("remote", "held") else 0
+
+    @cached_property
+    def _file(self) -> Base64:
+        """The file that is sent along."""
+        start = 0 if self.media_type is not None or self._declared is None else self._declared.end()
+        return Base64(self.reference, start)
+
+    @cached_property
+    def _format(self) -> Format | None:
+        return format_of(self._file)
+
+    @cached_property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels of an image that is sent along, if its header tells."""
+        if self.kind != "inline" or self._format is None:
+            return None
+        return size_of(self._file, self._format)
+
+    @cached_property
+    def flaw(self) -> Flaw | None:
+        """What is wrong with an image that is sent along; looks at every character of it once."""
+        if self._declared is None:
+            return None
+        declared = MEDIA_TYPES.get(self._declared[1].lower())
+        if declared is None:
+            return "unsupported_type"
+        if not is_base64(self.url, self._declared.end()):
+            return "damaged"
+        if declared != self._format:
+            return "mislabelled"
+        return "damaged" if self.size is None else None
 
     @cached_property
     def digest(self) -> str:
@@ -99,65 +155,3 @@ class ImageSource:
         for start in range(0, len(self.url), LARGE_CHARACTERS):  # in pieces: a copy of 20 MiB is not needed
             sha256.update(self.url[start : start + LARGE_CHARACTERS].encode("utf-8", "surrogatepass"))
         return sha256.hexdigest()
-
-
-def may_be_fetched(source: ImageSource, config: ImageAnalysisConfig) -> bool:
-    """Whether policy lets the vision provider fetch this remote image. The plugin itself never fetches."""
-    if config.remote_urls != "allowlist":
-        return config.remote_urls == "pass"
-    if "\\" in source.url or any(character <= " " for character in source.url):
-        return False  # parsers disagree on where such a URL's host ends
-    try:
-        host = urlsplit(source.url).hostname
-    except ValueError:
-        return False
-    return host is not None and host in {allowed.lower() for allowed in config.allowed_url_hosts}
-
-
-def check_sizes(images: Sequence[tuple[ImageSource, str]], config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the sizes of a request's images with the configured limits, before anything is hashed or called.
-
-    Args:
-        images: each image with the place it stands at, such as ``messages[2].content[1]``.
-        config: the limits.
-
-    Returns:
-        The error to answer with, naming the limit, its setting and the value seen; ``None`` if all is well.
-    """
-    for source, place in images:
-        if source.encoded_bytes > config.max_image_bytes:
-            return _too_large(
-                f"{place}: the image is {source.encoded_bytes:,} bytes encoded, the limit is"
-                f" {config.max_image_bytes:,} (setting max_image_bytes). Send a smaller image.",
-                place,
-            )
-    total = sum(source.encoded_bytes for source, _ in images)
-    if total > config.max_request_image_bytes:
-        return _too_large(
-            f"The request's images are {total:,} bytes encoded, the limit is {config.max_request_image_bytes:,}"
-            " (setting max_request_image_bytes). Send fewer or smaller images.",
-            None,
-        )
-    return None
-
-
-def check_count(images: Sequence[ImageSource], config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the number of different images in a request with the configured limit.
-
-    Returns:
-        The error to answer with, naming the limit, its setting and the value seen; ``None`` if all is well.
-    """
-    if len(images) <= config.max_images:
-        return None
-    distinct = len({source.digest for source in images})
-    if distinct <= config.max_images:
-        return None
-    return RequestError(
-        f"The request holds {distinct} different images, the limit is {config.max_images}"
-        " (setting max_images). Send fewer images.",
-        code="too_many_images",
-    )
-
-
-def _too_large(message: str, param: str | None) -> RequestError:
-    return RequestError(message, status_code=413, param=param, code="image_too_large")

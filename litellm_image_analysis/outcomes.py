@@ -40,12 +40,32 @@ class FailureReason(Enum):
     UNSUPPORTED_SOURCE = (
         "unsupported_source",
         400,
-        "the image is neither a data: URI of an image type nor an http(s) URL; send it as one of these",
+        "the image is neither a data: URI of an image type with base64 nor an http(s) URL; send it as one of these",
+    )
+    UNSUPPORTED_TYPE = (
+        "unsupported_type",
+        400,
+        "the image is of a type that is not looked at; send it as PNG, JPEG, WEBP or GIF",
+    )
+    MISLABELLED = (
+        "mislabelled",
+        400,
+        "the image's data is not of the type it is declared as; declare the type that it has",
+    )
+    DAMAGED = (
+        "damaged",
+        400,
+        "the image's data is not base64 of a whole image; send the file anew, with padding and without line breaks",
     )
     NOT_HELD = (
         "not_held",
         400,
         "the image is a file at a provider that does not serve the vision model; send the image itself or a URL",
+    )
+    URL_NOT_PUBLIC = (
+        "url_not_public",
+        400,
+        "the image's URL does not plainly name a public host; send the image as a data: URI with base64",
     )
     URL_NOT_ALLOWED = (
         "url_not_allowed",

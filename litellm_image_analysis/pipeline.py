@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import LARGE_CHARACTERS, check_count, check_sizes
+from litellm_image_analysis.images import LARGE_CHARACTERS
+from litellm_image_analysis.limits import check_count, check_pixels, check_sizes
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.plan import Step, steps
 from litellm_image_analysis.prompt import VisionRequest
@@ -111,15 +112,24 @@ async def rewrite(
 
 
 async def _check_limits(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
-    """Hold the images to the limits, and make every digest on the way: in a thread if it takes long."""
-    images = [(image.source, image.place) for image in found if image.source is not None]
-    too_large = check_sizes(images, config)
-    if too_large is not None:
-        return too_large
-    sources = [source for source, _ in images]
-    if sum(len(source.url) for source in sources) > LARGE_CHARACTERS:
-        await anyio.to_thread.run_sync(lambda: [source.digest for source in sources])
-    return check_count(sources, config)
+    """Hold the images to the limits; in a thread if they are large."""
+    exceeded = check_sizes(found, config)
+    if exceeded is not None:
+        return exceeded
+    if sum(len(image.source.reference) for image in found if image.source is not None) > LARGE_CHARACTERS:
+        return await anyio.to_thread.run_sync(_go_over, found, config)
+    return check_pixels(found, config) or check_count(found, config)
+
+
+def _go_over(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
+    """Do all that looks at every character: what is found is kept by each source."""
+    exceeded = check_pixels(found, config)
+    if exceeded is not None:
+        return exceeded
+    for image in found:
+        if image.source is not None and image.source.flaw is None:
+            image.source.digest  # noqa: B018 - kept
+    return check_count(found, config)
 
 
 async def _outcomes(plan: Sequence[Step], config: ImageAnalysisConfig, viewer: Viewer) -> list[Outcome]:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from litellm_image_analysis.images import may_be_fetched
 from litellm_image_analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.urls import public_host
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
@@ -76,12 +76,26 @@ def _groups(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> list[li
 
 def _exclusion(image: FoundImage, config: ImageAnalysisConfig, holders: Collection[str]) -> FailureReason | None:
     """Why nobody is asked about an image, if nobody is."""
-    if image.source is None:
+    source = image.source
+    if source is None:
         return FailureReason.MALFORMED
-    if image.source.kind == "unsupported":
-        return FailureReason.UNSUPPORTED_SOURCE
-    if image.source.kind == "held" and set(holders) != {image.source.holder}:
-        return FailureReason.NOT_HELD
-    if image.source.kind == "remote" and not may_be_fetched(image.source, config):
+    match source.kind:
+        case "unsupported":
+            return FailureReason.UNSUPPORTED_SOURCE
+        case "inline":
+            return None if source.flaw is None else FailureReason[source.flaw.upper()]
+        case "held":
+            return None if set(holders) == {source.holder} else FailureReason.NOT_HELD
+        case "remote":
+            return _url_exclusion(source.url, config)
+
+
+def _url_exclusion(url: str, config: ImageAnalysisConfig) -> FailureReason | None:
+    """Why the vision provider may not fetch an image. The plugin itself never fetches."""
+    if config.remote_urls == "reject":
         return FailureReason.URL_NOT_ALLOWED
-    return None
+    host = public_host(url)
+    if host is None:
+        return FailureReason.URL_NOT_PUBLIC
+    is_allowed = config.remote_urls == "pass" or host in config.allowed_url_hosts
+    return None if is_allowed else FailureReason.URL_NOT_ALLOWED

@@ -195,7 +195,8 @@ class ImageAnalysis(CustomLogger):
         dialect, found = DIALECTS[call_type], []
         try:
             with guard.analysing(data, dialect, asked.config, asked.vision_model):
-                found, router = dialect.find_images(data), gateway.running_router()
+                router = gateway.running_router()
+                found = self._analyst.find_images(data, dialect, asked.config)
                 if found:
                     await admission.check_vision(asked, data, self.config, router, caller)
                 await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)

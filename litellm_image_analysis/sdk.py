@@ -101,7 +101,8 @@ class Library:
         """
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
         with guard.analysing(request, chat, self.config, vision_model):
-            await self.analyst.replace(request, chat.find_images(request), chat, vision_model, self.config, self.router)
+            found = self.analyst.find_images(request, chat, self.config)
+            await self.analyst.replace(request, found, chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
     def _is_due(self, activation: Active | Inactive, request: dict[str, Any], dialect: Dialect) -> bool:
@@ -174,7 +175,7 @@ class Library:
                 code="vision_model_not_served",
             )
         self.check_alone()
-        found = dialect.find_images(request)
+        found = self.analyst.find_images(request, dialect, self.config)
         router, model = self.router, active.vision_model
         await self.analyst.replace(request, found, dialect, model, self.config, router, earlier=earlier)
         with guard.harmless("making out a bill"):

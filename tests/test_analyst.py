@@ -75,6 +75,22 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
     assert plugin.stats() == {"gpt-4o-mini": ModelLoad(is_open=True, failures_in_a_row=5, refused_while_open=1)}
 
 
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (ImageAnalysisConfig(max_messages=1), "too_many_messages"),
+        (ImageAnalysisConfig(max_nesting_depth=3), "nested_too_deeply"),
+    ],
+)
+def test_a_request_is_measured_before_it_is_searched(limits: ImageAnalysisConfig, code: str) -> None:
+    data = {"messages": [message(text("?")), message(image("a"))]}
+    [found] = Analyst.find_images(data, chat, ImageAnalysisConfig())
+    assert found.place == "messages[1].content[0]"
+    with pytest.raises(RequestError) as refused:
+        Analyst.find_images(data, chat, limits)
+    assert refused.value.code == code
+
+
 async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     config = ImageAnalysisConfig(max_images=1)
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}

@@ -103,6 +103,10 @@ SETTINGS = {
     "max_images": count(20),
     "max_image_bytes": size(20 * MIB),
     "max_request_image_bytes": size(50 * MIB),
+    "max_image_pixels": count(100_000_000),
+    "max_messages": count(10_000),
+    "max_nesting_depth": count(100),
+    "max_url_characters": count(8192),
     "remote_urls": Setting(
         "pass", accepted=[("pass", "pass"), ("reject", "reject")], refused=["fetch", "", None, True, 1]
     ),
@@ -271,10 +275,16 @@ def test_an_allowlist_and_its_hosts_go_together(settings: dict[str, object]) -> 
 @pytest.mark.parametrize("host", ["", " ", " images.example.com", 5, None])
 def test_the_one_wrong_host_is_shown(host: object) -> None:
     settings = {"remote_urls": "allowlist", "allowed_url_hosts": ["images.example.com", host]}
-    assert f"{PATH}.allowed_url_hosts: got {host!r}; it must be a list of host names" in refusal_of(settings)
+    assert f"{PATH}.allowed_url_hosts: got {host!r}; it must be a list of public host names" in refusal_of(settings)
 
 
-@pytest.mark.parametrize("host", ["https://images.example.com", "images.example.com/cats", "images.example.com:443"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("https://images.example.com", "images.example.com/cats", "images.example.com:443", "*.example.com"),
+        *("localhost", "images", "images.internal", "127.0.0.1", "[::1]", "images.example.com."),
+    ],
+)
 def test_a_host_that_could_never_match_is_refused(host: str) -> None:
     settings = {"remote_urls": "allowlist", "allowed_url_hosts": [host]}
     assert f"{PATH}.allowed_url_hosts: got {host!r}" in refusal_of(settings)

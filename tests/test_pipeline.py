@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -15,6 +16,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
+from support.images import PNG_URI, png_header
 
 from litellm_image_analysis.cache import Cache, Look
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
@@ -26,7 +28,6 @@ from litellm_image_analysis.pipeline import Report, Rewrite, Viewer, rewrite
 from litellm_image_analysis.prompt import VisionRequest
 from litellm_image_analysis.tenant import Tenant
 
-INLINE = "data:image/png;base64,"
 TIMEOUT = Failed(FailureReason.TIMEOUT)
 RESEARCH = Tenant("team:research", b"secret")
 SALES = Tenant("team:sales", b"secret")
@@ -35,9 +36,14 @@ SALES = Tenant("team:sales", b"secret")
 pytestmark = pytest.mark.usefixtures("no_blocking_calls")
 
 
+def picture(mark: str) -> str:
+    """An image in whose base64 its mark can be read."""
+    return f"{PNG_URI}{mark}{'/' * (-len(mark) % 4)}"
+
+
 def message_with(*marks: str, question: str = "What is it?") -> dict[str, Any]:
     """A user's message with one image a mark."""
-    images = [{"type": "image_url", "image_url": {"url": INLINE + mark}} for mark in marks]
+    images = [{"type": "image_url", "image_url": {"url": picture(mark)}} for mark in marks]
     return {"role": "user", "content": [{"type": "text", "text": question}, *images]}
 
 
@@ -48,7 +54,7 @@ def body_with(*marks: str, question: str = "What is it?") -> dict[str, Any]:
 def mark_of(request: VisionRequest) -> str:
     """The marks of the image or images a vision model is shown."""
     shown = [part["image_url"]["url"] for part in request.messages[1]["content"] if part["type"] == "image_url"]
-    return "".join(url.removeprefix(INLINE) for url in shown)
+    return "".join(url.removeprefix(PNG_URI).rstrip("/") for url in shown)
 
 
 class Eyes:
@@ -221,6 +227,10 @@ class TestAsking:
             ("data:application/pdf;base64,AAAA", {}, "unsupported_source"),
             ("AAAA", {}, "unsupported_source"),
             ("gs://bucket/cat.png", {}, "not_held"),
+            ("data:image/svg+xml;base64,AAAA", {}, "unsupported_type"),
+            ("data:image/jpeg;base64,iVBORw0KGgo=", {}, "mislabelled"),
+            ("data:image/png;base64,iVBORw0KGgo", {}, "damaged"),
+            ("http://127.0.0.1/cat.png", {}, "url_not_public"),
             ("https://evil.net/cat.png", {"remote_urls": "reject"}, "url_not_allowed"),
             (
                 "https://evil.net/cat.png",
@@ -243,7 +253,7 @@ class TestAsking:
         [
             ({"max_images": 1}, "too_many_images"),
             ({"max_image_bytes": 10}, "image_too_large"),
-            ({"max_request_image_bytes": 30}, "image_too_large"),
+            ({"max_request_image_bytes": 130}, "image_too_large"),
         ],
     )
     async def test_nobody_is_asked_about_a_request_over_a_limit(self, limits: dict[str, int], code: str) -> None:
@@ -338,7 +348,7 @@ class TestFailure:
     async def test_keep_leaves_the_failed_image_and_replaces_the_others(self) -> None:
         result = await rewritten(body_with("A", "B"), Eyes(A=TIMEOUT), on_failure="keep")
         _, kept, replaced = result.changes["messages"][0]["content"]
-        assert kept == {"type": "image_url", "image_url": {"url": f"{INLINE}A"}}
+        assert kept == {"type": "image_url", "image_url": {"url": picture("A")}}
         assert "seen B" in replaced["text"]
         assert (result.report.images, result.report.failed) == (1, 1)
 
@@ -428,7 +438,7 @@ class TestDigests:
     async def test_an_image_of_more_than_a_mebibyte_is_hashed_in_a_thread(
         self, hashing_threads: list[threading.Thread]
     ) -> None:
-        await rewritten(body_with("A" * (LARGE_CHARACTERS - len(INLINE) + 1)), Eyes())
+        await rewritten(body_with("A" * LARGE_CHARACTERS), Eyes())
         assert len(hashing_threads) == 1
         assert threading.current_thread() not in hashing_threads
 
@@ -440,19 +450,36 @@ class TestDigests:
         assert len(hashing_threads) == 2
         assert threading.current_thread() not in hashing_threads
 
-    async def test_a_url_of_megabytes_is_hashed_in_a_thread_too(self, hashing_threads: list[threading.Thread]) -> None:
-        """It weighs nothing against the limits, but somebody has to go over it all the same."""
+    async def test_a_url_of_megabytes_is_an_error(self, hashing_threads: list[threading.Thread]) -> None:
         url = "https://images.example.com/" + "x" * LARGE_CHARACTERS
         content = [{"type": "image_url", "image_url": {"url": url}}]
-        await rewritten({"messages": [{"role": "user", "content": content}]}, Eyes())
-        assert len(hashing_threads) == 1
-        assert threading.current_thread() not in hashing_threads
+        error = await rejected({"messages": [{"role": "user", "content": content}]}, Eyes())
+        assert error.code == "url_too_long"
+        assert hashing_threads == []
+
+    @pytest.mark.parametrize("size", [0, LARGE_CHARACTERS])
+    async def test_nothing_is_hashed_of_a_request_with_an_image_of_too_many_pixels(
+        self, hashing_threads: list[threading.Thread], size: int
+    ) -> None:
+        bomb = f"data:image/png;base64,{base64.b64encode(png_header(10_001, 10_000)).decode()}{'A' * size}"
+        content = [*message_with("A")["content"], {"type": "image_url", "image_url": {"url": bomb}}]
+        error = await rejected({"messages": [{"role": "user", "content": content}]}, Eyes())
+        assert (error.code, error.status_code) == ("image_too_large", 413)
+        assert "10,001 x 10,000" in error.message
+        assert hashing_threads == []
+
+    async def test_nothing_is_hashed_of_images_with_a_flaw(self, hashing_threads: list[threading.Thread]) -> None:
+        flawed = [f"data:image/jpeg;base64,{'A' * LARGE_CHARACTERS}", "data:image/svg+xml;base64,AAAA"]
+        content = [{"type": "image_url", "image_url": {"url": url}} for url in flawed]
+        report = await report_on({"messages": [{"role": "user", "content": content}]}, Eyes())
+        assert report.reasons == ("mislabelled", "unsupported_type")
+        assert hashing_threads == []
 
     @pytest.mark.parametrize("size", [10, LARGE_CHARACTERS])
     async def test_nothing_is_hashed_of_a_request_with_an_image_that_is_too_large(
         self, hashing_threads: list[threading.Thread], size: int
     ) -> None:
-        error = await rejected(body_with("A" * 5, "B" * size), Eyes(), max_image_bytes=len(INLINE) + 5)
+        error = await rejected(body_with("A", "B" * size), Eyes(), max_image_bytes=len(picture("A")))
         assert error.code == "image_too_large"
         assert hashing_threads == []
 
@@ -591,7 +618,7 @@ class TestPerMessage:
         [request] = asked
         assert request.input is not None
         assert [part for part in request.input[0]["content"] if part["type"] == "input_image"] == [
-            {"type": "input_image", "image_url": f"{INLINE}A"},
+            {"type": "input_image", "image_url": picture("A")},
             {"type": "input_image", "file_id": "file-1"},
         ]
         assert (report.images, report.failed) == (2, 0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.images import data_uri
 from support.strategies import chat_bodies, messages_bodies, thorough
 
 from litellm_image_analysis.config import ImageAnalysisConfig
@@ -25,10 +26,11 @@ MALFORMED = None
 UNSUPPORTED = ImageSource("ftp://images.example.com/cat.png")
 REMOTE = ImageSource("https://images.example.com/cat.png")
 HELD = ImageSource("file-1", holder="openai")
+PRIVATE = ImageSource("https://127.0.0.1/cat.png")
 
 
 def inline(mark: str) -> ImageSource:
-    return ImageSource(f"data:image/png;base64,{mark}")
+    return ImageSource(data_uri(mark))
 
 
 def message_of(*sources: ImageSource | None, index: int = 0, questions: Sequence[str] = ()) -> list[FoundImage]:
@@ -85,6 +87,12 @@ class TestPerImage:
             (MALFORMED, {}, FailureReason.MALFORMED),
             (UNSUPPORTED, {}, FailureReason.UNSUPPORTED_SOURCE),
             (HELD, {}, FailureReason.NOT_HELD),
+            (ImageSource("data:image/svg+xml;base64,AAAA"), {}, FailureReason.UNSUPPORTED_TYPE),
+            (ImageSource("data:image/jpeg;base64,iVBORw0KGgo="), {}, FailureReason.MISLABELLED),
+            (ImageSource("data:image/png;base64,iVBORw0KGgo"), {}, FailureReason.DAMAGED),
+            (PRIVATE, {}, FailureReason.URL_NOT_PUBLIC),
+            (PRIVATE, {"remote_urls": "reject"}, FailureReason.URL_NOT_ALLOWED),
+            (PRIVATE, {"remote_urls": "allowlist", "allowed_url_hosts": ("x.example",)}, FailureReason.URL_NOT_PUBLIC),
             (REMOTE, {"remote_urls": "reject"}, FailureReason.URL_NOT_ALLOWED),
             (REMOTE, {"remote_urls": "allowlist", "allowed_url_hosts": ("x.example",)}, FailureReason.URL_NOT_ALLOWED),
         ],

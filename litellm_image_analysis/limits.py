@@ -1,0 +1,122 @@
+"""What a request may weigh, held against the settings before anything of it is copied, hashed or sent.
+
+Each function returns the error to answer with, which names the place, the limit, its setting and the value seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from litellm_image_analysis.errors import RequestError
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.dialects import Body, Dialect, FoundImage
+
+_LEVELS_COUNTED_ABOVE_THE_LIMIT = 1000
+
+
+def check_shape(body: Body, dialect: Dialect, config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the number of messages and the depth of what is in them with the limits, before they are read.
+
+    Args:
+        body: the request.
+        dialect: its wire format.
+        config: the limits.
+    """
+    messages = body.get(dialect.CONTENT[-1])
+    if isinstance(messages, list) and len(messages) > config.max_messages:
+        return RequestError(
+            f"{dialect.CONTENT[-1]}: there are {len(messages):,}, the limit is {config.max_messages:,} (setting"
+            " max_messages). Send fewer.",
+            param=dialect.CONTENT[-1],
+            code="too_many_messages",
+        )
+    for key in dialect.CONTENT:
+        depth = _depth(body.get(key), config.max_nesting_depth + _LEVELS_COUNTED_ABOVE_THE_LIMIT)
+        if depth > config.max_nesting_depth:
+            return RequestError(
+                f"{key}: objects and lists are nested at least {depth:,} levels deep, the limit is"
+                f" {config.max_nesting_depth:,} (setting max_nesting_depth). Send a flatter request.",
+                param=key,
+                code="nested_too_deeply",
+            )
+    return None
+
+
+def check_sizes(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the images' sizes in bytes, and the lengths of their names, with the limits."""
+    total = 0
+    for image in found:
+        if image.source is None:
+            continue
+        encoded_bytes, characters = image.source.encoded_bytes, image.source.name_characters
+        if encoded_bytes > config.max_image_bytes:
+            return _too_large(
+                f"{image.place}: the image is {encoded_bytes:,} bytes encoded, the limit is"
+                f" {config.max_image_bytes:,} (setting max_image_bytes). Send a smaller image.",
+                image.place,
+            )
+        if characters > config.max_url_characters:
+            return RequestError(
+                f"{image.place}: the image's URL or file id has {characters:,} characters, the limit"
+                f" is {config.max_url_characters:,} (setting max_url_characters). Send a shorter one, or the image.",
+                param=image.place,
+                code="url_too_long",
+            )
+        total += encoded_bytes
+    if total > config.max_request_image_bytes:
+        return _too_large(
+            f"The request's images are {total:,} bytes encoded, the limit is {config.max_request_image_bytes:,}"
+            " (setting max_request_image_bytes). Send fewer or smaller images.",
+            None,
+        )
+    return None
+
+
+def check_pixels(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the images' sizes in pixels with the limit."""
+    for image in found:
+        size = image.source.size if image.source is not None else None
+        if size is not None and size[0] * size[1] > config.max_image_pixels:
+            return _too_large(
+                f"{image.place}: the image has {size[0]:,} x {size[1]:,} = {size[0] * size[1]:,} pixels, the limit is"
+                f" {config.max_image_pixels:,} (setting max_image_pixels). Send a smaller image.",
+                image.place,
+            )
+    return None
+
+
+def check_count(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the number of different images with the limit; they are only told apart if there may be too many."""
+    sources = [image.source for image in found if image.source is not None]
+    if len(sources) <= config.max_images:
+        return None
+    distinct = len({source.digest for source in sources})
+    if distinct <= config.max_images:
+        return None
+    return RequestError(
+        f"The request holds {distinct} different images, the limit is {config.max_images}"
+        " (setting max_images). Send fewer images.",
+        code="too_many_images",
+    )
+
+
+def _depth(value: object, most: int) -> int:
+    """How deep lists and objects are nested, counted up to ``most``; level by level, for the stack is not bounded."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    depth = 0
+    while level and depth < most:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return depth
+
+
+def _too_large(message: str, param: str | None) -> RequestError:
+    return RequestError(message, status_code=413, param=param, code="image_too_large")
