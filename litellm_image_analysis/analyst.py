@@ -11,9 +11,9 @@ from litellm_image_analysis import cluster, gateway, guard, journal, local_ocr, 
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.limits import check_shape
 from litellm_image_analysis.load import Gate
 from litellm_image_analysis.memo import Memo
-from litellm_image_analysis.limits import check_shape
 from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
 

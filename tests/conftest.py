@@ -14,7 +14,7 @@ from hypothesis import settings
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-pytest_plugins = ["support.event_loop", "support.redis_worker", "support.routers"]  # fixtures
+pytest_plugins = ["support.event_loop", "support.no_sockets", "support.redis_worker", "support.routers"]  # fixtures
 
 settings.register_profile("project", deadline=None)  # a deadline is a timing assertion
 settings.load_profile("project")

@@ -1,0 +1,51 @@
+"""No test looks up a name or connects to a host beyond loopback, and unit tests do neither at all.
+
+Python reports both to audit hooks, from whatever library and thread they come. What is tried is refused, and fails the
+test even if somebody swallows the refusal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+_CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+_LOOKS_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+_LOOPBACK = {"127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost", None, ""}
+_WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e"}
+_WITH_A_REDIS = {"test_cache", "test_cluster", "test_lease", "test_redis_link", "test_redis_store"}
+
+_allowed: set[Any] | None = None
+"""Hosts that the running test may talk to; ``None`` between tests."""
+_tried: list[str] = []
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    if _allowed is None or event not in _CONNECTS | _LOOKS_UP:
+        return
+    host = args[1] if event in _CONNECTS else args[0]
+    if event in _CONNECTS:
+        if not isinstance(host, tuple):
+            return  # a path of this machine
+        host = host[0]
+    if host not in _allowed:
+        _tried.append(f"{event} {host!r}")
+        raise PermissionError(f"tests open no socket to {host!r}")
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def no_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Refuse what the running test may not connect to, and fail it if it tried."""
+    global _allowed  # noqa: PLW0603 - an audit hook is for the whole process, and for good
+    has_server = request.path.parent.name in _WITH_SERVERS_OF_THEIR_OWN or request.path.stem in _WITH_A_REDIS
+    _tried.clear()
+    _allowed = _LOOPBACK if has_server else set()
+    yield
+    _allowed = None
+    assert _tried == []
