@@ -90,7 +90,7 @@ def test_what_json_does_not_know_is_written_all_the_same() -> None:
     assert written({"path": ImageSource("x").kind, "of": {1}}) == '{"path": "unsupported", "of": "{1}"}'
 
 
-def test_what_is_too_deep_to_be_written_is_told_to_be_so() -> None:
+def test_what_is_too_deep_to_be_written_is_nothing() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

@@ -301,7 +301,7 @@ def test_text_in_an_analysis_cannot_close_the_fence(client: httpx.Client, upstre
 
 
 def test_the_image_s_url_is_handed_on_and_not_fetched(client: httpx.Client, upstream: Upstream) -> None:
-    url = f"{upstream.base_url}/picture.png?token=SECRET"
+    url = "https://pictures.example/x.png?token=SECRET"
     ask(client, message(text("?"), {"type": "image_url", "image_url": url}))
     (seen,) = upstream.calls("seeing")
     assert images_in(seen) == [url]

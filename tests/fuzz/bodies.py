@@ -43,6 +43,7 @@ with watched:
     from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
     from litellm_image_analysis.disarm import FENCE
     from litellm_image_analysis.errors import RequestError
+    from litellm_image_analysis.limits import check_shape
     from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
     from litellm_image_analysis.pipeline import Viewer, rewrite
     from litellm_image_analysis.prompt import VisionRequest
@@ -87,7 +88,11 @@ SETTINGS = [
     for on_failure in ("placeholder", "reject", "keep")
     for grouping in ("per_image", "per_message")
     for remote_urls in ("pass", "reject")
-    for most, sizes in ((20, {}), (1, {"max_image_bytes": 30}), (2, {"max_request_image_bytes": 60}))
+    for most, sizes in (
+        (20, {}),
+        (1, {"max_image_bytes": 90, "max_nesting_depth": 20}),
+        (2, {"max_request_image_bytes": 250, "max_messages": 8}),
+    )
 ]
 OUTCOMES: list[Outcome] = [
     *(Analysed(words, truncated=truncated) for words in WORDS for truncated in (False, True)),
@@ -189,6 +194,10 @@ def fuzz_one(data: bytes) -> None:
     while choices.are_left:
         new = changed(body, choices)
         body = new if isinstance(new, dict) else body
+    exceeded = check_shape(body, dialect, config)
+    if exceeded is not None:
+        assert exceeded.status_code == 400
+        return
     before, answer = objects(body), itertools.cycle(answers)
 
     async def look(_: VisionRequest) -> Outcome:
