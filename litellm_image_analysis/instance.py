@@ -6,7 +6,7 @@ import asyncio
 
 import litellm
 
-from litellm_image_analysis import journal, startup
+from litellm_image_analysis import departures, guard, journal, startup
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.plugin import ImageAnalysis
@@ -33,6 +33,8 @@ def from_proxy_settings() -> ImageAnalysis:
         startup.announce_at_exit(str(error))
         raise
     journal.show_requests()
+    with guard.harmless("watching for clients that hang up"):
+        departures.watch()
     for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):
         _in_background.add(task)
         task.add_done_callback(_in_background.discard)

@@ -12,6 +12,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm_image_analysis import (
     admission,
     bill,
+    departures,
     gateway,
     guard,
     sdk,
@@ -199,7 +200,9 @@ class ImageAnalysis(CustomLogger):
                 found = self._analyst.find_images(data, dialect, asked.config)
                 if found:
                     await admission.check_vision(asked, data, self.config, router, caller)
-                await self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
+                await departures.unless_gone(
+                    self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
+                )
                 with guard.harmless("making out a bill"):
                     bill.make(data, call_type, is_shown=False)
         except RequestError as error:

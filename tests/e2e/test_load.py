@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import httpx
 import pytest
+from support.billing import send_and_leave
 from support.configs import proxy_config
 from support.images import image, message, text
 from support.proxy import Proxy, eventually, running_proxy
@@ -34,6 +35,7 @@ def small(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
         max_process_concurrency=1,
         max_queued=0,
     )
+    config["general_settings"]["cancel_on_disconnect"] = True
     env = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics"))}
     if HAS_PROMETHEUS:
         config["litellm_settings"]["callbacks"].append("prometheus")
@@ -74,6 +76,21 @@ def test_a_full_queue_is_a_503_that_says_when_to_try_again(client: httpx.Client,
     assert refused.headers["retry-after"] == str(BUSY_SECONDS)
     assert FailureReason.BUSY.clause in refused.json()["error"]["message"]
     assert asked(client, "second", "other-vision").status_code == 200
+
+
+def test_a_client_that_hangs_up_is_waited_for_no_longer(client: httpx.Client, upstream: Upstream, small: Proxy) -> None:
+    gate = threading.Event()
+    upstream.rules.append(Rule(lambda body: body["model"] == "seeing-other", gate=gate))
+    body = {"ocr_model": "other-vision", "messages": [message(text("What is it?"), image("left alone"))]}
+    request = client.build_request("POST", URL, json={"model": "deepseek-chat", **body})
+    send_and_leave(request, lambda _: eventually(lambda: upstream.in_flight == 1))
+    try:
+        assert eventually(lambda: "The client closed the request." in small.log)
+        assert upstream.in_flight == 1
+    finally:
+        gate.set()
+    assert upstream.calls("blind") == []
+    assert asked(client, "left alone", "other-vision").headers["x-litellm-image-analysis-cached"] == "1"
 
 
 def test_a_vision_model_that_keeps_failing_is_not_asked_and_what_is_remembered_is_served(

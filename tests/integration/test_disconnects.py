@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from litellm.proxy import proxy_server
 from support.app import MASTER_KEY, running_app
+from support.billing import ROUTES
 from support.configs import proxy_config
 from support.images import image, message, text
 from support.proxy import eventually
@@ -28,7 +29,7 @@ QUESTION = {"model": "deepseek-chat-ocr", "messages": MESSAGES}
 
 
 def of_vision(body: dict[str, Any]) -> bool:
-    return bool(images_in(body["messages"]))
+    return bool(images_in(body.get("messages")))
 
 
 @asynccontextmanager
@@ -49,7 +50,8 @@ async def asked(upstream: Upstream, prefix: str) -> None:
 class Client:
     """One request to the app as a server hands it over, and a client that hangs up."""
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], path: str = PATH) -> None:
+        self._path = path
         self._request = {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
         self._is_read = False
         self._is_gone = asyncio.Event()
@@ -59,8 +61,7 @@ class Client:
     def hang_up(self) -> None:
         self._is_gone.set()
 
-    @staticmethod
-    def _scope() -> dict[str, Any]:
+    def _scope(self) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {MASTER_KEY}", "content-type": "application/json", "host": "proxy"}
         return {
             "type": "http",
@@ -68,8 +69,8 @@ class Client:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": PATH,
-            "raw_path": PATH.encode(),
+            "path": self._path,
+            "raw_path": self._path.encode(),
             "root_path": "",
             "query_string": b"",
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
@@ -98,34 +99,56 @@ async def gateway(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_on_a_proxy_the_look_goes_on_and_is_remembered(gateway: httpx.AsyncClient, upstream: Upstream) -> None:
-    """LiteLLM tells pre-call hooks nothing of their client."""
+async def test_on_a_proxy_the_request_goes_on_as_litellm_has_it(gateway: httpx.AsyncClient, upstream: Upstream) -> None:
     async with looking(upstream) as gate:
         client = Client({**QUESTION, "stream": True})
         await asked(upstream, "seeing")
         client.hang_up()
         gate.set()
         await client.served
+    assert len(upstream.calls("blind")) == 1
     response = await gateway.post(PATH, json=QUESTION)
     assert response.headers["x-litellm-image-analysis-cached"] == "1"
     assert len(upstream.calls("seeing")) == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*was never awaited")  # LiteLLM's own, of the call that it calls off
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_proxy_can_call_off_what_comes_after_the_look(
-    gateway: httpx.AsyncClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+async def test_where_litellm_is_to_care_the_wait_ends_and_the_look_goes_on(
+    gateway: httpx.AsyncClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, route: str, stream: bool
 ) -> None:
-    del gateway
     monkeypatch.setitem(proxy_server.general_settings, "cancel_on_disconnect", True)
+    path, body = ROUTES[route]("deepseek-chat-ocr", "What is it?", [f"{route} {stream}"], stream=stream)
     async with looking(upstream) as gate:
-        client = Client({"model": "deepseek-chat-ocr", "messages": [message(text("?"), image("b"))]})
+        client = Client(body, path)
         await asked(upstream, "seeing")
         client.hang_up()
-        gate.set()
         await client.served
+        assert upstream.in_flight == 1
+        gate.set()
     assert client.sent[0]["status"] == 499
     assert upstream.calls("blind") == []
+    response = await gateway.post(path, json=body)
+    assert response.headers["x-litellm-image-analysis-cached"] == "1"
+    assert len(upstream.calls("seeing")) == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_others_who_wait_for_the_same_are_answered(
+    gateway: httpx.AsyncClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(proxy_server.general_settings, "cancel_on_disconnect", True)
+    body = {"model": "deepseek-chat-ocr", "messages": [message(text("?"), image("b"))]}
+    async with looking(upstream) as gate:
+        first, second = Client(body), Client(body)
+        await asked(upstream, "seeing")
+        first.hang_up()
+        await first.served
+        gate.set()
+        await second.served
+    assert [client.sent[0]["status"] for client in (first, second)] == [499, 200]
+    assert len(upstream.calls("seeing")) == len(upstream.calls("blind")) == 1
 
 
 async def test_in_a_library_a_call_that_is_cancelled_ends_at_once_and_the_look_goes_on(

@@ -77,6 +77,15 @@ def first_word(connection: socket.socket) -> None:
         answer += piece
 
 
+def send_and_leave(request: httpx.Request, until: Callable[[socket.socket], object]) -> None:
+    """Send a POST, wait ``until`` something has happened, and hang up without reading the answer."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((request.url.host, request.url.port or 80), timeout=30) as connection:
+        target = request.url.raw_path.decode()
+        connection.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + request.content)
+        until(connection)
+
+
 class Caller:
     """A new key of a new user in a new team of a new organisation, for a new end user, under a new tag."""
 
@@ -117,12 +126,7 @@ class Caller:
     def post_and_leave(self, request: Request, until: Callable[[socket.socket], object]) -> None:
         """Send the request, wait ``until`` something has happened, and hang up without reading the answer."""
         path, body = request
-        made = self._admin.build_request("POST", path, json=body, headers=self.headers)
-        head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())
-        with socket.create_connection((made.url.host, made.url.port or 80), timeout=30) as connection:
-            target = made.url.raw_path.decode()
-            connection.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + made.content)
-            until(connection)
+        send_and_leave(self._admin.build_request("POST", path, json=body, headers=self.headers), until)
 
     def sums(self) -> dict[str, float]:
         """USD, by the place where it was looked up."""
