@@ -9,7 +9,7 @@ FLOOR := .venv-floor
 FLOOR_LITELLM := 1.84.0
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-compat check lint coverage nightly fuzz bench format constraints clean
+.PHONY: demo test test-compat check lint coverage nightly fuzz soak bench format constraints clean
 .DEFAULT_GOAL := check
 
 # Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned.
@@ -40,14 +40,20 @@ test-compat: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 
-# A hundred times the examples for every property of what rewrites a request, and of what stands where images were.
-nightly: $(VENV)/installed
+# What takes long: odd bodies, a soak, and a hundred times the examples for every property of what rewrites a request and
+# of what stands where images were.
+nightly: fuzz soak
 	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/dialects tests/test_disarm.py tests/test_render.py --timeout 0
 
 # Whole request bodies through all that happens to one; coverage-guided where atheris is installed in .venv.
 EXECUTIONS ?= 1000000
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/bodies.py --executions $(EXECUTIONS)
+
+# Requests of all kinds through a real proxy, whose memory, tasks and files may not grow.
+REQUESTS ?= 100000
+soak: $(VENV)/installed
+	$(BIN)/python tests/soak/mixed.py --requests $(REQUESTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .

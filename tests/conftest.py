@@ -31,6 +31,8 @@ def clients_end_with_their_tests() -> Iterator[None]:
             clients.flush_cache()
             for _ in range(2):  # a session's finalizer keeps its sockets for one more round
                 gc.collect()
+        if not gc.get_freeze_count():
+            gc.freeze()  # LiteLLM's modules, whose objects would take a second every time
 
 
 _CALLBACKS = (

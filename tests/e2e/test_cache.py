@@ -15,7 +15,7 @@ import httpx
 import pytest
 from support.configs import proxy_config
 from support.images import data_uri, image, message, text
-from support.proxy import Proxy, eventually, running_proxy
+from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.redis_server import RedisServer, running_redis
 from support.upstream import ANSWER, Rule, Upstream, images_in, running_upstream
 
@@ -339,7 +339,7 @@ async def test_a_client_that_goes_away_harms_nobody_and_its_call_is_remembered(l
 def workers(start: Start, redis_server: RedisServer) -> list[Proxy]:
     """Two proxies of two workers each."""
     cache = {"backend": "redis", "redis_url": redis_server.url}
-    return [start(cache, "--num_workers", "2") for _ in range(2)]
+    return [start(cache, *TWO_WORKERS) for _ in range(2)]
 
 
 async def test_a_thousand_at_once_in_four_workers_are_one_call(workers: list[Proxy], upstream: Upstream) -> None:

@@ -19,7 +19,7 @@ from support.billing import ROUTES, SUMS, UNTOLD, Caller, first_word, of_main, o
 from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
 from support.docs import expect_table
 from support.images import data_uri
-from support.proxy import Proxy, eventually, running_proxy
+from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.upstream import MAIN_COST, VISION_COST, Body, Rule, Upstream, images_in
 
 from litellm_image_analysis.spend import plain
@@ -156,7 +156,7 @@ def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
 def gateways(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Policy, Proxy]]:
     """One gateway a policy; the one that rejects has two workers."""
     env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
-    policies: dict[Policy, tuple[str, ...]] = {"placeholder": (), "reject": ("--num_workers", "2"), "keep": ()}
+    policies: dict[Policy, tuple[str, ...]] = {"placeholder": (), "reject": TWO_WORKERS, "keep": ()}
     with ExitStack() as stack:
         yield {
             policy: stack.enter_context(

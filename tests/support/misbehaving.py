@@ -90,7 +90,7 @@ async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     """Sends a byte every few milliseconds for as long as the other side takes them: no read ever times out."""
     writer.write(http(200, b'{"', content_length=FLOOD_BYTES))
     gone = asyncio.ensure_future(reader.read())
-    while not gone.done():
+    while not gone.done() and not writer.is_closing():
         writer.write(b"A")
         await asyncio.wait([gone], timeout=0.005)
     await gone
@@ -150,6 +150,15 @@ def mark_of(url: str) -> str:
     return base64.b64decode(url.partition(",")[2]).removeprefix(PNG).decode(errors="replace")
 
 
+async def read_body(reader: asyncio.StreamReader, begun: bytes = b"") -> dict[str, Any] | None:
+    """The JSON of a request whose first bytes may have been read; ``None`` if it asks for something, as for models."""
+    head = (begun + await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    if head.startswith("get "):
+        return None
+    length = next(line for line in head.splitlines() if line.startswith("content-length:")).partition(":")[2]
+    return dict(json.loads(await reader.readexactly(int(length))))
+
+
 class Misbehaving:
     """The provider: which images it was shown."""
 
@@ -180,9 +189,11 @@ class Misbehaving:
         if first == TLS_CLIENT_HELLO:
             writer.write(LEAKS.encode())
             return
-        head = (first + await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = next(line for line in head.splitlines() if line.startswith("content-length:")).partition(":")[2]
-        (url,) = images_in(json.loads(await reader.readexactly(int(length)))["messages"])
+        body = await read_body(reader, first)
+        if body is None:
+            writer.write(http(404, b""))
+            return
+        (url,) = images_in(body["messages"])
         self.shown.append(mark_of(url))
         behave = BEHAVIOURS.get(self.shown[-1].split()[0]) or says(content=description_of(url))
         await behave(reader, writer)

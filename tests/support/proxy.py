@@ -18,6 +18,8 @@ import httpx
 import yaml
 
 START_SECONDS = 200
+TWO_WORKERS = ("--num_workers", "2", "--timeout_worker_healthcheck", str(START_SECONDS))
+"""On a busy machine uvicorn would kill a worker that is still importing LiteLLM, as unresponsive."""
 
 
 @dataclass

@@ -1,0 +1,231 @@
+"""Very many requests of all kinds through a real proxy, and what they leave behind in its process.
+
+::
+
+    python tests/soak/mixed.py --requests 100000
+
+Clients on all routes send requests without images, with new ones, remembered ones, several, refused ones, and ones at
+which the vision model fails in one of many ways; some hang up. After each round all wait until the proxy has
+nothing left to do, and its memory, tasks and files are looked at. What grows once the caches are full is a failure, as
+is an answer that is not the right one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+
+import httpx  # noqa: E402 - what the tests share is found from here on
+from soak.vitals import Examined, Vitals, probed, slope  # noqa: E402
+from support.billing import ROUTES, Request  # noqa: E402
+from support.configs import VISION_PRICE, deployment, proxy_config  # noqa: E402
+from support.misbehaving import BEHAVIOURS, Misbehaving, running_misbehaving  # noqa: E402
+from support.proxy import Proxy, running_proxy  # noqa: E402
+from support.upstream import Upstream, running_upstream  # noqa: E402
+
+CLIENTS = 16
+ROUNDS = 25
+WARM_ROUNDS = 5
+"""Until then caches fill."""
+MOST_BYTES_A_REQUEST = 1024
+MOST_MORE_FILES = CLIENTS
+"""Connections that are kept for the next request."""
+OUR_ERROR = "LiteLLM.image_analysis:ERROR"
+"""A bug of the plugin's; LiteLLM has errors of its own when clients hang up in the midst of their request."""
+REMEMBERED = 40
+MIX = {"text": 30, "new": 20, "remembered": 25, "several": 8, "fails": 8, "hangs": 1, "refused": 3, "leaves": 5}
+"""How many of a hundred requests."""
+HANGS = ["drip", "hang", "hang-in-body"]
+FAULTS = sorted({*BEHAVIOURS} - {*HANGS, "timeout", "flood"})
+SETTINGS = {"timeout_seconds": 1, "circuit_pause_seconds": 1, "max_images": 4, "cache": {"max_bytes": 1024 * 1024}}
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request, the status it is due, and when its client hangs up."""
+
+    kind: str
+    request: Request
+    status: int = 200
+    leaves_after_seconds: float | None = None
+
+
+class Mix:
+    """Requests, the same ones for the same seed.
+
+    Args:
+        seed: of the choices.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random, self._made = random.Random(seed), 0
+
+    def next(self) -> Ask:
+        """One more."""
+        self._made += 1
+        (kind,) = self._random.choices([*MIX], [*MIX.values()])
+        route, stream = self._random.choice([*ROUTES]), self._random.random() < 0.5
+        request = ROUTES[route]("deepseek-chat-ocr", f"question {self._made % 3}", self._marks(kind), stream=stream)
+        leaves_after = self._random.uniform(0, 0.1) if kind == "leaves" else None
+        return Ask(kind, request, 400 if kind == "refused" else 200, leaves_after)
+
+    def _marks(self, kind: str) -> list[str]:
+        new, known = f"new {self._made}", f"known {self._random.randrange(REMEMBERED)}"
+        fault, hang = self._random.choice(FAULTS), self._random.choice(HANGS)
+        return {
+            "text": [],
+            "new": [new],
+            "remembered": [known],
+            "several": [new, known, f"{fault} {self._made}"],
+            "fails": [f"{fault} {self._made}"],
+            "hangs": [f"{hang} {self._made}"],
+            "refused": [f"too many {number}" for number in range(5)],
+            "leaves": [self._random.choice([new, known, f"{fault} {self._made}", f"{hang} {self._made}"])],
+        }[kind]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What clients were answered."""
+
+    answered: Counter[str] = field(default_factory=Counter)
+    images: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def note(self, ask: Ask, answer: httpx.Response | None) -> None:
+        """Count an answer, or that its client has left."""
+        self.answered["left" if answer is None else ask.kind] += 1
+        if answer is None:
+            return
+        if answer.status_code != ask.status or not answer.content:
+            self.wrong.append(f"{ask.kind}: {answer.status_code} {answer.text[:300]}")
+        for what in ("images", "cached", "failed"):
+            self.images[what] += int(answer.headers.get(f"x-litellm-image-analysis-{what}", 0))
+
+
+class Clients:
+    """Those who send at once.
+
+    Args:
+        proxy: whom they ask.
+        mix: what they ask.
+    """
+
+    def __init__(self, proxy: Proxy, mix: Mix) -> None:
+        self._proxy, self._mix = proxy, mix
+        self.told = Told()
+
+    async def send(self, count: int) -> None:
+        """So many requests, each client one at a time."""
+        todo = iter(range(count))
+        headers = {"Authorization": f"Bearer {self._proxy.master_key}"}
+        async with httpx.AsyncClient(base_url=self._proxy.url, headers=headers, timeout=60) as http:
+            await asyncio.gather(*(self._work(http, todo) for _ in range(CLIENTS)))
+
+    async def _work(self, http: httpx.AsyncClient, todo: Iterator[int]) -> None:
+        for _ in todo:
+            ask = self._mix.next()
+            path, body = ask.request
+            try:
+                answer = await asyncio.wait_for(http.post(path, json=body), ask.leaves_after_seconds)
+            except asyncio.TimeoutError:
+                answer = None
+            self.told.note(ask, answer)
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """How it went."""
+
+    vitals: list[Vitals]
+    told: Told
+    bugs: list[str]
+    seconds: float
+
+    @property
+    def bytes_a_request(self) -> float:
+        """What memory grows by, once the caches are full."""
+        return slope([(vitals.requests, vitals.memory_bytes) for vitals in self.vitals[WARM_ROUNDS:]])
+
+    @property
+    def problems(self) -> list[str]:
+        """What is not as it should be."""
+        warm, last = self.vitals[WARM_ROUNDS], self.vitals[-1]
+        return [
+            *(f"wrong answer to {wrong}" for wrong in self.told.wrong[:20]),
+            *(f"{count} times unretrieved: {what}" for what, count in last.unretrieved.items()),
+            *(f"{count} tasks more: {name}" for name, count in (last.tasks - warm.tasks).items()),
+            *([f"{last.files - warm.files} files more"] if last.files > warm.files + MOST_MORE_FILES else []),
+            *(
+                [f"{self.bytes_a_request:.0f} bytes more a request"]
+                if self.bytes_a_request > MOST_BYTES_A_REQUEST
+                else []
+            ),
+            *self.bugs,
+        ]
+
+    def __str__(self) -> str:
+        warm, last = self.vitals[WARM_ROUNDS], self.vitals[-1]
+        answered = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.told.answered.items()))
+        images = ", ".join(f"{count:,} {what}" for what, count in self.told.images.items())
+        return (
+            f"{last.requests:,} requests in {self.seconds:.0f} s ({answered}); {images}; "
+            f"memory {warm.memory_bytes / 2**20:.0f} MiB -> {last.memory_bytes / 2**20:.0f} MiB after the first "
+            f"{warm.requests:,}: {self.bytes_a_request:.0f} bytes a request; "
+            f"files {warm.files} -> {last.files}; tasks {warm.tasks.total()} -> {last.tasks.total()}; "
+            f"{last.unretrieved.total()} unretrieved exceptions"
+        )
+
+
+def soak(requests: int, folder: Path, seed: int = 0) -> Soaked:
+    """Send so many through a proxy of its own."""
+    with running_upstream() as upstream, running_misbehaving() as eyes:
+        config = proxy_config(upstream, **SETTINGS)
+        config["model_list"][:] = [m for m in config["model_list"] if m["model_name"] != "gpt-4o-mini"]
+        config["model_list"].append(deployment("gpt-4o-mini", "eyes", eyes.base_url, **VISION_PRICE))
+        config["general_settings"]["cancel_on_disconnect"] = True
+        env = probed(config, folder)
+        with running_proxy(config, folder, env) as proxy:
+            return _soak(requests, proxy, Examined(proxy, folder), (upstream, eyes), seed)
+
+
+def _soak(
+    requests: int, proxy: Proxy, examined: Examined, providers: tuple[Upstream, Misbehaving], seed: int
+) -> Soaked:
+    started, clients, vitals = time.monotonic(), Clients(proxy, Mix(seed)), []
+    upstream, eyes = providers
+    for done in range(1, ROUNDS + 1):
+        asyncio.run(clients.send(requests // ROUNDS))
+        upstream.reset()  # its memory is not what is looked at
+        eyes.shown.clear()
+        vitals.append(examined.look(done * (requests // ROUNDS)))
+    bugs = [line for line in proxy.log.splitlines() if OUR_ERROR in line]
+    return Soaked(vitals, clients.told, bugs, time.monotonic() - started)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    asked = parser.parse_args()
+    sys.stdout.write(f"seed {asked.seed}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        soaked = soak(asked.requests, Path(folder), asked.seed)
+    sys.stdout.write(f"{soaked}\n")
+    if soaked.problems:
+        sys.exit("\n".join(soaked.problems))
+
+
+if __name__ == "__main__":
+    main()
