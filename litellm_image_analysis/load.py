@@ -210,8 +210,9 @@ def _verdict(outcome: Outcome | None, *, had_time: bool) -> tuple[bool | None, F
     """Whether the vision model answered, if that can be told, and how it failed.
 
     A call without an outcome was cut off by its deadline; one that had waited for its turn until then says nothing.
+    Nor does one that LiteLLM's Router led nowhere.
     """
     if outcome is None:
         return (False, FailureReason.TIMEOUT) if had_time else (None, None)
     reason = outcome.reason if isinstance(outcome, Failed) else None
-    return reason not in COUNTED, reason
+    return None if reason is FailureReason.NOT_ROUTED else reason not in COUNTED, reason

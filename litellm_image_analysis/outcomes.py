@@ -19,6 +19,7 @@ class FailureReason(Enum):
     RATE_LIMITED = ("rate_limited", 429, "the vision model is over its rate limit; try again later")
     UNAVAILABLE = ("unavailable", 502, "the vision model is not available")
     MISCONFIGURED = ("misconfigured", 502, "the gateway's vision model is not set up correctly")
+    NOT_ROUTED = ("not_routed", 403, "no deployment of the vision model serves the request's tags")
     CIRCUIT_OPEN = (
         "circuit_open",
         503,
@@ -82,8 +83,8 @@ class FailureReason(Enum):
 
     @property
     def is_of_the_moment(self) -> bool:
-        """Whether the vision model was not even asked, for a reason that may be over at the next request."""
-        return self in (FailureReason.CIRCUIT_OPEN, FailureReason.BUSY)
+        """Whether the vision model was not even asked, for a reason that the next request may not have."""
+        return self in (FailureReason.NOT_ROUTED, FailureReason.CIRCUIT_OPEN, FailureReason.BUSY)
 
 
 @dataclass(frozen=True, slots=True)

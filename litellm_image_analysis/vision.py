@@ -18,6 +18,7 @@ from litellm.exceptions import (
     Timeout,
     UnsupportedParamsError,
 )
+from litellm.types.router import RouterErrors
 
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
@@ -41,6 +42,7 @@ _STATUS_REASONS: Mapping[int, FailureReason] = {
     429: FailureReason.RATE_LIMITED,
     504: FailureReason.TIMEOUT,
 }
+_NO_DEPLOYMENT = RouterErrors.no_deployments_with_tag_routing.value
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _LONGEST_SECONDS = 999_999
 _WORTH_ANOTHER_TRY = frozenset({FailureReason.RATE_LIMITED, FailureReason.UNAVAILABLE})
@@ -117,6 +119,8 @@ def _reason(error: Exception) -> FailureReason:
         return FailureReason.MISCONFIGURED
     if isinstance(error, BudgetExceededError):
         return FailureReason.UNAVAILABLE
+    if isinstance(error, ValueError) and _NO_DEPLOYMENT in str(error):
+        return FailureReason.NOT_ROUTED
     if hasattr(error, "cooldown_time"):  # the router has no deployment left: all are cooling down
         return FailureReason.RATE_LIMITED
     return _STATUS_REASONS.get(_status(error), FailureReason.UNAVAILABLE)

@@ -604,7 +604,7 @@ async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers:
     assert eyes.asked == ["cat", "cat"]
 
 
-@pytest.mark.parametrize("reason", [FailureReason.CIRCUIT_OPEN, FailureReason.BUSY])
+@pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason.is_of_the_moment])
 async def test_what_a_worker_did_not_ask_in_its_moment_is_asked_by_others_and_later(
     workers: Workers, reason: FailureReason
 ) -> None:

@@ -133,7 +133,21 @@ class TestCircuit:
         assert door.load == ModelLoad(is_open=True, failures_in_a_row=5, refused_while_open=1)
         assert door.refused == {"circuit_open": 1}
 
-    @pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason not in COUNTED])
+    async def test_requests_that_lead_to_no_deployment_neither_open_nor_close_it(self) -> None:
+        door, nowhere = Door(), Failed(FailureReason.NOT_ROUTED)
+        for _ in range(FAILURES - 1):
+            await door.ask(Eyes(BROKEN))
+        for _ in range(FAILURES):
+            assert await door.ask(Eyes(nowhere)) == nowhere
+        assert door.load.failures_in_a_row == FAILURES - 1
+        await door.ask(Eyes(BROKEN))
+        door.now += PAUSE_SECONDS
+        assert await door.ask(Eyes(nowhere)) == nowhere
+        assert door.load.is_open
+        assert await door.ask(Eyes(CAT)) == CAT
+        assert not door.load.is_open
+
+    @pytest.mark.parametrize("reason", [*{*FailureReason} - COUNTED - {FailureReason.NOT_ROUTED}])
     async def test_no_image_and_no_refusal_opens_it(self, reason: FailureReason) -> None:
         door = Door()
         for _ in range(2):

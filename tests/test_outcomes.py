@@ -58,8 +58,8 @@ def test_what_the_caller_can_mend_says_how(reason: FailureReason) -> None:
 
 def test_only_what_was_not_asked_is_of_the_moment() -> None:
     of_the_moment = [reason for reason in FailureReason if reason.is_of_the_moment]
-    assert of_the_moment == [FailureReason.CIRCUIT_OPEN, FailureReason.BUSY]
-    assert {reason.status_code for reason in of_the_moment} == {503}
+    assert of_the_moment == [FailureReason.NOT_ROUTED, FailureReason.CIRCUIT_OPEN, FailureReason.BUSY]
+    assert [reason.status_code for reason in of_the_moment] == [403, 503, 503]
 
 
 def test_an_analysis_of_unknown_price_says_so_and_a_failure_costs_nothing() -> None:

@@ -32,6 +32,7 @@ from litellm.exceptions import (
     UnprocessableEntityError,
     UnsupportedParamsError,
 )
+from litellm.router import Router
 from litellm.types.llms.openai import ResponsesAPIResponse
 from litellm.types.router import RouterRateLimitError
 from litellm.types.utils import Choices, Message
@@ -315,6 +316,13 @@ class TestFailure:
     def test_a_spent_budget_is_not_blamed_on_the_image(self) -> None:
         """LiteLLM gives its own BudgetExceededError the status 422."""
         assert failure_of(BudgetExceededError(current_cost=2, max_budget=1)).reason is not FailureReason.BAD_IMAGE
+
+    async def test_tags_that_lead_to_no_deployment_are_not_blamed_on_the_model(self) -> None:
+        """Else any caller could open its circuit for all."""
+        parameters = {"model": "openai/unheard-of-eyes", "api_key": "none", "tags": ["paid"]}
+        router: Any = Router([{"model_name": "eyes", "litellm_params": parameters}], enable_tag_filtering=True)
+        look = looker(router, {"metadata": {"tags": ["unheard-of"]}})
+        assert await look(REQUEST) == Failed(FailureReason.NOT_ROUTED)
 
     async def test_an_exception_becomes_a_value_that_costs_nothing(self) -> None:
         assert await outcome_of(ServiceUnavailableError(SECRET, **MODEL)) == Failed(FailureReason.UNAVAILABLE)
