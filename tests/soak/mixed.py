@@ -5,9 +5,9 @@
     python tests/soak/mixed.py --requests 100000
 
 Clients on all routes send requests without images, with new ones, remembered ones, several, refused ones, and ones at
-which the vision model fails in one of many ways; some hang up. After each round all wait until the proxy has
-nothing left to do, and its memory, tasks and files are looked at. What grows once the caches are full is a failure, as
-is an answer that is not the right one.
+which the vision model fails in one of many ways; some hang up. After each round all wait until the proxy has nothing
+left to do, and its memory, tasks and files are looked at. What grows once the caches are full is a failure, as is an
+answer that is not the right one.
 """
 
 from __future__ import annotations

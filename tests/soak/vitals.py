@@ -52,9 +52,8 @@ class Examined:
 
         def is_calm() -> bool:
             looks.append(self._ask())
-            return len(looks) > CALM_LOOKS and all(
-                tasks == looks[-1]["tasks"] for tasks in (look["tasks"] for look in looks[-CALM_LOOKS:])
-            )
+            last = [look["tasks"] for look in looks[-CALM_LOOKS:]]
+            return last.count(last[0]) == CALM_LOOKS
 
         if not eventually(is_calm, PATIENCE_SECONDS):
             raise TimeoutError(f"after {requests:,} requests the proxy does not come to rest: {looks[-1]['tasks']}")
