@@ -145,6 +145,7 @@ async def test_others_who_wait_for_the_same_are_answered(
         await asked(upstream, "seeing")
         first.hang_up()
         await first.served
+        assert upstream.in_flight == 1
         gate.set()
         await second.served
     assert [client.sent[0]["status"] for client in (first, second)] == [499, 200]
