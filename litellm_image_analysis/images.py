@@ -70,14 +70,16 @@ class ImageSource:
     def url(self) -> str:
         """The image in one string, as it is sent on.
 
-        Google's clients write base64 with ``-`` and ``_``; a ``data:`` URI has ``+`` and ``/`` for the same bits.
+        Some clients, Google's among them, write base64 with ``-`` and ``_``; what is sent on has ``+`` and ``/`` for
+        the same bits.
         """
-        if self.media_type is None:
+        if self._declared is None and self.media_type is None:
             return self.reference
-        payload = self.reference
-        if "-" in payload or "_" in payload:
-            payload = payload.translate(_STANDARD_BASE64)
-        return f"{self._head}{payload}"
+        start = self._file.start
+        if self.reference.find("-", start) < 0 and self.reference.find("_", start) < 0:
+            return self.reference if self.media_type is None else f"{self._head}{self.reference}"
+        head = self.reference[:start] if self.media_type is None else self._head
+        return f"{head}{self.reference[start:].translate(_STANDARD_BASE64)}"
 
     @property
     def _head(self) -> str:

@@ -16,7 +16,10 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 pytest_plugins = ["support.event_loop", "support.no_sockets", "support.redis_worker", "support.routers"]  # fixtures
 
-settings.register_profile("project", deadline=None)  # a deadline is a timing assertion
+# A deadline is a timing assertion. Examples are the same in every run, so that no run fails by chance; `make nightly`
+# looks for others, and asks for more of them. What it finds becomes an `@example`.
+_EXAMPLES = os.environ.get("HYPOTHESIS_EXAMPLES")
+settings.register_profile("project", deadline=None, derandomize=_EXAMPLES is None, max_examples=int(_EXAMPLES or 100))
 settings.load_profile("project")
 
 

@@ -300,9 +300,22 @@ def test_one_bad_character_anywhere_in_a_large_image_is_seen() -> None:
         assert ImageSource(f"{good[:place]}!{good[place + 1 :]}").flaw == "damaged", place
 
 
-def test_the_url_safe_alphabet_is_for_those_who_send_bytes_and_for_no_data_uri() -> None:
-    assert ImageSource.encoded("image/png", f"{PIXEL}ab-_").flaw is None
-    assert ImageSource(f"data:image/png;base64,{PIXEL}ab-_").flaw == "damaged"
+@pytest.mark.parametrize("media_type", ["image/png", "image/x-ms-bmp"])
+def test_the_url_safe_alphabet_is_sent_on_as_the_standard_one(media_type: str) -> None:
+    """For the same image, whether its type stands beside it or in a ``data:`` URI."""
+    sent_on = f"data:{media_type};base64,{PIXEL}ab+/"
+    assert ImageSource.encoded(media_type, f"{PIXEL}ab-_").url == sent_on
+    assert ImageSource(f"data:{media_type};base64,{PIXEL}ab-_").url == sent_on
+    assert ImageSource(f"data:{media_type};base64,{PIXEL}ab-_").digest == ImageSource(sent_on).digest
+
+
+def test_the_url_safe_alphabet_is_no_flaw() -> None:
+    assert flaw_of("image/png", f"{PIXEL}ab-_") is None
+
+
+@pytest.mark.parametrize("url", ["https://images.example.com/a-cat_1.png", "data:text/plain,a-_"])
+def test_other_references_keep_their_letters(url: str) -> None:
+    assert ImageSource(url).url == url
 
 
 @pytest.mark.parametrize("url", ["https://images.example.com/cat.png", "ftp://x", "data:image/svg+xml,<svg/>"])
@@ -311,5 +324,6 @@ def test_only_images_that_are_sent_along_have_flaws(url: str) -> None:
 
 
 @given(st.text(st.characters(), max_size=60), st.sampled_from([*MEDIA_TYPES, "image/svg+xml"]))
+@example("0000000_", "image/png")
 def test_no_data_is_too_odd(payload: str, media_type: str) -> None:
     assert flaw_of(media_type, payload) in ("unsupported_type", "damaged", "mislabelled")
