@@ -185,10 +185,14 @@ def _answer(response: Any) -> tuple[str | None, str | None]:
         return _text(response.output_text), _end(response)
     choices = getattr(response, "choices", None) or [None]
     message = getattr(choices[0], "message", None)
-    said = getattr(message, "provider_specific_fields", None)
-    refused = isinstance(said, Mapping) and bool(said.get("refusal"))
-    end = "content_filter" if refused else getattr(choices[0], "finish_reason", None)
+    end = "content_filter" if _refuses(message) else getattr(choices[0], "finish_reason", None)
     return _text(getattr(message, "content", None)), end
+
+
+def _refuses(message: Any) -> bool:
+    """Whether a message of chat is OpenAI's refusal, which LiteLLM gave no place of its own before 1.108."""
+    fields = getattr(message, "provider_specific_fields", None)
+    return bool(getattr(message, "refusal", None) or (isinstance(fields, Mapping) and fields.get("refusal")))
 
 
 def _end(response: Any) -> str:

@@ -61,6 +61,7 @@ vector_store_file_update vector_store_file_delete vector_store_create vector_sto
 create_container list_containers retrieve_container delete_container list_container_files upload_container_file
 create_sandbox delete_sandbox run_code code_interpreter_tool cancel_fine_tuning_job list_fine_tuning_jobs
 retrieve_fine_tuning_job list_input_items llm_passthrough_route
+get_responses delete_responses cancel_responses compact_responses
 """.split()  # noqa: SIM905 - a hundred names read better without quotes
 
 
