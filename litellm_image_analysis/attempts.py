@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litellm_image_analysis import admission, bill, gateway, guard, sight, spend
 from litellm_image_analysis.admission import Asked
+from litellm_image_analysis.last_hook import guardrails_behind
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.dialects import Dialect
     from litellm_image_analysis.standby import Standby
+
+
+class Attempt(NamedTuple):
+    """What one attempt is made with.
+
+    Attributes:
+        request: keyword arguments of the call; ``None``: as they are.
+        run_guardrails: runs the gateway's guardrails on ``request``, and raises their refusal; ``None``: none to run.
+    """
+
+    request: dict[str, Any] | None
+    run_guardrails: Callable[[], Awaitable[None]] | None
+
+
+NOTHING_TO_DO = Attempt(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +46,7 @@ class Attempts:
     analyst: Analyst
     check_alone: Callable[[], None]
 
-    async def before_call(
-        self, kwargs: dict[str, Any], call_type: str, dialect: Dialect, standby: Standby
-    ) -> dict[str, Any] | None:
+    async def before_call(self, kwargs: dict[str, Any], call_type: str, dialect: Dialect, standby: Standby) -> Attempt:
         """Replace the images of a call whose deployment cannot see them, or whose operator always wants that.
 
         Args:
@@ -42,7 +56,7 @@ class Attempts:
             standby: what holds for the request.
 
         Returns:
-            Those to call with instead, or ``None`` for no change.
+            Those to call with instead, or ``None`` for no change, and what runs the guardrails on them.
 
         Raises:
             RequestError: the call cannot be served.
@@ -50,15 +64,16 @@ class Attempts:
         mode = standby.config.mode
         may_be_due = not sight.is_ruled_out(kwargs, mode) and dialect.find_images(kwargs)
         if not may_be_due or not sight.needs_analysis(kwargs, mode):
-            return None
+            return NOTHING_TO_DO
         self.check_alone()
-        request = dict(kwargs)
+        request, run_guardrails = dict(kwargs), None
         with guard.analysing(request, dialect, standby.config, standby.config.vision_model):
             await self._analyse(request, dialect, standby)
+            run_guardrails = guardrails_behind(request, standby.caller, call_type)
         with guard.harmless("making out a bill"):
             bill.make(request, call_type, is_shown=False)
             spend.share(request, standby.home)
-        return request
+        return Attempt(request, run_guardrails)
 
     async def _analyse(self, request: dict[str, Any], dialect: Dialect, standby: Standby) -> None:
         if standby.problem is not None:

@@ -60,22 +60,40 @@ def limits_are_in_place() -> bool:
 
 def can_guard_again() -> bool:
     """Whether this LiteLLM can run guardrails alone, so that they see what stands in the images' places."""
-    pre_call_hook = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
-    return pre_call_hook is not None and "guardrails_only" in inspect.signature(pre_call_hook).parameters
+    return _guardrails_alone() is not None
 
 
-async def guard_again(data: dict[str, Any], caller: UserAPIKeyAuth, call_type: str) -> None:
-    """Run the gateway's guardrails on a request that was rewritten behind them.
+def guardrails_behind(
+    data: dict[str, Any], caller: UserAPIKeyAuth, call_type: str
+) -> Callable[[], Awaitable[None]] | None:
+    """The gateway's guardrails and content enforcers, to be run on a request that was rewritten behind them.
 
-    Raises:
-        Exception: a guardrail's refusal, as it is.
+    Args:
+        data: the rewritten request.
+        caller: whose request it is.
+        call_type: LiteLLM's name for it.
+
+    Returns:
+        Runs them. It raises a guardrail's refusal as it is, of whatever type. ``None`` if this LiteLLM cannot run
+        them alone.
     """
-    proxy_logging: Any = proxy_global("proxy_logging_obj")
-    if not proxy_logging.callback_capabilities().has_guardrail:
-        return
-    guarded = await proxy_logging.pre_call_hook(
-        user_api_key_dict=caller, data=data, call_type=call_type, guardrails_only=True
-    )
-    if guarded is not data:
-        data.clear()
-        data.update(guarded)
+    pre_call_hook = _guardrails_alone()
+    if pre_call_hook is None:
+        return None
+
+    async def run() -> None:
+        guarded = await pre_call_hook(user_api_key_dict=caller, data=data, call_type=call_type, guardrails_only=True)
+        if guarded is not data:
+            data.clear()
+            data.update(guarded)
+
+    return run
+
+
+def _guardrails_alone() -> Callable[..., Awaitable[dict[str, Any]]] | None:
+    """LiteLLM's walk through its pre-call hooks, if it can be limited to guardrails: from 1.99.0 on."""
+    pre_call_hook: Any = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
+    if pre_call_hook is None or "guardrails_only" not in inspect.signature(pre_call_hook).parameters:
+        return None
+    walk: Callable[..., Awaitable[dict[str, Any]]] = pre_call_hook
+    return walk

@@ -23,12 +23,12 @@ from litellm_image_analysis import (
 )
 from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.analyst import Analyst
-from litellm_image_analysis.attempts import Attempts
+from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
 from litellm_image_analysis.blocking import serve_blocking
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, generate_content, responses
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.last_hook import LastHook, guard_again, limits_are_in_place
+from litellm_image_analysis.last_hook import LastHook, guardrails_behind, limits_are_in_place
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.standby import Standby, standing_by
 
@@ -75,6 +75,9 @@ class ImageAnalysis(CustomLogger):
 
         Returns:
             Itself, registered in ``litellm.callbacks``.
+
+        Raises:
+            ConfigError: the installed LiteLLM would not understand names with the suffix.
         """
         self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
         if self.config.suffix is not None:
@@ -193,7 +196,7 @@ class ImageAnalysis(CustomLogger):
         if asked is None:
             return
         _asked.set(None)
-        dialect, found = DIALECTS[call_type], []
+        dialect, run_guardrails = DIALECTS[call_type], None
         try:
             with guard.analysing(data, dialect, asked.config, asked.vision_model):
                 router = gateway.running_router()
@@ -205,10 +208,12 @@ class ImageAnalysis(CustomLogger):
                 )
                 with guard.harmless("making out a bill"):
                     bill.make(data, call_type, is_shown=False)
+                if found:
+                    run_guardrails = guardrails_behind(data, caller, call_type)
         except RequestError as error:
             raise wire_errors.http_error(error, call_type) from None
-        if found and self._last_hook.is_in_place:
-            await guard_again(data, caller, call_type)
+        if run_guardrails is not None:
+            await run_guardrails()
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
@@ -222,20 +227,20 @@ class ImageAnalysis(CustomLogger):
             RequestError: the call cannot be served.
             ProxyException: the same on a proxy.
         """
-        name, request = call_type.value if call_type is not None else "", None
+        name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
         waiting = None if vision.is_looking() else standing_by(kwargs)
         with guard.harmless("looking at a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
             else:
-                request = await self._before_attempt(kwargs, name, waiting)
-        if waiting is not None and request is not None:
-            await guard_again(request, waiting.caller, name)
+                request, run_guardrails = await self._before_attempt(kwargs, name, waiting)
+        if run_guardrails is not None:
+            await run_guardrails()
         return self._with_deployment(kwargs if request is None else request, name) or request
 
-    async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> dict[str, Any] | None:
+    async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> Attempt:
         if name not in DIALECTS:
-            return None
+            return NOTHING_TO_DO
         try:
             return await self._attempts.before_call(kwargs, name, DIALECTS[name], waiting)
         except RequestError as error:

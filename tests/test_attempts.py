@@ -11,7 +11,7 @@ from support.images import image, message, text
 from support.routers import ANYONE
 
 from litellm_image_analysis.analyst import Analyst
-from litellm_image_analysis.attempts import Attempts
+from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempts
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.errors import RequestError
@@ -40,7 +40,7 @@ async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | 
 
 @pytest.mark.parametrize("kwargs", [{"messages": []}, {"model_info": {"supports_vision": True}}, {"model_info": {}}])
 async def test_what_needs_none_is_left_alone(kwargs: dict[str, Any]) -> None:
-    assert await attempted(**kwargs, problem=RequestError("wrong metadata")) is None
+    assert await attempted(**kwargs, problem=RequestError("wrong metadata")) == NOTHING_TO_DO
 
 
 async def test_the_request_s_limits_hold() -> None:

@@ -14,7 +14,7 @@ from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
 from litellm.proxy.utils import ProxyLogging
 from support.features import needs_guardrails_only
 
-from litellm_image_analysis.last_hook import LastHook, can_guard_again, guard_again, limits_are_in_place
+from litellm_image_analysis.last_hook import LastHook, can_guard_again, guardrails_behind, limits_are_in_place
 
 CALLER = UserAPIKeyAuth(api_key="sk-a")
 
@@ -27,15 +27,11 @@ class Old:
 
 
 class Guards:
-    """LiteLLM's proxy with or without guardrails, which make ``answer`` of a request."""
+    """LiteLLM's proxy with guardrails, which make ``answer`` of a request; its other parts may be there or not."""
 
-    def __init__(self, answer: dict[str, Any] | None = None, *, has_guardrail: bool = True) -> None:
+    def __init__(self, answer: dict[str, Any] | None = None) -> None:
         self.answer = answer
-        self.has_guardrail = has_guardrail
         self.asked: list[Any] = []
-
-    def callback_capabilities(self) -> SimpleNamespace:
-        return SimpleNamespace(has_guardrail=self.has_guardrail)
 
     async def pre_call_hook(
         self, user_api_key_dict: Any, data: Any, call_type: str, guardrails_only: bool = False
@@ -110,11 +106,17 @@ def test_limits_are_in_place_once_the_proxy_has_added_them(proxy_module: ModuleT
     assert limits_are_in_place()
 
 
+async def run_guardrails(data: dict[str, Any]) -> None:
+    run = guardrails_behind(data, CALLER, "acompletion")
+    assert run is not None
+    await run()
+
+
 async def test_guardrails_alone_see_the_rewritten_request(proxy_module: ModuleType) -> None:
     guards = Guards()
     vars(proxy_module).update(proxy_logging_obj=guards)
     data = {"messages": ["a text"]}
-    await guard_again(data, CALLER, "acompletion")
+    await run_guardrails(data)
     assert guards.asked == [(CALLER, {"messages": ["a text"]}, "acompletion", True)]
     assert data == {"messages": ["a text"]}
 
@@ -122,12 +124,11 @@ async def test_guardrails_alone_see_the_rewritten_request(proxy_module: ModuleTy
 async def test_what_guardrails_make_of_it_goes_out(proxy_module: ModuleType) -> None:
     vars(proxy_module).update(proxy_logging_obj=Guards({"messages": ["masked"]}))
     data: dict[str, Any] = {"messages": ["a text"], "left": "out"}
-    await guard_again(data, CALLER, "acompletion")
+    await run_guardrails(data)
     assert data == {"messages": ["masked"]}
 
 
-async def test_a_gateway_without_guardrails_has_none_to_run(proxy_module: ModuleType) -> None:
-    guards = Guards(has_guardrail=False)
-    vars(proxy_module).update(proxy_logging_obj=guards)
-    await guard_again({}, CALLER, "acompletion")
-    assert guards.asked == []
+@pytest.mark.parametrize("logging", [None, Old()], ids=["no proxy", "an older LiteLLM"])
+def test_where_guardrails_cannot_run_alone_there_is_nothing_to_run(proxy_module: ModuleType, logging: object) -> None:
+    vars(proxy_module).update(proxy_logging_obj=logging)
+    assert guardrails_behind({}, CALLER, "acompletion") is None
