@@ -10,6 +10,7 @@ import litellm
 from litellm.exceptions import BudgetExceededError
 
 from litellm_image_analysis.activation import PARAMETER
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.gateway import proxy_global, serves, vision_groups
@@ -46,7 +47,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
 
-    model_list = router.model_list if router is not None else None
+    model_list = view_of(router).deployments() if router is not None else None
     check = getattr(auth_checks, "can_key_call_resolved_model", _check_one_by_one)  # newer than LiteLLM 1.84
     # A team's key is held to the team's models; its user's own are for personal keys.
     user_id = caller.user_id if caller.team_id is None else None

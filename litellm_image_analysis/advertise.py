@@ -1,45 +1,116 @@
 """``<model>-ocr`` as a name that LiteLLM itself knows, for its access checks and its lists of models.
 
-LiteLLM asks ``router.model_group_alias`` what an unknown name stands for when it checks a key, its team and all others.
+LiteLLM asks the router's aliases what an unknown name stands for when it checks a key, its team and all others.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import partial
+from functools import partial, wraps
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from litellm_image_analysis.compat import RouterView, view_of
+from litellm_image_analysis.config import SETTINGS_PATH
+from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.gateway import bears_name
 
 if TYPE_CHECKING:
     from litellm.router import Router
 
+_WRAPPED = "_image_analysis_keeps_aliases"
+_PROBE = "image-analysis-self-check"
+
 
 def advertise(router: Router, suffix: str) -> None:
-    """Let every name with the suffix stand for the name without it, also of models that are yet to come."""
-    aliases = router.model_group_alias
+    """Let every name with the suffix stand for the name without it, also of models that are yet to come.
+
+    Raises:
+        ConfigError: this LiteLLM would not understand such names.
+    """
+    view = view_of(router)
+    aliases = view.aliases()
     if isinstance(aliases, SuffixedAliases) and aliases.router is router:
         return
-    first = not isinstance(vars(router).get("update_settings"), partial)
-    router.model_group_alias = SuffixedAliases(router, suffix)
-    if first:  # LiteLLM replaces the aliases with its settings, and hands them out with its settings
-        vars(router)["update_settings"] = partial(_update_settings, router, router.update_settings, suffix)
-        vars(router)["get_settings"] = partial(_own_settings, router, router.get_settings)
+    suffixed = SuffixedAliases(router, suffix, own=aliases)
+    view.replace_aliases(suffixed)
+    if view.aliases() is not suffixed:
+        raise _not_understood(suffix)
+    if _WRAPPED not in vars(router):
+        vars(router)[_WRAPPED] = True
+        _keep_after_settings(router, view, suffix)
+        _keep_out_of_settings(view)
 
 
-def _update_settings(router: Router, update: Callable[..., Any], suffix: str, /, **settings: Any) -> Any:
-    updated = update(**settings)
-    advertise(router, suffix)
-    return updated
+def check_suffix(suffix: str) -> None:
+    """See on a router of our own whether this LiteLLM understands a name with the suffix as the name without it.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    from litellm.router import Router
+
+    params = {"model": f"openai/{_PROBE}", "api_key": "none"}
+    router = Router(model_list=[{"model_name": _PROBE, "litellm_params": params}])
+    try:
+        advertise(router, suffix)
+        name = f"{_PROBE}{suffix}"
+        found = view_of(router).deployments(name)
+        if bears_name(router, name) or [each["litellm_params"]["model"] for each in found] != [params["model"]]:
+            raise _not_understood(suffix)
+    finally:
+        view_of(router).retire()
 
 
-def _own_settings(router: Router, get: Callable[[], dict[str, Any]], /) -> dict[str, Any]:
-    """The router's settings as an operator wrote them: what is shown to one may come back as his own."""
-    settings = get()
-    if "model_group_alias" in settings:
-        settings["model_group_alias"] = dict(dict.items(router.model_group_alias))
-    return settings
+def _not_understood(suffix: str) -> ConfigError:
+    return ConfigError(
+        f"{SETTINGS_PATH}.suffix: LiteLLM {version('litellm')} would not understand names that end in {suffix!r}, so"
+        " requests for them would go out without image analysis. Install a version of LiteLLM that docs/versions.md"
+        " lists, or ask for image analysis by ocr_model and set suffix: null."
+    )
+
+
+def _keep_after_settings(router: Router, view: RouterView, suffix: str) -> None:
+    """Advertise again after each change of the router's settings, with which LiteLLM replaces the aliases."""
+    for name in view.SETTERS:
+        vars(router)[name] = _then(getattr(router, name), partial(advertise, router, suffix))
+
+
+def _then(change: Callable[..., Any], follow: Callable[[], None]) -> Callable[..., Any]:
+    """A method of LiteLLM's, asynchronous or not, with something to do behind it."""
+
+    @wraps(change)
+    def changed(*args: Any, **kwargs: Any) -> Any:
+        result = change(*args, **kwargs)
+        follow()
+        return result
+
+    @wraps(change)
+    async def changed_in_loop(*args: Any, **kwargs: Any) -> Any:
+        result = await change(*args, **kwargs)
+        follow()
+        return result
+
+    return changed_in_loop if inspect.iscoroutinefunction(change) else changed
+
+
+def _keep_out_of_settings(view: RouterView) -> None:
+    """Show the router's settings as an operator wrote them: what is shown to one may come back as his own."""
+    if view.alias_settings is None:
+        return
+    holder, name = view.alias_settings
+    get = getattr(holder, name)
+
+    @wraps(get)
+    def own_settings() -> dict[str, Any]:
+        settings: dict[str, Any] = get()
+        if "model_group_alias" in settings:
+            settings["model_group_alias"] = dict(dict.items(view.aliases()))
+        return settings
+
+    vars(holder)[name] = own_settings
 
 
 class SuffixedAliases(dict[str, Any]):
@@ -51,10 +122,11 @@ class SuffixedAliases(dict[str, Any]):
     Args:
         router: whose aliases they are.
         suffix: what stands behind a model's name.
+        own: the router's own aliases.
     """
 
-    def __init__(self, router: Router, suffix: str) -> None:
-        super().__init__(dict.items(router.model_group_alias or {}))
+    def __init__(self, router: Router, suffix: str, own: dict[str, Any]) -> None:
+        super().__init__(dict.items(own))
         self.router = router
         self._suffix = suffix
 
@@ -115,7 +187,7 @@ class SuffixedAliases(dict[str, Any]):
         """The names of models and of visible aliases that can be called with the suffix."""
         names = dict.fromkeys(
             str(deployment["model_name"])
-            for deployment in self.router.model_list
+            for deployment in view_of(self.router).deployments()
             if not (deployment.get("model_info") or {}).get("team_id")
         )
         names |= dict.fromkeys(name for name, alias in dict.items(self) if not _is_hidden(alias))

@@ -1,4 +1,4 @@
-"""Asynchronous calls for code without an event loop, and streams that show what they cost altogether."""
+"""An attached Router's methods, calls for code without an event loop, and streams that show their total."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ _LOG_SECONDS = 1.0
 """How long the end of a stream may wait for LiteLLM to say what it cost, which it does at once."""
 
 
-_IN_LOOP = {
+_IN_LOOP = (
+    *("acompletion", "aresponses", "anthropic_messages", "aanthropic_messages"),
+    *("agenerate_content", "agenerate_content_stream"),
+)
+"""A Router's methods that make calls of the wire formats that are served, in an event loop."""
+
+_BLOCKING = {
     "completion": "acompletion",
     "responses": "aresponses",
     "generate_content": "agenerate_content",
@@ -34,7 +40,7 @@ _IN_LOOP = {
 }
 """A Router's methods that block, and those that do the same in an event loop."""
 
-_SERVED = "_image_analysis_serves_blocking_calls"
+_SERVED = "_image_analysis_serves_calls"
 
 
 def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -> Callable[P, R]:
@@ -57,18 +63,40 @@ def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -
     return call
 
 
-def serve_blocking(router: Router) -> None:
-    """Let a Router's blocking methods call its asynchronous ones, which LiteLLM's callbacks are shown."""
+def serve_calls(router: Router, prepared: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Prepare a Router's calls, and let its blocking methods call the asynchronous ones, which callbacks are shown.
+
+    Args:
+        router: its methods are replaced on the instance, once.
+        prepared: gets a call's arguments by name, and returns those to call with.
+    """
     if _SERVED in vars(router):
         return
     vars(router)[_SERVED] = True
-    for name, in_loop in _IN_LOOP.items():
+    for name in _IN_LOOP:
+        vars(router)[name] = _prepared(getattr(router, name), prepared)
+    for name, in_loop in _BLOCKING.items():
         vars(router)[name] = blocking(getattr(router, name), getattr(router, in_loop))
+
+
+def _prepared(
+    function: Callable[P, Awaitable[R]], prepared: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[P, Awaitable[R]]:
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        response: Any = await function(**prepared(by_name(signature, args, kwargs)))  # type: ignore[call-arg]
+        return response  # type: ignore[no-any-return]
+
+    return call
 
 
 def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
     """Arguments as callbacks get to see them."""
     named: dict[str, Any] = dict(signature.bind(*args, **kwargs).arguments)
+    # A Router of LiteLLM 1.110 names no parameters.
+    named |= dict(zip(("model", "messages"), named.pop("args", ()), strict=False))
     named |= named.pop("kwargs", {})
     return named
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import litellm
 from litellm.exceptions import BadRequestError
 
+from litellm_image_analysis.compat import RouterView, view_of
+
 if TYPE_CHECKING:
     from litellm.router import Router
 
@@ -26,36 +28,34 @@ def bears_name(router: Router | None, name: str) -> bool:
         return True
     if router is None:
         return False
-    return _lists(router, name) or name in getattr(router, "team_public_model_names", ())  # newer than LiteLLM 1.84
+    view = view_of(router)
+    return _lists(view, name) or name in view.team_names()
 
 
 def serves(router: Router, name: str, team_id: str | None) -> bool:
     """Whether the router can route a request for this model: by name, for a team, or by wildcard."""
-    if _lists(router, name) or (team_id is not None and router.map_team_model(name, team_id) is not None):
+    view = view_of(router)
+    if _lists(view, name) or (team_id is not None and view.team_group(name, team_id) is not None):
         return True
-    if router.router_general_settings.pass_through_all_models or cast("object", router.default_deployment):
-        return True
-    return bool(router.pattern_router.patterns and router.pattern_router.route(name))
+    return view.serves_any_name() or view.matches_wildcard(name)
 
 
-def _lists(router: Router, name: str) -> bool:
-    model_names = cast("set[str]", router.model_names)  # LiteLLM declares it as always empty
-    # Its own aliases: those that ``advertise`` adds are no models.
-    if name in model_names or dict.__contains__(router.model_group_alias, name) or router.has_model_id(name):
+def _lists(view: RouterView, name: str) -> bool:
+    # The router's own aliases: those that ``advertise`` adds are no models, and are not stored.
+    if name in view.groups() or dict.__contains__(view.aliases(), name) or view.has_deployment(name):
         return True
-    return name in (getattr(router, "routing_groups", None) or {})  # newer than LiteLLM 1.84
+    return name in view.routing_groups()
 
 
 def vision_groups(router: Router, team_id: str | None) -> list[str]:
     """Model groups known to take images, sorted; wildcards are no names to call."""
+    view = view_of(router)
     names = {
         name
-        for name in router.get_model_names(team_id=team_id)
-        if "*" not in name and (bears_name(router, name) or name not in router.model_group_alias)
+        for name in view.listed_names(team_id)
+        if "*" not in name and (bears_name(router, name) or name not in view.aliases())
     }
-    return sorted(
-        name for name in names if _takes_images(router.get_model_list(model_name=name, team_id=team_id) or [])
-    )
+    return sorted(name for name in names if _takes_images(view.deployments(name, team_id)))
 
 
 def holders(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:
@@ -64,8 +64,8 @@ def holders(found: Iterable[FoundImage], router: Router | None, name: str) -> se
         return set()
     if router is None:
         return {_provider(name)}
-    deployments = router.get_model_list(model_name=name) or []
-    return {_provider(str(deployment["litellm_params"].get("model") or "")) for deployment in deployments}
+    models = (deployment["litellm_params"].get("model") for deployment in view_of(router).deployments(name))
+    return {_provider(str(model or "")) for model in models}
 
 
 def _provider(model: str) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import litellm
 
 from litellm_image_analysis import departures, guard, journal, startup
+from litellm_image_analysis.advertise import check_suffix
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.plugin import ImageAnalysis
@@ -21,7 +22,8 @@ def from_proxy_settings() -> ImageAnalysis:
     LiteLLM sets ``callback_settings`` before it loads callbacks, and loads them inside its event loop.
 
     Raises:
-        ConfigError: the settings are wrong; the proxy does not start.
+        ConfigError: the settings are wrong, or the installed LiteLLM would not understand names with the suffix; the
+            proxy does not start.
     """
     try:
         loop = asyncio.get_running_loop()
@@ -29,6 +31,8 @@ def from_proxy_settings() -> ImageAnalysis:
         return ImageAnalysis(_settings())  # imported by a program, not loaded by a proxy
     try:
         plugin = ImageAnalysis(_settings())
+        if plugin.config.suffix is not None and plugin.config.advertise:
+            check_suffix(plugin.config.suffix)
     except ConfigError as error:
         startup.announce_at_exit(str(error))
         raise

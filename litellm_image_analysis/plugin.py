@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import litellm
@@ -21,10 +22,10 @@ from litellm_image_analysis import (
     vision,
     wire_errors,
 )
-from litellm_image_analysis.advertise import advertise
+from litellm_image_analysis.advertise import advertise, check_suffix
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
-from litellm_image_analysis.blocking import serve_blocking
+from litellm_image_analysis.blocking import serve_calls
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.dialects import Dialect, generate_content, responses
 from litellm_image_analysis.errors import RequestError
@@ -79,10 +80,11 @@ class ImageAnalysis(CustomLogger):
         Raises:
             ConfigError: the installed LiteLLM would not understand names with the suffix.
         """
-        self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
         if self.config.suffix is not None:
+            check_suffix(self.config.suffix)
             advertise(router, self.config.suffix)
-        serve_blocking(router)
+        self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
+        serve_calls(router, partial(self._library.ask_by_parameter, router))
         if not any(callback is self for callback in litellm.callbacks):
             litellm.callbacks.append(self)
         return self

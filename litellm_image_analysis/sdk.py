@@ -93,6 +93,21 @@ class Library:
         is_proxy_s = group is not None and self.router is None and gateway.running_router() is not None
         return is_proxy_s or vision.is_looking() or isinstance(spend.recorded(kwargs), Report)
 
+    def ask_by_parameter(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A call of an attached Router's that asks by suffix, as one that asks by ``ocr_model``.
+
+        The Router then routes it, and finds its fallbacks, under the model's own name.
+
+        Args:
+            router: whose call it is.
+            arguments: the call's, by name.
+        """
+        with guard.harmless("looking for a suffix"):
+            activation = decide({"model": arguments.get("model")}, self.config, partial(gateway.bears_name, router))
+            if isinstance(activation, Active):
+                return {PARAMETER: activation.vision_model, **arguments, "model": activation.model}
+        return arguments
+
     async def rewrite(self, messages: list[Any], vision_model: str) -> list[Any]:
         """Replace the images in a conversation of OpenAI's chat format.
 

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import litellm
 import pytest
-from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from litellm.exceptions import BadRequestError
 from litellm.google_genai import agenerate_content, agenerate_content_stream
 from litellm.integrations.custom_logger import CustomLogger
@@ -135,7 +135,7 @@ def in_a_loop(calls: Calls, bookkeeper: Bookkeeper) -> Place:
             assert [chunk async for chunk in response]
         with anyio.fail_after(20):
             while len(bookkeeper.costs) < 2:
-                await wait_all_tasks_blocked()
+                await checkpoint()
 
     return Place(ask, partial(emptied, bookkeeper))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import cast
 
 import pytest
 from litellm import constants
 from litellm._redis import get_redis_async_client
+from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import LiteLLM_OrganizationTable, ProxyException, UserAPIKeyAuth
 from litellm.proxy.anthropic_endpoints import endpoints as anthropic_endpoints
@@ -20,6 +20,7 @@ from litellm.router import Router
 from redis.asyncio.retry import Retry
 
 from litellm_image_analysis.access import litellms
+from litellm_image_analysis.compat import view_of
 
 
 def _needs(what: str, *, there: bool) -> pytest.MarkDecorator:
@@ -60,9 +61,13 @@ needs_project_counters = _needs(
 needs_anthropic_errors = _needs(
     "error of Anthropic's shape", there=hasattr(anthropic_endpoints, "AnthropicErrorResponse")
 )
+_fallbacks = getattr(Router, "async_function_with_fallbacks", None)  # not in LiteLLM 1.110, which has the note
 needs_fallback_notes = _needs(
     "note of what a fallback stands in for",
-    there="original_model_group" in Router.async_function_with_fallbacks.__code__.co_consts,
+    there=_fallbacks is None or "original_model_group" in _fallbacks.__code__.co_consts,
+)
+needs_content_enforcers = _needs(
+    "callback that enforces rules on content", there=hasattr(CustomLogger, "enforces_request_content")
 )
 needs_google_errors = _needs("error of Google's shape", there=hasattr(google_endpoints, "_google_error_response"))
 
@@ -71,7 +76,7 @@ def _forgets_deleted_models() -> bool:
     params = {"model": "openai/unheard-of", "api_key": "none"}
     router = Router(model_list=[{"model_name": "gone", "litellm_params": params, "model_info": {"id": "gone"}}])
     router.delete_deployment("gone")
-    return "gone" not in cast("set[str]", router.model_names)
+    return "gone" not in view_of(router).groups()
 
 
 def _reads_numbers_of_redis() -> bool:
