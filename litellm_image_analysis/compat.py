@@ -38,7 +38,7 @@ class RouterView(Protocol):
         """The deployments behind a name, or all of them, as entries of a model list."""
 
     def team_group(self, name: str, team_id: str) -> str | None:
-        """The model group behind a team's own name."""
+        """What a team's own name is routed by; ``None``: the team has no such name."""
 
     def serves_any_name(self) -> bool:
         """Whether it routes names that it does not list: to a default deployment, or as they are."""

@@ -48,8 +48,10 @@ _CALLBACKS = (
 def callbacks_are_left_as_they_were() -> Iterator[None]:
     """Every router adds some to LiteLLM's own lists, and past a hundred LiteLLM takes no more."""
     litellm = sys.modules.get("litellm")
-    lists: list[list[Any]] = [getattr(litellm, name, []) for name in _CALLBACKS]
-    before = [list(callbacks) for callbacks in lists]
+    lists: dict[str, list[Any]] = {name: getattr(litellm, name, []) for name in _CALLBACKS}
+    before = {name: list(callbacks) for name, callbacks in lists.items()}
     yield
-    for callbacks, earlier in zip(lists, before, strict=True):
-        callbacks[:] = earlier
+    for name, callbacks in lists.items():
+        callbacks[:] = before[name]
+        if litellm is not None:
+            setattr(litellm, name, callbacks)  # LiteLLM itself may have put another one there

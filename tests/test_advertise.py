@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import litellm
 import pytest
 from fastapi.encoders import jsonable_encoder
 from hypothesis import given
@@ -15,7 +16,9 @@ from litellm.types.router import Deployment
 from support.features import denied_status, needs_forgotten_models, needs_routing_groups, needs_team_names
 from support.routers import TEAM, deployment, router_of, team_deployment
 
-from litellm_image_analysis.advertise import SuffixedAliases, advertise
+from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig
+from litellm_image_analysis.advertise import SuffixedAliases, advertise, check_suffix
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.gateway import bears_name
 
 SUFFIX = "-ocr"
@@ -36,8 +39,7 @@ def group(name: str, *models: str, strategy: str = "simple-shuffle") -> dict[str
 
 
 def aliases_of(router: Router) -> dict[str, Any]:
-    aliases: dict[str, Any] = router.model_group_alias
-    return aliases
+    return view_of(router).aliases()
 
 
 def update(router: Router, **settings: Any) -> None:
@@ -238,7 +240,7 @@ class TestTheRouter:
 
     def test_a_router_that_was_given_no_aliases_can_advertise(self) -> None:
         router = router_of(deployment("deepseek-chat"))
-        vars(router).update(model_group_alias=None)
+        view_of(router).replace_aliases(None)  # type: ignore[arg-type]
         advertise(router, SUFFIX)
         assert list(aliases_of(router)) == ["deepseek-chat-ocr"]
 
@@ -250,6 +252,45 @@ class TestTheRouter:
         advertise(router, SUFFIX)
         assert bears_name(router, "new")
         assert not bears_name(router, "deepseek-chat-ocr")
+
+
+class TestSelfCheck:
+    """A LiteLLM that takes a name with the suffix for anything but the name without it is found out."""
+
+    UNDERSTOOD_NOT = r"callback_settings\..*suffix: LiteLLM .* would not understand names that end in '-ocr'"
+
+    def test_the_installed_litellm_passes_and_is_left_as_it_was(self) -> None:
+        before = len(litellm.callbacks), len(litellm._async_success_callback)
+        check_suffix(SUFFIX)
+        assert (len(litellm.callbacks), len(litellm._async_success_callback)) == before
+
+    @pytest.mark.usefixtures("copied_aliases")
+    def test_one_that_copies_what_it_is_given_is_an_error(self) -> None:
+        with pytest.raises(ConfigError, match=self.UNDERSTOOD_NOT):
+            check_suffix(SUFFIX)
+        with pytest.raises(ConfigError, match=self.UNDERSTOOD_NOT):
+            advertise(router_of(deployment("deepseek-chat")), SUFFIX)
+
+    @pytest.mark.usefixtures("copied_aliases")
+    def test_a_router_is_not_half_attached(self) -> None:
+        router = router_of(deployment("deepseek-chat"))
+        before = dict(vars(router))
+        callbacks = list(litellm.callbacks)
+        with pytest.raises(ConfigError, match=self.UNDERSTOOD_NOT):
+            ImageAnalysis().attach(router)
+        assert vars(router) == before
+        assert litellm.callbacks == callbacks
+
+    @pytest.mark.usefixtures("copied_aliases")
+    def test_without_a_suffix_there_is_nothing_to_understand(self) -> None:
+        ImageAnalysis(ImageAnalysisConfig(suffix=None)).attach(router_of(deployment("deepseek-chat")))
+
+    def test_one_that_looks_names_up_elsewhere_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was put in is read back, and not used."""
+        view = type(view_of(router_of()))
+        monkeypatch.setattr(view, "deployments", lambda *_: [])
+        with pytest.raises(ConfigError, match=self.UNDERSTOOD_NOT):
+            check_suffix(SUFFIX)
 
 
 @pytest.mark.usefixtures("proxy_module")
@@ -319,7 +360,7 @@ targets = st.one_of(names, st.builds(lambda model, hidden: {"model": model, "hid
 def test_no_real_name_changes_its_meaning(models: list[str], own: dict[str, Any], asked: str) -> None:
     def meanings(router: Router) -> dict[str, Any]:
         real = [name for name in {*models, *own} if bears_name(router, name)]
-        return {name: (router.model_group_alias.get(name), router.get_model_list(name)) for name in real}
+        return {name: (aliases_of(router).get(name), router.get_model_list(name)) for name in real}
 
     router = router_of(*(deployment(name) for name in models), model_group_alias=own)
     before, real_before = meanings(router), bears_name(router, asked)

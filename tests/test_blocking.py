@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -10,10 +11,76 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from litellm_image_analysis.bill import Bill
-from litellm_image_analysis.blocking import BlockingStream, Stream
+from litellm_image_analysis.blocking import BlockingStream, Stream, by_name, serve_calls
 from litellm_image_analysis.pipeline import Report
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))
+
+
+class Recording:
+    """A Router whose calls answer with what they were made with."""
+
+    async def acompletion(self, model: str, messages: list[Any], stream: bool = False, **kwargs: Any) -> dict[str, Any]:
+        return {"model": model, "messages": messages, "stream": stream, **kwargs}
+
+    async def anything(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {"args": args, **kwargs}
+
+    aresponses = anthropic_messages = aanthropic_messages = agenerate_content = agenerate_content_stream = anything
+
+    def completion(self, model: str, messages: list[Any], **kwargs: Any) -> dict[str, Any]:
+        raise AssertionError((model, messages, kwargs))  # what blocks is never called: the other one is
+
+    def blocks(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        raise AssertionError((args, kwargs))
+
+    responses = generate_content = generate_content_stream = blocks
+
+
+@pytest.fixture
+def served() -> Any:
+    """Calls of it go out with a mark."""
+    router: Any = Recording()
+    serve_calls(router, lambda arguments: {**arguments, "prepared": True})
+    return router
+
+
+class TestServedCalls:
+    @pytest.mark.parametrize(
+        "name",
+        ["aresponses", "anthropic_messages", "aanthropic_messages", "agenerate_content", "agenerate_content_stream"],
+    )
+    async def test_every_wire_format_s_call_is_prepared(self, served: Any, name: str) -> None:
+        assert await getattr(served, name)(model="m") == {"args": (), "model": "m", "prepared": True}
+
+    @pytest.mark.parametrize("name", ["responses", "generate_content", "generate_content_stream"])
+    def test_blocking_ones_are_once(self, served: Any, name: str) -> None:
+        assert getattr(served, name)(model="m") == {"args": (), "model": "m", "prepared": True}
+
+    async def test_arguments_by_position_are_told_by_name(self, served: Any) -> None:
+        told = {"model": "m", "messages": [], "stream": True, "user": "u", "prepared": True}
+        assert await served.acompletion("m", [], True, user="u") == told
+        assert await served.acompletion("m", messages=[], stream=True, user="u") == told
+
+    def test_blocking_ones_are_too(self, served: Any) -> None:
+        told = {"model": "m", "messages": [], "stream": False, "user": "u", "prepared": True}
+        assert served.completion("m", [], user="u") == told
+
+    async def test_serving_twice_prepares_once(self, served: Any) -> None:
+        before = dict(vars(served))
+        serve_calls(served, lambda _: {})
+        assert vars(served) == before
+
+    async def test_a_method_keeps_its_name_and_signature(self, served: Any) -> None:
+        assert served.acompletion.__name__ == "acompletion"
+        assert inspect.signature(served.acompletion) == inspect.signature(Recording().acompletion)
+
+
+def test_a_call_without_parameters_of_its_own_has_its_arguments_by_name() -> None:
+    """As the methods of LiteLLM 1.110's Router are."""
+    anything = inspect.signature(lambda *args, **kwargs: (args, kwargs))
+    assert by_name(anything, ("m", []), {"user": "u"}) == {"model": "m", "messages": [], "user": "u"}
+    assert by_name(anything, (), {"model": "m"}) == {"model": "m"}
 
 
 class LiteLLMs:

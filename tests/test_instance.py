@@ -68,6 +68,21 @@ async def test_a_proxy_with_wrong_settings_says_so_once_more_when_it_ends(
     assert last_words == [str(raised.value)]
 
 
+@pytest.mark.usefixtures("copied_aliases")
+class TestALiteLLMThatWouldNotUnderstandTheSuffix:
+    async def test_the_proxy_does_not_start_and_says_why(self, settings: dict[str, Any], last_words: list[str]) -> None:
+        settings["vision_model"] = "some-vision"
+        with pytest.raises(ConfigError, match="would not understand names that end in '-ocr'") as raised:
+            instance.from_proxy_settings()
+        assert last_words == [str(raised.value)]
+
+    @pytest.mark.usefixtures("background")
+    @pytest.mark.parametrize("given", [{"suffix": None}, {"advertise": False}], ids=str)
+    async def test_one_that_need_not_understand_it_starts(self, settings: dict[str, Any], given: Any) -> None:
+        settings.update(given)
+        instance.from_proxy_settings()
+
+
 @pytest.fixture
 async def background(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[asyncio.Task[None]]]:
     """What a proxy was told to do in the background, which ends with the test; nothing in it waits."""

@@ -62,6 +62,8 @@ create_container list_containers retrieve_container delete_container list_contai
 create_sandbox delete_sandbox run_code code_interpreter_tool cancel_fine_tuning_job list_fine_tuning_jobs
 retrieve_fine_tuning_job list_input_items llm_passthrough_route
 get_responses delete_responses cancel_responses compact_responses
+extraction create_realtime_client_secret create_realtime_transcription_session realtime_calls
+create_realtime_translation_client_secret realtime_translation_calls
 """.split()  # noqa: SIM905 - a hundred names read better without quotes
 
 

@@ -180,3 +180,25 @@ class TestAfterwards:
         answer = dict[str, Any]()
         sdk.after_call({"metadata": {}}, answer, "acompletion")
         assert answer == {}
+
+
+class TestAskingByParameter:
+    """An attached Router's call by suffix goes on as one by ``ocr_model``."""
+
+    @staticmethod
+    def asked(router: Router, **arguments: Any) -> dict[str, Any]:
+        return library(router).ask_by_parameter(router, arguments)
+
+    @pytest.mark.parametrize("name", ["deepseek-chat", "chat", "hidden", "openai/anything", "scan-ocr", "chats"])
+    def test_a_suffix_becomes_the_parameter(self, router: Router, name: str) -> None:
+        asked = self.asked(router, model=f"{name}-ocr", messages=TWO_IMAGES, user="u")
+        assert asked == {"model": name, "messages": TWO_IMAGES, "user": "u", "ocr_model": "gpt-4o-mini"}
+
+    @pytest.mark.parametrize("ocr_model", ["eyes", False, None, 3])
+    def test_a_parameter_beside_the_suffix_says_more(self, router: Router, ocr_model: object) -> None:
+        asked = self.asked(router, model="deepseek-chat-ocr", messages=TWO_IMAGES, ocr_model=ocr_model)
+        assert asked == {"model": "deepseek-chat", "messages": TWO_IMAGES, "ocr_model": ocr_model}
+
+    @pytest.mark.parametrize("arguments", [{"model": "deepseek-chat"}, {"model": "scan-ocr"}, {"model": 3}, {}])
+    def test_a_call_without_a_suffix_stays_as_it_is(self, router: Router, arguments: dict[str, Any]) -> None:
+        assert self.asked(router, **arguments) == arguments

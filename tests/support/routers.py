@@ -10,6 +10,8 @@ import pytest
 from litellm.proxy._types import UserAPIKeyAuth
 from litellm.router import Router
 
+from litellm_image_analysis.compat import view_of
+
 TEAM, OTHER_TEAM = "team-1", "team-2"
 ANYONE = UserAPIKeyAuth()
 
@@ -57,3 +59,21 @@ def proxy_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     )
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
+
+
+@pytest.fixture
+def copied_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Routers behave as those of LiteLLM 1.109 do: the aliases they are given are copied, and copies are handed out."""
+    if hasattr(Router, "registry"):  # there, ``view_of`` goes round the copies
+        view = type(view_of(router_of()))
+        put = view.replace_aliases
+        monkeypatch.setattr(view, "replace_aliases", lambda self, aliases: put(self, dict(dict.items(aliases))))
+        return
+
+    def get(router: Router) -> dict[str, Any]:
+        return dict(vars(router)["aliases"])
+
+    def put_copy(router: Router, aliases: dict[str, Any] | None) -> None:
+        vars(router)["aliases"] = dict(dict.items(aliases or {}))
+
+    monkeypatch.setattr(Router, "model_group_alias", property(get, put_copy), raising=False)
