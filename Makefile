@@ -79,14 +79,27 @@ bench: $(VENV)/installed
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/under_load.py
 
-# Pins every dependency by version and hash, for all platforms and Pythons: the newest, and those of the oldest LiteLLM,
-# which reads REDIS_HOST with redis-py before 6 only. Needs uv.
-constraints:
-	uv pip compile pyproject.toml --group dev --extra proxy --extra redis --extra local-ocr --universal --python-version 3.10 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints/dev.txt
-	uv pip compile pyproject.toml --group dev --extra proxy --extra redis --universal --python-version 3.10 \
-		--upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints/floor.txt
+# Pins every dependency by version, for all platforms and Pythons, and by hash where others are to be kept out: the newest,
+# those of the oldest LiteLLM, which reads REDIS_HOST with redis-py before 6 only, and those of each LiteLLM of the sweep.
+# The proxies of the last two do not install: their LiteLLM is put over the dependencies of an older one.
+PIN := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --no-emit-index-url \
+	--no-emit-find-links --no-annotate --no-header
+OLDER := 1.87.5 1.90.7 1.94.3 1.97.0 1.99.4 1.102.4 1.105.7 1.106.12 1.108.7
+NEWER := 1.109.3 1.110.2
+constraints: $(VENV)/installed
+	$(PIN) --group dev --extra proxy --extra redis --extra local-ocr --generate-hashes -o constraints/dev.txt
+	$(PIN) --group dev --extra proxy --extra redis --upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
+		--generate-hashes -o constraints/floor.txt
+	for version in $(FLOOR_LITELLM) $(OLDER); do \
+		$(PIN) --group everywhere --extra proxy --extra redis --upgrade-package litellm==$$version \
+			-o constraints/litellm-$$version.txt || exit 1; \
+	done
+	for version in $(NEWER); do \
+		sed "s/^litellm==.*/litellm==$$version/; s/^setuptools/semver==3.0.4\n&/" constraints/litellm-1.108.7.txt \
+			> constraints/litellm-$$version-over-1.108.7.txt; \
+	done
+	$(PIN) --group everywhere --upgrade-package litellm==$(lastword $(NEWER)) \
+		-o constraints/litellm-$(lastword $(NEWER))-library.txt
 
 clean:
 	rm -rf $(VENV) $(FLOOR) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -83,7 +83,10 @@ def _reads_numbers_of_redis() -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REDIS_HOST", "127.0.0.1")
         patch.setenv("REDIS_SOCKET_CONNECT_TIMEOUT", "1.5")
-        client = get_redis_async_client()
+        try:
+            client = get_redis_async_client()
+        except ValueError:  # LiteLLM 1.84 with redis-py 6 or newer does not see REDIS_HOST
+            return False
     return client.get_connection_kwargs().get("socket_connect_timeout") == 1.5
 
 
