@@ -1,7 +1,9 @@
 # make demo   the main job on a fresh machine, without an API key
 # make test   all tests, and what they need
 # make check  everything a change has to pass
-# make test-compat  unit tests and the main routes on the oldest LiteLLM that is supported
+# make test-floor   unit tests and the main routes on the oldest LiteLLM that is supported
+# make test-compat  every way to call, on about every third LiteLLM from the oldest to the newest
+# make nightly      what takes long: all of test-compat, and a hundred times the examples, at random
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +11,7 @@ FLOOR := .venv-floor
 FLOOR_LITELLM := 1.84.0
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-compat check lint coverage nightly fuzz soak bench format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak bench format constraints clean
 .DEFAULT_GOAL := check
 
 # Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned.
@@ -34,16 +36,22 @@ test: $(VENV)/installed
 
 # docs/versions.md says why tests skip there; the wire formats know nothing of LiteLLM. An app that is started twice in
 # one process has no prices there, and behind other tests those of admission find no budget used up (not understood).
-test-compat: $(FLOOR)/installed
+test-floor: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/test_admission.py
 	$(FLOOR)/bin/python -m pytest tests/test_*.py --deselect tests/test_admission.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 
-# What takes long: odd bodies, a soak, and a hundred times the examples for every property of what rewrites a request and
-# of what stands where images were.
-nightly: fuzz soak
+# Each version in an environment of its own; VERSIONS="1.99.4 1.109.3-over-1.108.7" for some of constraints/litellm-*.txt.
+VERSIONS ?=
+test-compat: $(VENV)/installed
+	$(BIN)/python tests/versions/sweep.py $(VERSIONS)
+
+# What takes long: odd bodies, a soak, every LiteLLM, and other examples than the ordinary run's for every property, most of
+# them where a request is rewritten and where text takes an image's place. What fails there becomes an example.
+nightly: fuzz soak test-compat
 	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/dialects tests/test_disarm.py tests/test_render.py --timeout 0
+	HYPOTHESIS_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_*.py --timeout 0
 
 # Whole request bodies through all that happens to one; coverage-guided where atheris is installed in .venv.
 EXECUTIONS ?= 1000000
@@ -81,19 +89,21 @@ bench: $(VENV)/installed
 
 # Pins every dependency by version, for all platforms and Pythons, and by hash where others are to be kept out: the newest,
 # those of the oldest LiteLLM, which reads REDIS_HOST with redis-py before 6 only, and those of each LiteLLM of the sweep.
-# The proxies of the last two do not install: their LiteLLM is put over the dependencies of an older one.
+# LiteLLM 1.95 to 1.97 import what fastapi 0.140.7 dropped. The proxies of the last two do not install: their LiteLLM is put
+# over the dependencies of an older one.
 PIN := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header
-OLDER := 1.87.5 1.90.7 1.94.3 1.97.0 1.99.4 1.102.4 1.105.7 1.106.12 1.108.7
+WITH_PROXY := --group everywhere --extra proxy --extra redis
+OLDER := 1.87.5 1.90.7 1.94.3 1.99.4 1.102.4 1.105.7 1.106.12 1.108.7
 NEWER := 1.109.3 1.110.2
 constraints: $(VENV)/installed
 	$(PIN) --group dev --extra proxy --extra redis --extra local-ocr --generate-hashes -o constraints/dev.txt
 	$(PIN) --group dev --extra proxy --extra redis --upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
 		--generate-hashes -o constraints/floor.txt
 	for version in $(FLOOR_LITELLM) $(OLDER); do \
-		$(PIN) --group everywhere --extra proxy --extra redis --upgrade-package litellm==$$version \
-			-o constraints/litellm-$$version.txt || exit 1; \
+		$(PIN) $(WITH_PROXY) --upgrade-package litellm==$$version -o constraints/litellm-$$version.txt || exit 1; \
 	done
+	$(PIN) $(WITH_PROXY) --upgrade-package litellm==1.97.0 --upgrade-package 'fastapi<0.140.7' -o constraints/litellm-1.97.0.txt
 	for version in $(NEWER); do \
 		sed "s/^litellm==.*/litellm==$$version/; s/^setuptools/semver==3.0.4\n&/" constraints/litellm-1.108.7.txt \
 			> constraints/litellm-$$version-over-1.108.7.txt; \
@@ -102,4 +112,4 @@ constraints: $(VENV)/installed
 		-o constraints/litellm-$(lastword $(NEWER))-library.txt
 
 clean:
-	rm -rf $(VENV) $(FLOOR) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FLOOR) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,12 +19,12 @@ from support.billing import ROUTES
 from support.configs import BASE_PRICE, VISION_PRICE, deployment, proxy_config
 from support.features import (
     needs_anthropic_errors,
-    needs_bridge_prices,
     needs_content_enforcers,
     needs_google_errors,
     needs_guardrails_only,
 )
 from support.images import message, text
+from support.sdk_features import needs_bridge_prices
 from support.upstream import Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, last_hook, sight

@@ -11,8 +11,8 @@ from typing import Any
 import litellm
 import pytest
 from support.billing import messages
-from support.features import needs_stream_prices
 from support.images import data_uri, image, message, text
+from support.sdk_features import needs_stream_prices
 from support.upstream import ANSWER, MAIN_COST, VISION_COST, Upstream, images_in
 
 import litellm_image_analysis as analysed

@@ -18,8 +18,8 @@ from litellm.router import Router
 from litellm.router_utils.cooldown_handlers import _async_get_cooldown_deployments
 from support.billing import ROUTES
 from support.configs import BASE_PRICE, VISION_PRICE, deployment
-from support.features import needs_bridge_prices, needs_fallback_notes, needs_logging_in_hooks, needs_stream_prices
 from support.images import image, message, text
+from support.sdk_features import needs_bridge_prices, needs_fallback_notes, needs_logging_in_hooks, needs_stream_prices
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError

@@ -9,7 +9,6 @@ import pytest
 from litellm import constants
 from litellm._redis import get_redis_async_client
 from litellm.integrations.custom_logger import CustomLogger
-from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import LiteLLM_OrganizationTable, ProxyException, UserAPIKeyAuth
 from litellm.proxy.anthropic_endpoints import endpoints as anthropic_endpoints
 from litellm.proxy.auth import auth_checks
@@ -18,58 +17,49 @@ from litellm.proxy.types_utils.utils import get_instance_fn
 from litellm.proxy.utils import ProxyLogging
 from litellm.router import Router
 from redis.asyncio.retry import Retry
+from support.sdk_features import needs
 
 from litellm_image_analysis.access import litellms
 from litellm_image_analysis.compat import view_of
 
-
-def _needs(what: str, *, there: bool) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not there, reason=f"this LiteLLM has no {what}")
-
-
-needs_guardrails_only = _needs(
+needs_guardrails_only = needs(
     "run of guardrails alone, so limits come after vision calls",
     there="guardrails_only" in inspect.signature(ProxyLogging.pre_call_hook).parameters,
 )
-needs_routing_groups = _needs("routing groups that are called by name", there=hasattr(Router, "get_routing_group"))
-needs_team_names = _needs(
+needs_routing_groups = needs("routing groups that are called by name", there=hasattr(Router, "get_routing_group"))
+needs_team_names = needs(
     "list of the names teams have for their models", there=hasattr(Router(model_list=[]), "team_public_model_names")
 )
-needs_routing_tags = _needs(
+needs_routing_tags = needs(
     "tags for routing beside those for the log", there=hasattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY")
 )
-needs_uncounted_tokens = _needs(
+needs_uncounted_tokens = needs(
     "calls whose tokens it leaves out of limits", there=hasattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY")
 )
-needs_team_model_budgets = _needs(
+needs_team_model_budgets = needs(
     "team's budget for a model", there="team_model_max_budget" in UserAPIKeyAuth.model_fields
 )
-needs_user_model_budgets = _needs(
+needs_user_model_budgets = needs(
     "user's budget for a model", there="user_model_max_budget" in UserAPIKeyAuth.model_fields
 )
-needs_budget_fallbacks = _needs(
+needs_budget_fallbacks = needs(
     "model to fall back to when a budget is used up", there="budget_fallbacks" in UserAPIKeyAuth.model_fields
 )
-needs_key_aliases = _needs(
+needs_key_aliases = needs(
     "access check that knows a key's aliases",
     there="key_model_aliases" in inspect.signature(auth_checks.can_user_call_model).parameters,
 )
-needs_project_counters = _needs(
+needs_project_counters = needs(
     "counter of a project's spend",
     there="get_current_spend" in litellms("project_max_budget_check", auth_checks).__code__.co_names,
 )
-needs_anthropic_errors = _needs(
+needs_anthropic_errors = needs(
     "error of Anthropic's shape", there=hasattr(anthropic_endpoints, "AnthropicErrorResponse")
 )
-_fallbacks = getattr(Router, "async_function_with_fallbacks", None)  # not in LiteLLM 1.110, which has the note
-needs_fallback_notes = _needs(
-    "note of what a fallback stands in for",
-    there=_fallbacks is None or "original_model_group" in _fallbacks.__code__.co_consts,
-)
-needs_content_enforcers = _needs(
+needs_content_enforcers = needs(
     "callback that enforces rules on content", there=hasattr(CustomLogger, "enforces_request_content")
 )
-needs_google_errors = _needs("error of Google's shape", there=hasattr(google_endpoints, "_google_error_response"))
+needs_google_errors = needs("error of Google's shape", there=hasattr(google_endpoints, "_google_error_response"))
 
 
 def _forgets_deleted_models() -> bool:
@@ -88,13 +78,6 @@ def _reads_numbers_of_redis() -> bool:
         except ValueError:  # LiteLLM 1.84 with redis-py 6 or newer does not see REDIS_HOST
             return False
     return client.get_connection_kwargs().get("socket_connect_timeout") == 1.5
-
-
-# These came with the calculator's new name; nothing of their own tells that they are there.
-_has_new_calculator = hasattr(Logging, "response_cost_calculator")
-needs_stream_prices = _needs("price for a stream that tells its usage unasked", there=_has_new_calculator)
-needs_bridge_prices = _needs("price for a deployment behind its bridge from generateContent", there=_has_new_calculator)
-needs_logging_in_hooks = _needs("name for what was passed by position", there=_has_new_calculator)
 
 
 @cache
@@ -118,11 +101,11 @@ def denied_status() -> int:
     return int(denied.value.code)
 
 
-needs_forgotten_models = _needs("way to forget a deleted model's name", there=_forgets_deleted_models())
-needs_numbers_of_redis = _needs(
+needs_forgotten_models = needs("way to forget a deleted model's name", there=_forgets_deleted_models())
+needs_numbers_of_redis = needs(
     "numbers, but text, from Redis settings in the environment", there=_reads_numbers_of_redis()
 )
-needs_callbacks_from_packages = _needs("callbacks from packages", there=loads_callbacks_from_packages())
+needs_callbacks_from_packages = needs("callbacks from packages", there=loads_callbacks_from_packages())
 needs_redis_that_tries_again = pytest.mark.skipif(
     not hasattr(Retry, "get_retries"), reason="this redis-py does not try again on a connection that went stale"
 )

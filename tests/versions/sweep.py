@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,32 +26,29 @@ ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints"
 VENVS = ROOT / ".venv-versions"
 TESTS = "tests/e2e/test_everywhere.py"
+OPTIONS = ("-p", "no:cacheprovider", "-o", "junit_family=xunit1")  # which has room for a cell's note
 START, END = "<!-- sweep -->\n", "<!-- end of sweep -->\n"
-COLUMNS = [
-    (kind, route, stream)
-    for kind in ("proxy", "library")
-    for route in ("chat", "messages", "responses", "generateContent")
-    for stream in ("whole", "stream")
-]
+ROUTES = ("chat", "messages", "responses", "generateContent")
+COLUMNS = [(route, stream) for route in ROUTES for stream in ("", "stream")]
+PASSED, FAILED = "passed", "failed"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One call: where LiteLLM runs, its wire format, how analysis was asked for, and what came of it.
+    """One call: where LiteLLM runs, its wire format, and what came of it.
 
     Attributes:
+        kind: ``proxy`` or ``library``.
+        stream: ``stream``, or nothing.
         outcome: ``passed``, ``failed``, or why it was skipped.
+        but: what is to be known of one that passed.
     """
 
-    place: str
+    kind: str
     route: str
-    way: str
     stream: str
     outcome: str
-
-    @property
-    def column(self) -> tuple[str, str, str]:
-        return "proxy" if self.place == "proxy" else "library", self.route, self.stream
+    but: str
 
 
 def versions() -> list[str]:
@@ -60,29 +58,30 @@ def versions() -> list[str]:
 
 
 def installed(version: str) -> Path:
-    """The Python of an environment with this LiteLLM; an environment that is there already is brought up to date."""
+    """The Python of an environment with this LiteLLM, made anew if other packages are asked for than are there."""
     venv = VENVS / version
-    python = venv / "bin" / "python"
-    uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
-    if not python.exists():
-        subprocess.run([*uv, "venv", "--python", sys.executable, str(venv)], check=True)
-    into = ["--python", str(python), "--no-deps"]
+    python, stamp = venv / "bin" / "python", venv / "installed.txt"
     pins = CONSTRAINTS / f"litellm-{version}.txt"
-    subprocess.run([*uv, "pip", "sync", *into[:2], str(pins)], check=True)
-    subprocess.run([*uv, "pip", "install", *into, "--no-build-isolation", "--editable", str(ROOT)], check=True)
+    wanted = pins.read_text() + (ROOT / "pyproject.toml").read_text()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        subprocess.run([*pip, "--requirement", str(pins)], check=True)
+        subprocess.run([*pip, "--no-build-isolation", "--editable", str(ROOT)], check=True)
+        stamp.write_text(wanted)
     return python
 
 
-def swept(version: str) -> list[Cell]:
-    """Run the tests on a version, and read what came of them."""
+def swept(version: str) -> tuple[list[Cell], bool]:
+    """Run the tests on a version: what came of each call, and whether all tests passed."""
     report = VENVS / f"{version}.xml"
     report.unlink(missing_ok=True)
-    command = [str(installed(version)), "-m", "pytest", TESTS, "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command = [str(installed(version)), "-m", "pytest", TESTS, f"--junitxml={report}", *OPTIONS]
     with (VENVS / f"{version}.log").open("wb") as log:
         ended = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
     if ended.returncode not in (0, 1):
         raise SystemExit(f"{version}: the tests did not run; see {log.name}")
-    return list(cells(report))
+    return list(cells(report)), ended.returncode == 0
 
 
 def cells(report: Path) -> Iterator[Cell]:
@@ -92,39 +91,48 @@ def cells(report: Path) -> Iterator[Cell]:
         parts = id_.removesuffix("]").split("-")
         if len(parts) != len(("place", "way", "route", "stream")):
             continue  # a test of something else
-        place, way, route, stream = parts
+        place, _, route, stream = parts
         skipped = case.find("skipped")
         failed = case.find("failure") is not None or case.find("error") is not None
         why = "" if skipped is None else skipped.get("message", "")
-        yield Cell(place, route, way, stream, "failed" if failed else why or "passed")
+        yield Cell(
+            kind="proxy" if place == "proxy" else "library",
+            route=route,
+            stream=stream.removeprefix("whole"),
+            outcome=FAILED if failed else why or PASSED,
+            but="".join(named.get("value", "") for named in case.iter("property") if named.get("name") == "but"),
+        )
 
 
 class Table:
-    """What was run, a line a version; letters say why something was not."""
+    """What was run, two lines a version; letters say why something was not."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
 
     def text(self, results: dict[str, list[Cell]]) -> str:
         """The table in Markdown, and its notes."""
-        head = [
-            "| LiteLLM | " + " | ".join(f"{kind}: {route}, {stream}" for kind, route, stream in COLUMNS) + " |",
-            "|---" * (len(COLUMNS) + 1) + "|",
+        titles = [", ".join(filter(None, column)) for column in COLUMNS]
+        lines = [
+            self._line(version, kind, [cell for cell in found if cell.kind == kind])
+            for version, found in results.items()
+            for kind in ("proxy", "library")
         ]
-        lines = [self._line(version, found) for version, found in results.items()]
+        head = [f"| LiteLLM | as | {' | '.join(titles)} |", "|---" * (len(titles) + 2) + "|"]
         notes = [f"{letter}: {why}.\n" for why, letter in self._notes.items()]
         return "\n".join([*head, *lines, "", *notes])
 
-    def _line(self, version: str, found: Sequence[Cell]) -> str:
-        marks = [self._mark([cell.outcome for cell in found if cell.column == column]) for column in COLUMNS]
-        return f"| {version} | " + " | ".join(marks) + " |"
+    def _line(self, version: str, kind: str, found: Sequence[Cell]) -> str:
+        marks = [self._mark([cell for cell in found if (cell.route, cell.stream) == column]) for column in COLUMNS]
+        return f"| {version} | {kind} | " + " | ".join(marks) + " |"
 
-    def _mark(self, outcomes: list[str]) -> str:
-        """How many of a column's calls passed, of how many; and why others did not."""
-        passed = outcomes.count("passed")
-        others = [outcome for outcome in dict.fromkeys(outcomes) if outcome != "passed"]
-        letters = [self._notes.setdefault(why, chr(ord("a") + len(self._notes))) for why in others]
-        return " ".join([f"{passed}/{len(outcomes)}", *letters])
+    def _mark(self, cells: Sequence[Cell]) -> str:
+        """How many of a column's calls passed, of how many; and what is to be known of them, or why others did not."""
+        passed = sum(cell.outcome == PASSED for cell in cells)
+        tried = passed + sum(cell.outcome == FAILED for cell in cells)
+        reasons = dict.fromkeys(cell.but if cell.outcome == PASSED else cell.outcome for cell in cells)
+        letters = [self._notes.setdefault(why, chr(ord("a") + len(self._notes))) for why in reasons if why]
+        return " ".join([f"{passed}/{tried}" if tried else "-", *letters])
 
 
 def tell(text: str) -> None:
@@ -135,7 +143,7 @@ def tell(text: str) -> None:
 
 def main() -> None:
     """Sweep, and tell."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("versions", nargs="*", help="those to try; without any, all")
     parser.add_argument("--write", type=Path, help="a page that holds the table")
     asked = parser.parse_args()
@@ -144,18 +152,21 @@ def main() -> None:
         parser.error(f"no constraints for {', '.join(sorted(unknown))}; there are {', '.join(versions())}")
     VENVS.mkdir(exist_ok=True)
     results: dict[str, list[Cell]] = {}
+    failed: list[str] = []
     for version in asked.versions or versions():
-        results[version] = swept(version)
-        failed = [cell for cell in results[version] if cell.outcome == "failed"]
-        tell(f"{version}: {len(results[version]) - len(failed)} of {len(results[version])}")
+        results[version], passed = swept(version)
+        failed += [] if passed else [version]
+        outcomes = Counter(cell.outcome for cell in results[version])
+        skipped = outcomes.total() - outcomes[PASSED] - outcomes[FAILED]
+        tell(f"{version}: {outcomes[PASSED]} passed, {outcomes[FAILED]} failed, {skipped} skipped")
     table = Table().text(results)
     tell(table)
     if asked.write is not None:
         page = asked.write.read_text()
         before, after = page.split(START)[0], page.split(END)[1]
         asked.write.write_text(f"{before}{START}{table}\n{END}{after}")
-    if any(cell.outcome == "failed" for found in results.values() for cell in found):
-        raise SystemExit(f"failures; {VENVS.name}/<version>.log has them")
+    if failed:
+        raise SystemExit(f"failures with {', '.join(failed)}; {VENVS.name}/<version>.log has them")
 
 
 if __name__ == "__main__":
