@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 from litellm import constants
@@ -54,7 +55,9 @@ needs_project_counters = needs(
     there="get_current_spend" in litellms("project_max_budget_check", auth_checks).__code__.co_names,
 )
 needs_anthropic_errors = needs(
-    "error of Anthropic's shape", there=hasattr(anthropic_endpoints, "AnthropicErrorResponse")
+    "error of Anthropic's shape",
+    there=hasattr(anthropic_endpoints, "AnthropicErrorResponse")
+    or find_spec("litellm.proxy.common_utils.anthropic_error_payload") is not None,  # there from LiteLLM 1.110 on
 )
 needs_content_enforcers = needs(
     "callback that enforces rules on content", there=hasattr(CustomLogger, "enforces_request_content")
