@@ -238,7 +238,7 @@ class ImageAnalysis(CustomLogger):
                 request, run_guardrails = await self._before_attempt(kwargs, name, waiting)
         if run_guardrails is not None:
             await run_guardrails()
-        return self._with_deployment(kwargs if request is None else request, name) or request
+        return self._filled_buckets(kwargs if request is None else request, name) or request
 
     async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> Attempt:
         if name not in DIALECTS:
@@ -249,10 +249,10 @@ class ImageAnalysis(CustomLogger):
             raise wire_errors.attempt_error(error, name) from None
 
     @staticmethod
-    def _with_deployment(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
-        with guard.harmless("naming a deployment"):
+    def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
+        with guard.harmless("telling LiteLLM of a deployment"):
             if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
-                return spend.with_deployment(kwargs)
+                return spend.filled_buckets(kwargs)
         return None
 
     async def async_post_call_success_deployment_hook(

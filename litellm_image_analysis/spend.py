@@ -32,7 +32,8 @@ _ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_r
 _CALCULATOR_BEFORE = "_response_cost_calculator"
 """What its cost calculator was called in LiteLLM 1.84."""
 
-_NOTED = (_REPORT_KEY, BILL_KEY, METADATA_KEY, "spend_logs_metadata")
+_TOLD = (METADATA_KEY, "spend_logs_metadata")
+_NOTED = (_REPORT_KEY, BILL_KEY, *_TOLD)
 _DEPLOYMENT = ("model_group", "model_info", "deployment")
 
 _PARENTS_OWN = frozenset(
@@ -183,16 +184,19 @@ def check_supported(config: ImageAnalysisConfig) -> None:
         )
 
 
-def with_deployment(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Tell LiteLLM's bridge from generateContent to chat which deployment it calls, and so at what price.
+def filled_buckets(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Have LiteLLM's bridge from generateContent to chat, and its spend log, know what stands in one bucket only.
 
-    The router notes that in ``litellm_metadata``; the bridge hands on ``metadata`` alone. Without it the spend-log
-    row names no model group, and prices set on the deployment count for nothing.
+    The router notes which deployment it calls, and so at what price, in ``litellm_metadata``, and this package what it
+    did in ``metadata``. LiteLLM's bridge looks up prices in ``metadata``; its spend log, from 1.107 on, reads
+    ``litellm_metadata``.
     """
     metadata, router_s = kwargs.get("metadata"), kwargs.get("litellm_metadata")
     if not isinstance(metadata, dict) or not isinstance(router_s, Mapping):
         return kwargs
-    return {**kwargs, "metadata": {**{key: router_s[key] for key in _DEPLOYMENT if key in router_s}, **metadata}}
+    deployment = {key: router_s[key] for key in _DEPLOYMENT if key in router_s}
+    told = {key: metadata[key] for key in _TOLD if key in metadata}
+    return {**kwargs, "metadata": {**deployment, **metadata}, "litellm_metadata": {**router_s, **told}}
 
 
 def headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:

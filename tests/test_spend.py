@@ -22,6 +22,7 @@ from litellm_image_analysis.spend import (
     calculated_cost,
     check_supported,
     child_identity,
+    filled_buckets,
     headers,
     metadata_of,
     plain,
@@ -30,7 +31,6 @@ from litellm_image_analysis.spend import (
     reported_cost,
     share,
     usd,
-    with_deployment,
 )
 
 BUCKETS = ["metadata", "litellm_metadata"]
@@ -258,22 +258,32 @@ class TestSupport:
             check_supported(ImageAnalysisConfig(count_vision_tokens=False))
 
 
-class TestDeployment:
+class TestFilledBuckets:
     NOTED: ClassVar[dict[str, Any]] = {"model_group": "blind", "model_info": {"id": "1"}, "deployment": "openai/blind"}
 
     def test_what_the_router_noted_is_handed_on(self) -> None:
         metadata = {"user_api_key": "hashed"}
         kwargs: dict[str, Any] = {"metadata": metadata, "litellm_metadata": {**self.NOTED, "tags": ["other"]}}
-        assert with_deployment(kwargs)["metadata"] == {"user_api_key": "hashed", **self.NOTED}
+        assert filled_buckets(kwargs)["metadata"] == {"user_api_key": "hashed", **self.NOTED}
         assert metadata == {"user_api_key": "hashed"}
 
     def test_what_is_known_already_stays(self) -> None:
         kwargs = {"metadata": {"model_group": "mine"}, "litellm_metadata": {"model_group": "blind"}}
-        assert with_deployment(kwargs)["metadata"] == {"model_group": "mine"}
+        assert filled_buckets(kwargs)["metadata"] == {"model_group": "mine"}
+
+    def test_what_was_done_is_told_where_litellm_s_spend_log_looks(self) -> None:
+        metadata = {"spend_logs_metadata": {"team": "a"}}
+        record({"metadata": metadata}, REPORT)
+        assert filled_buckets({"metadata": metadata, "litellm_metadata": self.NOTED})["litellm_metadata"] == {
+            **self.NOTED,
+            "spend_logs_metadata": {"team": "a", "image_analysis": SUMMARY},
+            "image_analysis": SUMMARY,
+        }
+        assert "image_analysis" not in self.NOTED
 
     @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": 1}}, {"metadata": None, "litellm_metadata": NOTED}])
     def test_with_one_bucket_there_is_nothing_to_do(self, kwargs: dict[str, Any]) -> None:
-        assert with_deployment(kwargs) == kwargs
+        assert filled_buckets(kwargs) == kwargs
 
 
 class TestShare:
