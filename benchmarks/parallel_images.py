@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running_upstream() as upstream:
         slow = Rule(lambda body: body["model"].startswith("seeing"), delay_seconds=SECONDS_AN_IMAGE)
         upstream.rules.append(slow)
-        with running_proxy(proxy_config(upstream), Path(folder)) as proxy, proxy.client() as client:
+        with running_proxy(proxy_config(upstream), Path(folder), fresh=True) as proxy, proxy.client() as client:
             seconds(client, 1, -1)  # the first request pays for LiteLLM's lazy imports
             pairs = [(seconds(client, 1, turn), seconds(client, 5, turn)) for turn in range(ROUNDS)]
     one, five = (statistics.median(column) for column in zip(*pairs, strict=True))

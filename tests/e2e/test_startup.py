@@ -26,7 +26,7 @@ def test_wrong_settings_stop_the_start_and_the_last_words_say_what_would_be_righ
         "litellm_settings": {"callbacks": ["litellm_image_analysis.image_analysis"]},
         "callback_settings": {"image_analysis": {"vison_model": "gpt-4o", "timeout_seconds": "soon"}},
     }
-    proxy = start_proxy(config, tmp_path)
+    proxy = start_proxy(config, tmp_path, fresh=True)
     assert proxy.process.wait(60) != 0
     path = "  callback_settings.image_analysis"
     assert proxy.log.rstrip().splitlines()[-3:] == [

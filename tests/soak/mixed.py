@@ -195,7 +195,7 @@ def soak(requests: int, folder: Path, seed: int = 0) -> Soaked:
         config["model_list"].append(deployment("gpt-4o-mini", "eyes", eyes.base_url, **VISION_PRICE))
         config["general_settings"]["cancel_on_disconnect"] = True
         env = probed(config, folder)
-        with running_proxy(config, folder, env) as proxy:
+        with running_proxy(config, folder, env, fresh=True) as proxy:
             return _soak(requests, proxy, Examined(proxy, folder), (upstream, eyes), seed)
 
 

@@ -16,8 +16,10 @@ from typing import Any
 
 import httpx
 import yaml
+from support.forked import Forked, fork_litellm
 
 START_SECONDS = 200
+_READ_AT_IMPORT = {"LITELLM_LOG", "JSON_LOGS"}
 TWO_WORKERS = ("--num_workers", "2", "--timeout_worker_healthcheck", str(START_SECONDS))
 """On a busy machine uvicorn would kill a worker that is still importing LiteLLM, as unresponsive."""
 
@@ -29,7 +31,7 @@ class Proxy:
     port: int
     master_key: str
     log_path: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
 
     @property
     def url(self) -> str:
@@ -60,9 +62,17 @@ def write_shim(folder: Path) -> None:
 
 
 def start_proxy(
-    config: dict[str, Any], folder: Path, env: dict[str, str] | None = None, *options: str, key: str | None = None
+    config: dict[str, Any],
+    folder: Path,
+    env: dict[str, str] | None = None,
+    *options: str,
+    key: str | None = None,
+    fresh: bool = False,
 ) -> Proxy:
-    """Start the process; it may not be up yet, or never be."""
+    """Start the process; it may not be up yet, or never be.
+
+    Workers are always fresh, and so is a process whose environment LiteLLM reads when it is imported.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     write_shim(folder)
@@ -78,22 +88,27 @@ def start_proxy(
     for name in ("LITELLM_LOG", "DATABASE_URL"):
         if env is None or name not in env:
             settings.pop(name, None)
-    command = [str(Path(sys.executable).with_name("litellm")), "--config", str(folder / "config.yaml")]
+    arguments = ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port), *options]
     log_path = folder / "proxy.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port), *options],
-            stdout=log,
-            stderr=log,
-            env=settings,
-            cwd=folder,
-        )
+    log_path.write_bytes(b"")
+    process: subprocess.Popen[bytes] | Forked
+    if fresh or options or _READ_AT_IMPORT & settings.keys():
+        command = [str(Path(sys.executable).with_name("litellm")), *arguments]
+        with log_path.open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=settings, cwd=folder)
+    else:
+        process = fork_litellm(arguments, settings, folder, log_path)
     return Proxy(port, key, log_path, process)
 
 
 @contextmanager
 def running_proxy(
-    config: dict[str, Any], folder: Path, env: dict[str, str] | None = None, *options: str, key: str | None = None
+    config: dict[str, Any],
+    folder: Path,
+    env: dict[str, str] | None = None,
+    *options: str,
+    key: str | None = None,
+    fresh: bool = False,
 ) -> Iterator[Proxy]:
     """Start the process, wait until it serves, stop it when the block ends.
 
@@ -103,8 +118,9 @@ def running_proxy(
         env: more environment.
         options: more words of the command line.
         key: the master key; proxies of one gateway have the same.
+        fresh: import LiteLLM anew instead of forking a process that has it.
     """
-    proxy = start_proxy(config, folder, env, *options, key=key)
+    proxy = start_proxy(config, folder, env, *options, key=key, fresh=fresh)
     try:
         _wait_until_ready(proxy)
         yield proxy

@@ -1,0 +1,89 @@
+"""Processes forked from one that has imported LiteLLM's proxy: its imports take most of the time of a start."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_TESTS = str(Path(__file__).parents[1])
+
+
+class Forked:
+    """A forked process, with the methods of ``subprocess.Popen`` that the tests use."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        self.pid = process.pid or 0  # it has started
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0)
+        return code
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def fork_litellm(arguments: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> Forked:
+    """Run ``litellm`` with these arguments in a process that has imported its proxy.
+
+    What LiteLLM reads from the environment when it is imported is what the tests' own process had.
+
+    Args:
+        arguments: those behind the command's name.
+        env: the process's environment.
+        folder: where it works.
+        log: the file that takes all output.
+    """
+    _CONTEXT.set_forkserver_preload(["litellm.proxy.proxy_server", "litellm.proxy.proxy_cli"])
+    with _calm_environment():
+        forkserver.ensure_running()
+    process = _CONTEXT.Process(target=_litellm, args=(list(arguments), dict(env), str(folder), str(log)))
+    process.start()
+    return Forked(process)
+
+
+@contextmanager
+def _calm_environment() -> Iterator[None]:
+    """The tests' environment without what is one proxy's own."""
+    before = dict(os.environ)
+    for name in [name for name in before if name in ("LITELLM_LOG", "DATABASE_URL") or name.startswith("COV")]:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _litellm(arguments: list[str], env: dict[str, str], folder: str, log: str) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    sys.path[:] = [path for path in sys.path if path != _TESTS]
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.argv = ["litellm", *arguments]
+    from litellm.proxy.proxy_cli import run_server
+
+    run_server()
