@@ -106,7 +106,7 @@ constraints: $(VENV)/installed
 	$(PIN) $(WITH_PROXY) --upgrade-package litellm==1.97.0 --upgrade-package 'fastapi<0.140.7' -o constraints/litellm-1.97.0.txt
 	for version in $(NEWER); do \
 		sed "s/^litellm==.*/litellm==$$version/; s/^setuptools/semver==3.0.4\n&/" constraints/litellm-1.108.7.txt \
-			> constraints/litellm-$$version-over-1.108.7.txt; \
+			> constraints/litellm-$$version-over-1.108.7.txt || exit 1; \
 	done
 	$(PIN) --group everywhere --upgrade-package litellm==$(lastword $(NEWER)) \
 		-o constraints/litellm-$(lastword $(NEWER))-library.txt

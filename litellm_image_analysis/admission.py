@@ -34,8 +34,16 @@ class Asked:
     config: ImageAnalysisConfig
 
 
-async def check_name(data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> None:
-    """On routes without analysis, where LiteLLM knows a suffixed name as an alias: a suffix must not open a model.
+async def check_name(
+    data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth, *, is_routed: bool = True
+) -> None:
+    """On routes without analysis, call a suffixed name by the name without it: a suffix must not open a model.
+
+    Args:
+        data: the request.
+        config: the operator's settings.
+        caller: whose request it is.
+        is_routed: whether LiteLLM's router looks its model up, and not a provider.
 
     Raises:
         AccessDeniedError: LiteLLM says that the caller may not call the base model, or has spent its budget for it.
@@ -45,6 +53,9 @@ async def check_name(data: dict[str, Any], config: ImageAnalysisConfig, caller: 
     if isinstance(activation, Inactive | Active) and activation.model != model:
         await access.check_access(activation.model.split(","), router, caller)
         await budgets.check_models(activation.model, router, caller)
+        if is_routed and router is not None and gateway.serves(router, activation.model, caller.team_id):
+            data["model"] = activation.model
+            access.apply_aliases(data, caller)
 
 
 async def take_request(

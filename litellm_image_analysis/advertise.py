@@ -12,6 +12,8 @@ from functools import partial, wraps
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import litellm
+
 from litellm_image_analysis.compat import RouterView, view_of
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
@@ -20,28 +22,49 @@ from litellm_image_analysis.gateway import bears_name
 if TYPE_CHECKING:
     from litellm.router import Router
 
-_WRAPPED = "_image_analysis_keeps_aliases"
+_ADVERTISED = "_image_analysis_aliases"
+"""Attribute of a router: the aliases that were given to it last."""
+
 _PROBE = "image-analysis-self-check"
 
 
 def advertise(router: Router, suffix: str) -> None:
     """Let every name with the suffix stand for the name without it, also of models that are yet to come.
 
+    An alias that says the same as one that was advertised before was read from there: it is not the router's own.
+
     Raises:
         ConfigError: this LiteLLM would not understand such names.
     """
     view = view_of(router)
-    aliases = view.aliases()
-    if isinstance(aliases, SuffixedAliases) and aliases.router is router:
+    aliases, last = view.aliases(), vars(router).get(_ADVERTISED)
+    if isinstance(aliases, SuffixedAliases) and aliases.serves(router, suffix):
         return
-    suffixed = SuffixedAliases(router, suffix, own=aliases)
+    own = dict(dict.items(aliases))
+    if last is not None:
+        own = {name: target for name, target in own.items() if not last.advertises(name, target)}
+    suffixed = SuffixedAliases(router, suffix, own)
     view.replace_aliases(suffixed)
     if view.aliases() is not suffixed:
         raise _not_understood(suffix)
-    if _WRAPPED not in vars(router):
-        vars(router)[_WRAPPED] = True
-        _keep_after_settings(router, view, suffix)
+    vars(router)[_ADVERTISED] = suffixed
+    if last is None:
+        _keep_after_settings(router, view)
         _keep_out_of_settings(view)
+
+
+def advertise_again(router: Router) -> None:
+    """Do so with the suffix of before, should something else have replaced the aliases; without one, nothing."""
+    last = vars(router).get(_ADVERTISED)
+    if last is not None:
+        advertise(router, last.suffix)
+
+
+def withdraw(router: Router) -> None:
+    """Leave a router the aliases of its own."""
+    if vars(router).pop(_ADVERTISED, None) is not None:
+        view = view_of(router)
+        view.replace_aliases(dict(dict.items(view.aliases())))
 
 
 def check_suffix(suffix: str) -> None:
@@ -52,8 +75,8 @@ def check_suffix(suffix: str) -> None:
     """
     from litellm.router import Router
 
-    params = {"model": f"openai/{_PROBE}", "api_key": "none"}
-    router = Router(model_list=[{"model_name": _PROBE, "litellm_params": params}])
+    params, info = {"model": f"openai/{_PROBE}", "api_key": "none"}, {"id": _PROBE}
+    router = Router(model_list=[{"model_name": _PROBE, "litellm_params": params, "model_info": info}])
     try:
         advertise(router, suffix)
         name = f"{_PROBE}{suffix}"
@@ -62,6 +85,8 @@ def check_suffix(suffix: str) -> None:
             raise _not_understood(suffix)
     finally:
         view_of(router).retire()
+        for registered in (params["model"], info["id"]):
+            litellm.model_cost.pop(registered, None)
 
 
 def _not_understood(suffix: str) -> ConfigError:
@@ -72,10 +97,10 @@ def _not_understood(suffix: str) -> ConfigError:
     )
 
 
-def _keep_after_settings(router: Router, view: RouterView, suffix: str) -> None:
+def _keep_after_settings(router: Router, view: RouterView) -> None:
     """Advertise again after each change of the router's settings, with which LiteLLM replaces the aliases."""
     for name in view.SETTERS:
-        vars(router)[name] = _then(getattr(router, name), partial(advertise, router, suffix))
+        vars(router)[name] = _then(getattr(router, name), partial(advertise_again, router))
 
 
 def _then(change: Callable[..., Any], follow: Callable[[], None]) -> Callable[..., Any]:
@@ -126,9 +151,18 @@ class SuffixedAliases(dict[str, Any]):
     """
 
     def __init__(self, router: Router, suffix: str, own: dict[str, Any]) -> None:
-        super().__init__(dict.items(own))
-        self.router = router
-        self._suffix = suffix
+        super().__init__(own)
+        self.suffix = suffix
+        self._router = router
+
+    def serves(self, router: Router, suffix: str) -> bool:
+        """Whether these are that router's aliases, for that suffix."""
+        return self._router is router and self.suffix == suffix
+
+    def advertises(self, name: str, target: object) -> bool:
+        """Whether a name is not the router's own alias, and has a suffix that makes it stand for this target."""
+        stem = name.removesuffix(self.suffix)
+        return stem not in ("", name) and not super().__contains__(name) and target in (stem, self._target(stem))
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or self._stands_for(name) is not None
@@ -179,21 +213,21 @@ class SuffixedAliases(dict[str, Any]):
         return dict.get(self, alias, alias) if isinstance(alias, str) else alias
 
     def _stands_for(self, name: object) -> str | None:
-        if not isinstance(name, str) or not name.endswith(self._suffix) or bears_name(self.router, name):
+        if not isinstance(name, str) or not name.endswith(self.suffix) or bears_name(self._router, name):
             return None
-        return name.removesuffix(self._suffix) or None
+        return name.removesuffix(self.suffix) or None
 
     def _listed(self) -> Iterator[str]:
         """The names of models and of visible aliases that can be called with the suffix."""
         names = dict.fromkeys(
             str(deployment["model_name"])
-            for deployment in view_of(self.router).deployments()
+            for deployment in view_of(self._router).deployments()
             if not (deployment.get("model_info") or {}).get("team_id")
         )
         names |= dict.fromkeys(name for name, alias in dict.items(self) if not _is_hidden(alias))
         for name in names:
-            suffixed = f"{name}{self._suffix}"
-            if "*" not in name and not name.endswith(self._suffix) and self._stands_for(suffixed) is not None:
+            suffixed = f"{name}{self.suffix}"
+            if "*" not in name and not name.endswith(self.suffix) and self._stands_for(suffixed) is not None:
                 yield suffixed
 
 

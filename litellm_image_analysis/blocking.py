@@ -40,7 +40,16 @@ _BLOCKING = {
 }
 """A Router's methods that block, and those that do the same in an event loop."""
 
-_SERVED = "_image_analysis_serves_calls"
+_POSITIONAL = {
+    "acompletion": ("model", "messages"),
+    "completion": ("model", "messages"),
+    "aresponses": ("input", "model"),
+    "responses": ("input", "model"),
+}
+"""What a Router of LiteLLM 1.110 takes by position; its methods' signatures do not tell."""
+
+_PREPARE = "_image_analysis_prepares_calls"
+"""Attribute of a Router: prepares its calls, for the instance that was attached last."""
 
 
 def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -> Callable[P, R]:
@@ -50,7 +59,7 @@ def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -
         function: whose signature and name it has.
         in_loop: what does the work, called by name.
     """
-    signature = inspect.signature(function)
+    signature = parameters(function)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -68,35 +77,47 @@ def serve_calls(router: Router, prepared: Callable[[dict[str, Any]], dict[str, A
 
     Args:
         router: its methods are replaced on the instance, once.
-        prepared: gets a call's arguments by name, and returns those to call with.
+        prepared: gets a call's arguments by name, and returns those to call with; it takes the place of an earlier one.
     """
-    if _SERVED in vars(router):
+    is_served = _PREPARE in vars(router)
+    vars(router)[_PREPARE] = prepared
+    if is_served:
         return
-    vars(router)[_SERVED] = True
     for name in _IN_LOOP:
-        vars(router)[name] = _prepared(getattr(router, name), prepared)
+        vars(router)[name] = _prepared(getattr(router, name), router)
     for name, in_loop in _BLOCKING.items():
         vars(router)[name] = blocking(getattr(router, name), getattr(router, in_loop))
 
 
-def _prepared(
-    function: Callable[P, Awaitable[R]], prepared: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Callable[P, Awaitable[R]]:
-    signature = inspect.signature(function)
+def _prepared(function: Callable[P, Awaitable[R]], router: Router) -> Callable[P, Awaitable[R]]:
+    signature = parameters(function)
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        response: Any = await function(**prepared(by_name(signature, args, kwargs)))  # type: ignore[call-arg]
+        arguments = vars(router)[_PREPARE](by_name(signature, args, kwargs))
+        response: Any = await function(**arguments)  # type: ignore[call-arg]
         return response  # type: ignore[no-any-return]
 
     return call
 
 
+def parameters(function: Callable[..., Any]) -> inspect.Signature:
+    """A function's signature; for a Router's method that has none to speak of, the one that LiteLLM holds calls to."""
+    signature, kinds = inspect.signature(function), inspect.Parameter
+    if not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in signature.parameters.values()):
+        return signature
+    names = _POSITIONAL.get(function.__name__, ())
+    known = [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in names]
+    return inspect.Signature([*known, kinds("kwargs", kinds.VAR_KEYWORD)])
+
+
 def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Arguments as callbacks get to see them."""
+    """Arguments as callbacks get to see them.
+
+    Raises:
+        TypeError: they do not fit the signature.
+    """
     named: dict[str, Any] = dict(signature.bind(*args, **kwargs).arguments)
-    # A Router of LiteLLM 1.110 names no parameters.
-    named |= dict(zip(("model", "messages"), named.pop("args", ()), strict=False))
     named |= named.pop("kwargs", {})
     return named
 

@@ -7,14 +7,13 @@ one that is registered, or one with the default settings.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 import litellm
 
 import litellm_image_analysis
-from litellm_image_analysis.blocking import blocking, by_name, called
+from litellm_image_analysis.blocking import blocking, by_name, called, parameters
 from litellm_image_analysis.plugin import ImageAnalysis
 
 P = ParamSpec("P")
@@ -23,7 +22,7 @@ R = TypeVar("R")
 
 def _named(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """The same function, whose arguments callbacks get to see."""
-    signature = inspect.signature(function)
+    signature = parameters(function)
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:

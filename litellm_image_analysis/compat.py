@@ -79,7 +79,11 @@ class _Attributes:
         return names
 
     def routing_groups(self) -> Collection[str]:
-        return getattr(self._router, "routing_groups", None) or ()  # newer than LiteLLM 1.84
+        if not hasattr(self._router, "get_routing_group"):  # LiteLLM before 1.98 cannot call one by its name
+            return ()
+        groups = getattr(self._router, "routing_groups", None)
+        named: dict[str, Any] = self._router._routing_groups if groups is None else groups  # noqa: SLF001 - before 1.106
+        return named
 
     def team_names(self) -> Collection[str]:
         return getattr(self._router, "team_public_model_names", ())  # newer than LiteLLM 1.84

@@ -22,7 +22,7 @@ from litellm_image_analysis import (
     vision,
     wire_errors,
 )
-from litellm_image_analysis.advertise import advertise, check_suffix
+from litellm_image_analysis.advertise import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
 from litellm_image_analysis.blocking import serve_calls
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 DIALECTS: dict[str, Dialect] = {**sdk.DIALECTS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
+
+_FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
+"""LiteLLM's call types whose body goes to a provider as it is."""
 
 _WATCH_SECONDS = 1.0
 _SECONDS_AFTER_A_BUG = 60.0
@@ -80,14 +83,27 @@ class ImageAnalysis(CustomLogger):
         Raises:
             ConfigError: the installed LiteLLM would not understand names with the suffix.
         """
-        if self.config.suffix is not None:
+        if self.config.suffix is None:
+            withdraw(router)
+        else:
             check_suffix(self.config.suffix)
             advertise(router, self.config.suffix)
         self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
-        serve_calls(router, partial(self._library.ask_by_parameter, router))
-        if not any(callback is self for callback in litellm.callbacks):
+        serve_calls(router, partial(self._prepare, router))
+        if not self._is_registered():
             litellm.callbacks.append(self)
         return self
+
+    def _prepare(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What to make an attached Router's call with, while this instance serves it."""
+        if not self._is_registered():
+            return arguments
+        with guard.harmless("keeping names"):
+            advertise_again(router)
+        return self._library.ask_by_parameter(router, arguments)
+
+    def _is_registered(self) -> bool:
+        return any(callback is self for callback in litellm.callbacks)
 
     @staticmethod
     def _check_alone() -> None:
@@ -178,7 +194,8 @@ class ImageAnalysis(CustomLogger):
         try:
             with guard.admitting(data, DIALECTS.get(call_type), self.config):
                 if call_type not in DIALECTS:
-                    await admission.check_name(data, self.config, user_api_key_dict)
+                    is_routed = call_type not in _FORWARDED
+                    await admission.check_name(data, self.config, user_api_key_dict, is_routed=is_routed)
                     return None
                 asked = await admission.take_request(data, self.config, user_api_key_dict)
                 if isinstance(asked, Standby):

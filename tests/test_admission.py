@@ -166,6 +166,17 @@ class TestOtherRoutes:
     async def test_a_name_the_caller_may_call_passes(self, model: object) -> None:
         await admission.check_name({"model": model}, DEFAULTS, caller(models=["deepseek-chat", "scan-ocr"]))
 
+    async def test_there_is_nothing_to_analyse_so_the_suffix_goes(self) -> None:
+        """LiteLLM 1.110 routes no name that it knows only as an alias of ours."""
+        data = {"model": "deepseek-chat-ocr"}
+        await admission.check_name(data, DEFAULTS, caller(**FOR_CHAT))
+        assert data == {"model": "deepseek-chat"}
+
+    async def test_a_provider_s_own_name_stays(self) -> None:
+        data = {"model": "deepseek-chat-ocr"}
+        await admission.check_name(data, DEFAULTS, caller(**FOR_CHAT), is_routed=False)
+        assert data == {"model": "deepseek-chat-ocr"}
+
     async def test_a_suffix_opens_no_model_there(self) -> None:
         with pytest.raises(AccessDeniedError):
             await admission.check_name({"model": "eyes-ocr"}, DEFAULTS, caller(**FOR_CHAT))

@@ -17,7 +17,7 @@ from support.features import denied_status, needs_forgotten_models, needs_routin
 from support.routers import TEAM, deployment, router_of, team_deployment
 
 from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig
-from litellm_image_analysis.advertise import SuffixedAliases, advertise, check_suffix
+from litellm_image_analysis.advertise import SuffixedAliases, advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.gateway import bears_name
 
@@ -253,6 +253,45 @@ class TestTheRouter:
         assert bears_name(router, "new")
         assert not bears_name(router, "deepseek-chat-ocr")
 
+    @pytest.mark.parametrize("how", ["settings", "attribute"])
+    def test_aliases_read_from_the_router_and_written_back_make_none_real(self, how: str) -> None:
+        router = advertising(deployment("deepseek-chat"), model_group_alias={"chat": "deepseek-chat"})
+        changed = {**aliases_of(router), "new": "deepseek-chat"}
+        if how == "settings":
+            update(router, model_group_alias=changed)
+        else:
+            view_of(router).replace_aliases(changed)
+            advertise_again(router)
+        assert set(dict.keys(aliases_of(router))) == {"chat", "new"}
+        assert {"deepseek-chat-ocr", "chat-ocr", "new-ocr"} <= set(aliases_of(router))
+        assert not bears_name(router, "deepseek-chat-ocr")
+
+    def test_an_alias_that_an_operator_has_of_that_name_stays_his_own(self, rich: Router) -> None:
+        update(rich, model_group_alias={**aliases_of(rich), "grouped-ocr": "deepseek-chat"})
+        assert dict.__getitem__(aliases_of(rich), "read-ocr") == "scan-ocr"
+        assert dict.__getitem__(aliases_of(rich), "grouped-ocr") == "deepseek-chat"
+
+    def test_another_suffix_takes_the_place_of_the_first(self) -> None:
+        router = advertising(deployment("deepseek-chat"))
+        advertise(router, "-see")
+        update(router, model_group_alias={"new": "deepseek-chat"})
+        assert {"deepseek-chat-see", "new-see"} == set(aliases_of(router)) - {"new"}
+
+    def test_withdrawn_it_has_its_own_and_may_advertise_again(self, rich: Router) -> None:
+        withdraw(rich)
+        advertise_again(rich)
+        assert aliases_of(rich) == OWN
+        update(rich, model_group_alias={"new": "deepseek-chat"})
+        assert set(aliases_of(rich)) == {"new"}
+        advertise(rich, SUFFIX)
+        assert "new-ocr" in aliases_of(rich)
+
+    def test_a_router_that_never_advertised_has_nothing_to_withdraw(self) -> None:
+        router = router_of(deployment("deepseek-chat"))
+        withdraw(router)
+        advertise_again(router)
+        assert dict(aliases_of(router)) == {}
+
 
 class TestSelfCheck:
     """A LiteLLM that takes a name with the suffix for anything but the name without it is found out."""
@@ -260,9 +299,9 @@ class TestSelfCheck:
     UNDERSTOOD_NOT = r"callback_settings\..*suffix: LiteLLM .* would not understand names that end in '-ocr'"
 
     def test_the_installed_litellm_passes_and_is_left_as_it_was(self) -> None:
-        before = len(litellm.callbacks), len(litellm._async_success_callback)
+        before = len(litellm.callbacks), len(litellm._async_success_callback), set(litellm.model_cost)
         check_suffix(SUFFIX)
-        assert (len(litellm.callbacks), len(litellm._async_success_callback)) == before
+        assert (len(litellm.callbacks), len(litellm._async_success_callback), set(litellm.model_cost)) == before
 
     @pytest.mark.usefixtures("copied_aliases")
     def test_one_that_copies_what_it_is_given_is_an_error(self) -> None:

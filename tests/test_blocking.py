@@ -11,7 +11,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from litellm_image_analysis.bill import Bill
-from litellm_image_analysis.blocking import BlockingStream, Stream, by_name, serve_calls
+from litellm_image_analysis.blocking import BlockingStream, Stream, by_name, parameters, serve_calls
 from litellm_image_analysis.pipeline import Report
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))
@@ -66,21 +66,40 @@ class TestServedCalls:
         told = {"model": "m", "messages": [], "stream": False, "user": "u", "prepared": True}
         assert served.completion("m", [], user="u") == told
 
-    async def test_serving_twice_prepares_once(self, served: Any) -> None:
-        before = dict(vars(served))
-        serve_calls(served, lambda _: {})
-        assert vars(served) == before
+    async def test_who_serves_last_prepares_alone(self, served: Any) -> None:
+        serve_calls(served, lambda arguments: {**arguments, "prepared": "again"})
+        assert await served.aresponses(model="m") == {"args": (), "model": "m", "prepared": "again"}
 
     async def test_a_method_keeps_its_name_and_signature(self, served: Any) -> None:
         assert served.acompletion.__name__ == "acompletion"
         assert inspect.signature(served.acompletion) == inspect.signature(Recording().acompletion)
 
 
-def test_a_call_without_parameters_of_its_own_has_its_arguments_by_name() -> None:
-    """As the methods of LiteLLM 1.110's Router are."""
-    anything = inspect.signature(lambda *args, **kwargs: (args, kwargs))
-    assert by_name(anything, ("m", []), {"user": "u"}) == {"model": "m", "messages": [], "user": "u"}
-    assert by_name(anything, (), {"model": "m"}) == {"model": "m"}
+class TestMethodsThatNameNoParameters:
+    """As those of LiteLLM 1.110's Router."""
+
+    @staticmethod
+    def told(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        def anything(*args: Any, **kwargs: Any) -> None:
+            raise AssertionError((args, kwargs))
+
+        anything.__name__ = name
+        return by_name(parameters(anything), args, kwargs)
+
+    def test_arguments_have_the_names_that_litellm_gives_them(self) -> None:
+        assert self.told("acompletion", "m", [], user="u") == {"model": "m", "messages": [], "user": "u"}
+        assert self.told("acompletion", "m", messages=[]) == {"model": "m", "messages": []}
+        assert self.told("acompletion", model="m") == {"model": "m"}
+        assert self.told("aresponses", "What?", "m") == {"input": "What?", "model": "m"}
+
+    @pytest.mark.parametrize(
+        ("name", "args", "kwargs"),
+        [("acompletion", ("m", [], True), {}), ("acompletion", ("m", []), {"messages": []}), ("agenerate", ("m",), {})],
+        ids=["one too many", "one twice", "none is known"],
+    )
+    def test_what_litellm_refuses_is_refused(self, name: str, args: Any, kwargs: Any) -> None:
+        with pytest.raises(TypeError):
+            self.told(name, *args, **kwargs)
 
 
 class LiteLLMs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ import anyio
 import litellm
 import pytest
 from anyio import wait_all_tasks_blocked
+from litellm.exceptions import BadRequestError
 from litellm.google_genai import agenerate_content, agenerate_content_stream
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
@@ -23,6 +25,7 @@ from support.sdk_features import needs_bridge_prices, needs_fallback_notes, need
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.errors import AttemptError
 
@@ -185,6 +188,60 @@ async def test_a_router_without_the_vision_model_is_an_error_that_says_what_to_d
     with pytest.raises(RequestError, match=r"vision_model: the attached router serves no model 'gpt-4o-mini'\. Add a"):
         await router.acompletion(model="deepseek-chat-ocr", messages=messages)
     assert provider.requests == []
+
+
+class TestARouterThatIsAttachedAgain:
+    """The instance that is registered serves its calls, and no other."""
+
+    MESSAGES: Any = (message(text("?"), image("a")),)
+
+    @pytest.fixture
+    def router(self, provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> Router:
+        monkeypatch.setattr(litellm, "callbacks", [])
+        names = {"deepseek-chat": "blind-chat", "gpt-4o-mini": "seeing-mini", "eyes": "seeing-eyes"}
+        return Router(
+            model_list=[deployment(name, model, provider.base_url) for name, model in names.items()], num_retries=0
+        )
+
+    @staticmethod
+    def attach(router: Router, **settings: Any) -> ImageAnalysis:
+        litellm.callbacks.clear()
+        return ImageAnalysis(ImageAnalysisConfig(cache=CacheConfig(backend="off"), **settings)).attach(router)
+
+    async def asked(self, router: Router, provider: Upstream, name: str) -> list[str]:
+        """The models that a call reaches."""
+        provider.requests.clear()
+        await router.acompletion(model=name, messages=list(self.MESSAGES))
+        return [body["model"] for body in provider.requests]
+
+    async def test_the_new_settings_hold(self, router: Router, provider: Upstream) -> None:
+        self.attach(router)
+        assert await self.asked(router, provider, "deepseek-chat-ocr") == ["seeing-mini", "blind-chat"]
+        self.attach(router, vision_model="eyes", suffix="-see")
+        assert await self.asked(router, provider, "deepseek-chat-see") == ["seeing-eyes", "blind-chat"]
+        with pytest.raises(BadRequestError):
+            await self.asked(router, provider, "deepseek-chat-ocr")
+
+    async def test_without_a_suffix_no_name_has_one(self, router: Router, provider: Upstream) -> None:
+        self.attach(router)
+        self.attach(router, suffix=None)
+        with pytest.raises(BadRequestError):
+            await self.asked(router, provider, "deepseek-chat-ocr")
+
+    async def test_one_that_was_removed_asks_for_nothing(self, router: Router, provider: Upstream) -> None:
+        self.attach(router)
+        litellm.callbacks.clear()
+        with suppress(BadRequestError):  # LiteLLM 1.110 does not know the name any more
+            await router.acompletion(model="deepseek-chat-ocr", messages=[{"role": "user", "content": "?"}])
+        assert not any("ocr_model" in body for body in provider.requests)
+
+    async def test_aliases_that_a_program_writes_back_are_not_taken_for_models(
+        self, router: Router, provider: Upstream
+    ) -> None:
+        self.attach(router)
+        view = view_of(router)
+        view.replace_aliases({**view.aliases(), "chat": "deepseek-chat"})
+        assert await self.asked(router, provider, "deepseek-chat-ocr") == ["seeing-mini", "blind-chat"]
 
 
 async def test_the_caller_s_own_objects_stay_as_they_are(ask: Ask) -> None:

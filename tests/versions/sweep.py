@@ -148,6 +148,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="a page that holds the table")
     asked = parser.parse_args()
     unknown = {*asked.versions} - {*versions()}
+    if asked.write is not None and asked.versions:
+        parser.error("--write takes all versions: the page's table is replaced")
     if unknown:
         parser.error(f"no constraints for {', '.join(sorted(unknown))}; there are {', '.join(versions())}")
     VENVS.mkdir(exist_ok=True)
