@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 import litellm
@@ -40,7 +41,8 @@ def test_it_has_defaults() -> None:
 
 
 @pytest.mark.parametrize("call_type", ["aembedding", "atext_completion", "acreate_batch", "pass_through_endpoint"])
-async def test_call_types_it_does_not_serve_pass_untouched(call_type: str) -> None:
+async def test_call_types_it_does_not_serve_pass_untouched(call_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)  # no router knows the name
     data: dict[str, Any] = {"model": "deepseek-chat-ocr", "ocr_model": "x", "messages": []}
     before = dict(data)
     caller = UserAPIKeyAuth(api_key="sk-a")
