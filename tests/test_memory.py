@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 
 import pytest
 from hypothesis import settings
@@ -192,9 +193,10 @@ def test_several_threads_may_use_it_at_once() -> None:
                 memory.forget("team:a")
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    # Only once all have started: coverage's trace functions are installed in each, and not in two at once.
+    started = Barrier(4, action=lambda: sys.setswitchinterval(1e-6))
     try:
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(4, initializer=started.wait) as pool:
             list(pool.map(use, range(4)))
     finally:
         sys.setswitchinterval(interval)
