@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import access, budgets, gateway, spend
-from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.overrides import Terms, terms
+from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
 from litellm_image_analysis.standby import Standby
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ async def check_name(
         AccessDeniedError: LiteLLM says that the caller may not call the base model, or has spent its budget for it.
     """
     router, model = gateway.running_router(), data.get("model")
-    activation = decide({"model": model}, config, partial(gateway.bears_name, router))
+    activation = gateway.activation_of({"model": model}, config, router)
     if isinstance(activation, Inactive | Active) and activation.model != model:
         await access.check_access(activation.model.split(","), router, caller)
         await budgets.check_models(activation.model, router, caller)
@@ -75,7 +74,7 @@ async def take_request(
         RequestError: the caller may not have it, or asks in a way that makes no sense.
     """
     router = gateway.running_router()
-    activation = decide(data, config, partial(gateway.bears_name, router))
+    activation = gateway.activation_of(data, config, router)
     if isinstance(activation, Invalid):
         raise await access.wrong_choice(activation.problem, config, router, caller)
     if activation.model != data.get("model"):

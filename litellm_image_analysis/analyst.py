@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from litellm.router import Router
 
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Dialect, FoundImage
     from litellm_image_analysis.memo import Outcomes
+    from litellm_image_analysis.request import FoundImage, WireFormat
 
 
 class Analyst:
@@ -48,27 +48,27 @@ class Analyst:
         local_ocr.register()
 
     @staticmethod
-    def find_images(data: dict[str, Any], dialect: Dialect, config: ImageAnalysisConfig) -> list[FoundImage]:
+    def find_images(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig) -> list[FoundImage]:
         """All images of a request, in order.
 
         Args:
             data: the request.
-            dialect: its wire format.
+            wire_format: its wire format.
             config: the settings that hold for it.
 
         Raises:
             RequestError: it is too long or too deep to be read.
         """
-        exceeded = check_shape(data, dialect, config)
+        exceeded = check_shape(data, wire_format, config)
         if exceeded is not None:
             raise exceeded
-        return dialect.find_images(data)
+        return wire_format.find_images(data)
 
     async def replace(
         self,
         data: dict[str, Any],
         found: Sequence[FoundImage],
-        dialect: Dialect,
+        wire_format: WireFormat,
         vision_model: str,
         config: ImageAnalysisConfig,
         router: Router | None = None,
@@ -80,7 +80,7 @@ class Analyst:
         Args:
             data: the request; its own values are replaced, never changed.
             found: its images.
-            dialect: its wire format.
+            wire_format: its wire format.
             vision_model: who looks.
             config: the settings that hold for it.
             router: makes the vision call; ``None``: LiteLLM itself.
@@ -103,7 +103,7 @@ class Analyst:
             cache=self.cache if earlier is None else Memo(self.cache, earlier),
             holders=gateway.holders(found, router, vision_model),
         )
-        result = await rewrite(data, found, dialect, config, viewer)
+        result = await rewrite(data, found, wire_format, config, viewer)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)

@@ -13,7 +13,7 @@ from litellm_image_analysis.last_hook import guardrails_behind
 if TYPE_CHECKING:
     from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Dialect
+    from litellm_image_analysis.request import WireFormat
     from litellm_image_analysis.standby import Standby
 
 
@@ -46,13 +46,15 @@ class Attempts:
     analyst: Analyst
     check_alone: Callable[[], None]
 
-    async def before_call(self, kwargs: dict[str, Any], call_type: str, dialect: Dialect, standby: Standby) -> Attempt:
+    async def before_call(
+        self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, standby: Standby
+    ) -> Attempt:
         """Replace the images of a call whose deployment cannot see them, or whose operator always wants that.
 
         Args:
             kwargs: the call's keyword arguments; the messages in them stay as they are, for the next attempt.
             call_type: LiteLLM's name for it.
-            dialect: its wire format.
+            wire_format: its wire format.
             standby: what holds for the request.
 
         Returns:
@@ -62,27 +64,27 @@ class Attempts:
             RequestError: the call cannot be served.
         """
         mode = standby.config.mode
-        may_be_due = not sight.is_ruled_out(kwargs, mode) and dialect.find_images(kwargs)
+        may_be_due = not sight.is_ruled_out(kwargs, mode) and wire_format.find_images(kwargs)
         if not may_be_due or not sight.needs_analysis(kwargs, mode):
             return NOTHING_TO_DO
         self.check_alone()
         request, run_guardrails = dict(kwargs), None
-        with guard.analysing(request, dialect, standby.config, standby.config.vision_model):
-            await self._analyse(request, dialect, standby)
+        with guard.analysing(request, wire_format, standby.config, standby.config.vision_model):
+            await self._analyse(request, wire_format, standby)
             run_guardrails = guardrails_behind(request, standby.caller, call_type)
         with guard.harmless("making out a bill"):
             bill.make(request, call_type, is_shown=False)
             spend.share(request, standby.home)
         return Attempt(request, run_guardrails)
 
-    async def _analyse(self, request: dict[str, Any], dialect: Dialect, standby: Standby) -> None:
+    async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, standby: Standby) -> None:
         if standby.problem is not None:
             raise standby.problem
-        found = self.analyst.find_images(request, dialect, standby.config)
+        found = self.analyst.find_images(request, wire_format, standby.config)
         router, caller, config = gateway.running_router(), standby.caller, standby.config
         asked = Asked(config.vision_model, chosen_by_caller=False, config=config)
         as_sent = {**request, "model": spend.noted(request, "model_group")}  # not the deployment's own name
         await admission.check_vision(asked, as_sent, self.config, router, caller)
         await self.analyst.replace(
-            request, found, dialect, config.vision_model, config, router, caller, earlier=standby.outcomes
+            request, found, wire_format, config.vision_model, config, router, caller, earlier=standby.outcomes
         )

@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from litellm_image_analysis.errors import ConfigError
-from litellm_image_analysis.urls import canonical_host
+from litellm_image_analysis.request.activation import Mode
+from litellm_image_analysis.request.urls import canonical_host
 
 SETTINGS_PATH = "callback_settings.image_analysis"
 _MIB = 1024 * 1024
@@ -46,7 +47,6 @@ _CountOrNone = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
-Mode = Literal["on_request", "auto"]
 Flag = Annotated[bool, Field(strict=True)]
 _Host = Annotated[str, AfterValidator(_public_host)]
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]

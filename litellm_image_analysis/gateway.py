@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.compat import RouterView, view_of
+from litellm_image_analysis.request.activation import Activation, decide
 
 if TYPE_CHECKING:
     from litellm.router import Router
 
-    from litellm_image_analysis.dialects import FoundImage
+    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.request import FoundImage
 
 
 def running_router() -> Router | None:
     """The router of the proxy in this process; ``None`` before it is up and where there is none."""
     return cast("Router | None", proxy_global("llm_router"))
+
+
+def activation_of(body: Mapping[str, Any], config: ImageAnalysisConfig, router: Router | None) -> Activation:
+    """What a request asks for; a suffix that belongs to the name of a model of the router's asks for nothing."""
+    return decide(
+        body,
+        suffix=config.suffix,
+        vision_model=config.vision_model,
+        is_real_name=partial(bears_name, router),
+    )
 
 
 def bears_name(router: Router | None, name: str) -> bool:

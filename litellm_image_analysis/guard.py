@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import gateway, journal, spend
-from litellm_image_analysis.activation import PARAMETER
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.outcomes import FailureReason
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.render import failure_text
+from litellm_image_analysis.request.activation import PARAMETER
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Dialect
+    from litellm_image_analysis.request import WireFormat
 
 _ON_PURPOSE = {
     "litellm.exceptions": "BudgetExceededError",
@@ -46,7 +46,7 @@ def harmless(work: str) -> Iterator[None]:
 
 
 @contextmanager
-def admitting(data: dict[str, Any], dialect: Dialect | None, config: ImageAnalysisConfig) -> Iterator[None]:
+def admitting(data: dict[str, Any], wire_format: WireFormat | None, config: ImageAnalysisConfig) -> Iterator[None]:
     """Proxy: read what a request asks for, and check whether it may have it.
 
     A bug in that leaves a request alone that asks for nothing. One whose model has a suffix is refused whatever
@@ -54,7 +54,7 @@ def admitting(data: dict[str, Any], dialect: Dialect | None, config: ImageAnalys
 
     Args:
         data: the request.
-        dialect: its wire format; ``None`` on routes that are not served.
+        wire_format: its wire format; ``None`` on routes that are not served.
         config: the operator's settings.
 
     Raises:
@@ -64,49 +64,51 @@ def admitting(data: dict[str, Any], dialect: Dialect | None, config: ImageAnalys
     def recover() -> None:
         if _may_open_a_model(data, config):
             raise _internal_error() from None
-        if dialect is not None and data.pop(PARAMETER, False) is not False:
-            follow(data, dialect, config, config.vision_model)
+        if wire_format is not None and data.pop(PARAMETER, False) is not False:
+            follow(data, wire_format, config, config.vision_model)
 
     with _contained("reading what a request asks for", data, recover):
         yield
 
 
 @contextmanager
-def analysing(data: dict[str, Any], dialect: Dialect, config: ImageAnalysisConfig, vision_model: str) -> Iterator[None]:
+def analysing(
+    data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str
+) -> Iterator[None]:
     """Analyse the images of a request: a bug in that undoes what was done to it, and follows ``on_failure``.
 
     Args:
         data: the request.
-        dialect: its wire format.
+        wire_format: its wire format.
         config: the settings that hold for it.
         vision_model: the model that was to look.
 
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
     """
-    with _contained("analysing images", data, lambda: follow(data, dialect, config, vision_model)):
+    with _contained("analysing images", data, lambda: follow(data, wire_format, config, vision_model)):
         yield
 
 
-def follow(data: dict[str, Any], dialect: Dialect, config: ImageAnalysisConfig, vision_model: str) -> None:
+def follow(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str) -> None:
     """Do with a request's images what ``on_failure`` says, after a bug.
 
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
     """
-    if not _notes_stand(data, dialect, config, vision_model) and config.on_failure != "keep":
+    if not _notes_stand(data, wire_format, config, vision_model) and config.on_failure != "keep":
         raise _internal_error() from None
 
 
-def _notes_stand(data: dict[str, Any], dialect: Dialect, config: ImageAnalysisConfig, vision_model: str) -> bool:
+def _notes_stand(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str) -> bool:
     """Put a note in each image's place, unless images are to stay; whether the request can go on like that."""
     with harmless("putting notes in the images' places"):
-        found = dialect.find_images(data)
+        found = wire_format.find_images(data)
         if found and config.on_failure == "reject":
             return False
         noted = found if config.on_failure == "placeholder" else []
         notes = {image.path: failure_text(image, FailureReason.INTERNAL) for image in noted}
-        data.update(dialect.replace_images(data, notes))
+        data.update(wire_format.replace_images(data, notes))
         with harmless("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # What had been paid by then is in the spend log; nobody here knows it.

@@ -12,28 +12,28 @@ from litellm_image_analysis.errors import RequestError
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Body, Dialect, FoundImage
+    from litellm_image_analysis.request import Body, FoundImage, WireFormat
 
 _LEVELS_COUNTED_ABOVE_THE_LIMIT = 1000
 
 
-def check_shape(body: Body, dialect: Dialect, config: ImageAnalysisConfig) -> RequestError | None:
+def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig) -> RequestError | None:
     """Compare the number of messages and the depth of what is in them with the limits, before they are read.
 
     Args:
         body: the request.
-        dialect: its wire format.
+        wire_format: its wire format.
         config: the limits.
     """
-    messages = body.get(dialect.CONTENT[-1])
+    messages = body.get(wire_format.CONTENT[-1])
     if isinstance(messages, list) and len(messages) > config.max_messages:
         return RequestError(
-            f"{dialect.CONTENT[-1]}: there are {len(messages):,}, the limit is {config.max_messages:,} (setting"
+            f"{wire_format.CONTENT[-1]}: there are {len(messages):,}, the limit is {config.max_messages:,} (setting"
             " max_messages). Send fewer.",
-            param=dialect.CONTENT[-1],
+            param=wire_format.CONTENT[-1],
             code="too_many_messages",
         )
-    for key in dialect.CONTENT:
+    for key in wire_format.CONTENT:
         depth = _depth(body.get(key), config.max_nesting_depth + _LEVELS_COUNTED_ABOVE_THE_LIMIT)
         if depth > config.max_nesting_depth:
             return RequestError(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from litellm_image_analysis.config import Flag, ImageAnalysisConfig, Mode, Name, Words, problems
+from litellm_image_analysis.config import Flag, ImageAnalysisConfig, Name, Words, problems
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.request.activation import Mode
 
 METADATA_KEY = "image_analysis"
 _NO_OBJECT = f'{METADATA_KEY}: it must be an object such as {{"enabled": false}}'

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import LARGE_CHARACTERS
 from litellm_image_analysis.limits import check_count, check_pixels, check_sizes
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.plan import Step, steps
 from litellm_image_analysis.prompt import VisionRequest
 from litellm_image_analysis.render import analysis_text, failure_text, reference_text
+from litellm_image_analysis.request.image import LARGE_CHARACTERS
 
 if TYPE_CHECKING:
     from litellm_image_analysis.cache import Cache, Look
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Body, Dialect, FoundImage, Path
     from litellm_image_analysis.memo import Memo
+    from litellm_image_analysis.request import Body, FoundImage, Path, WireFormat
     from litellm_image_analysis.tenant import Tenant
 
 
@@ -82,14 +82,14 @@ class Rewrite:
 
 
 async def rewrite(
-    body: Body, found: Sequence[FoundImage], dialect: Dialect, config: ImageAnalysisConfig, viewer: Viewer
+    body: Body, found: Sequence[FoundImage], wire_format: WireFormat, config: ImageAnalysisConfig, viewer: Viewer
 ) -> Rewrite | RequestError:
     """Have a request's images analysed and compute what stands in their place.
 
     Args:
         body: the request, left as it is.
         found: its images.
-        dialect: its wire format.
+        wire_format: its wire format.
         config: the settings.
         viewer: who looks.
 
@@ -108,7 +108,7 @@ async def rewrite(
         return rejection
     texts = _texts(plan, outcomes, config)
     report = _report(viewer.model, len(texts), outcomes, by_image, duration_ms)
-    return Rewrite(dialect.replace_images(body, texts), report)
+    return Rewrite(wire_format.replace_images(body, texts), report)
 
 
 async def _check_limits(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:

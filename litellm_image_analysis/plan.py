@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from litellm_image_analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.prompt import VisionRequest, vision_request
-from litellm_image_analysis.urls import public_host
+from litellm_image_analysis.request.urls import public_host
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.dialects import FoundImage
+    from litellm_image_analysis.request import FoundImage
     from litellm_image_analysis.tenant import Tenant
 
 

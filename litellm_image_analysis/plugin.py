@@ -27,10 +27,10 @@ from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
 from litellm_image_analysis.blocking import serve_calls
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import Dialect, generate_content, responses
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.last_hook import LastHook, guardrails_behind, limits_are_in_place
 from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.request import WireFormat, generate_content, responses
 from litellm_image_analysis.standby import Standby, standing_by
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.admission import Asked
     from litellm_image_analysis.load import ModelLoad
 
-DIALECTS: dict[str, Dialect] = {**sdk.DIALECTS, "acompact_responses": responses}
+WIRE_FORMATS: dict[str, WireFormat] = {**sdk.WIRE_FORMATS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
 
 _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
@@ -192,8 +192,8 @@ class ImageAnalysis(CustomLogger):
         del cache  # the proxy's auth cache: never a place for analyses
         _asked.set(None)
         try:
-            with guard.admitting(data, DIALECTS.get(call_type), self.config):
-                if call_type not in DIALECTS:
+            with guard.admitting(data, WIRE_FORMATS.get(call_type), self.config):
+                if call_type not in WIRE_FORMATS:
                     is_routed = call_type not in _FORWARDED
                     await admission.check_name(data, self.config, user_api_key_dict, is_routed=is_routed)
                     return None
@@ -215,15 +215,15 @@ class ImageAnalysis(CustomLogger):
         if asked is None:
             return
         _asked.set(None)
-        dialect, run_guardrails = DIALECTS[call_type], None
+        wire_format, run_guardrails = WIRE_FORMATS[call_type], None
         try:
-            with guard.analysing(data, dialect, asked.config, asked.vision_model):
+            with guard.analysing(data, wire_format, asked.config, asked.vision_model):
                 router = gateway.running_router()
-                found = self._analyst.find_images(data, dialect, asked.config)
+                found = self._analyst.find_images(data, wire_format, asked.config)
                 if found:
                     await admission.check_vision(asked, data, self.config, router, caller)
                 await departures.unless_gone(
-                    self._analyst.replace(data, found, dialect, asked.vision_model, asked.config, router, caller)
+                    self._analyst.replace(data, found, wire_format, asked.vision_model, asked.config, router, caller)
                 )
                 with guard.harmless("making out a bill"):
                     bill.make(data, call_type, is_shown=False)
@@ -258,17 +258,17 @@ class ImageAnalysis(CustomLogger):
         return self._filled_buckets(kwargs if request is None else request, name) or request
 
     async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> Attempt:
-        if name not in DIALECTS:
+        if name not in WIRE_FORMATS:
             return NOTHING_TO_DO
         try:
-            return await self._attempts.before_call(kwargs, name, DIALECTS[name], waiting)
+            return await self._attempts.before_call(kwargs, name, WIRE_FORMATS[name], waiting)
         except RequestError as error:
             raise wire_errors.attempt_error(error, name) from None
 
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
         with guard.harmless("telling LiteLLM of a deployment"):
-            if DIALECTS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
+            if WIRE_FORMATS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
                 return spend.filled_buckets(kwargs)
         return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.images import ImageSource
+    from litellm_image_analysis.request.image import ImageSource
     from litellm_image_analysis.tenant import Tenant
 
 INSTRUCTIONS = """\

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from litellm_image_analysis.disarm import FENCE, disarmed
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.dialects import FoundImage
     from litellm_image_analysis.outcomes import Analysed, FailureReason
     from litellm_image_analysis.prompt import VisionRequest
+    from litellm_image_analysis.request import FoundImage
 
 _NO_PART_OF_A_NAME = re.compile(r"[^\w .:/@+*-]|[\u115f\u1160\u3164\uffa0]")  # the latter: letters nobody sees
 _NAME_CHARACTERS = 100

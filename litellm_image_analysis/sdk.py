@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import bill, gateway, guard, sight, spend, vision
-from litellm_image_analysis.activation import PARAMETER, Active, Inactive, Invalid, decide
-from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.memo import Outcomes
 from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
 
 if TYPE_CHECKING:
     from litellm.router import Router
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
 
-DIALECTS: dict[str, Dialect] = {
+WIRE_FORMATS: dict[str, WireFormat] = {
     "acompletion": chat,
     "anthropic_messages": messages,
     "aresponses": responses,
@@ -65,8 +64,8 @@ class Library:
         Raises:
             RequestError: the call cannot be served.
         """
-        dialect, group = DIALECTS.get(call_type), _model_group(kwargs)
-        if dialect is None or self._is_settled(kwargs, group):
+        wire_format, group = WIRE_FORMATS.get(call_type), _model_group(kwargs)
+        if wire_format is None or self._is_settled(kwargs, group):
             return None
         activation: Active | Inactive | None = None
         with guard.harmless("reading what a call asks for"):
@@ -76,14 +75,14 @@ class Library:
             return self._after_a_bug(kwargs, request, group, call_type)
         if group is None and "model" in kwargs:
             request["model"] = activation.model
-        if self._is_due(activation, request, dialect):
+        if self._is_due(activation, request, wire_format):
             activation = Active(activation.model, self.config.vision_model, chosen_by_caller=False)
         if not isinstance(activation, Active):
             return None if request == kwargs else request
         _have_own_metadata(request, call_type)
         try:
-            with guard.analysing(request, dialect, self.config, activation.vision_model):
-                await self._analyse(request, dialect, activation, call_type, _earlier(kwargs))
+            with guard.analysing(request, wire_format, self.config, activation.vision_model):
+                await self._analyse(request, wire_format, activation, call_type, _earlier(kwargs))
         except RequestError as error:
             raise error if group is None else AttemptError(error) from None
         return request
@@ -103,7 +102,7 @@ class Library:
             arguments: the call's, by name.
         """
         with guard.harmless("looking for a suffix"):
-            activation = decide({"model": arguments.get("model")}, self.config, partial(gateway.bears_name, router))
+            activation = gateway.activation_of({"model": arguments.get("model")}, self.config, router)
             if isinstance(activation, Active):
                 return {PARAMETER: activation.vision_model, **arguments, "model": activation.model}
         return arguments
@@ -120,13 +119,13 @@ class Library:
             await self.analyst.replace(request, found, chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
-    def _is_due(self, activation: Active | Inactive, request: dict[str, Any], dialect: Dialect) -> bool:
+    def _is_due(self, activation: Active | Inactive, request: dict[str, Any], wire_format: WireFormat) -> bool:
         """Whether a call that asks for nothing has images that its deployment cannot see."""
         if not isinstance(activation, Inactive) or activation.is_refused:
             return False
         mode = self.config.mode
         with guard.harmless("looking whether a model sees"):
-            if not sight.is_ruled_out(request, mode) and dialect.find_images(request):
+            if not sight.is_ruled_out(request, mode) and wire_format.find_images(request):
                 return sight.needs_analysis(request, mode)
         return False
 
@@ -141,7 +140,7 @@ class Library:
         seen = getattr(kwargs.get("litellm_logging_obj"), "model", None) if is_positional else kwargs.get("model")
         asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}
         named = seen if group is None else group
-        activation = decide({**asked, "model": named}, self.config, partial(gateway.bears_name, self.router))
+        activation = gateway.activation_of({**asked, "model": named}, self.config, self.router)
         if isinstance(activation, Invalid):
             raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
         if not is_positional:
@@ -177,11 +176,11 @@ class Library:
         if not has_suffix and kwargs.get(PARAMETER, False) is False:
             return request if PARAMETER in kwargs else None
         _have_own_metadata(request, call_type)
-        guard.follow(request, DIALECTS[call_type], self.config, self.config.vision_model)
+        guard.follow(request, WIRE_FORMATS[call_type], self.config, self.config.vision_model)
         return request
 
     async def _analyse(
-        self, request: dict[str, Any], dialect: Dialect, active: Active, call_type: str, earlier: Outcomes | None
+        self, request: dict[str, Any], wire_format: WireFormat, active: Active, call_type: str, earlier: Outcomes | None
     ) -> None:
         if self.router is not None and not gateway.serves(self.router, active.vision_model, None):
             raise RequestError(
@@ -190,9 +189,9 @@ class Library:
                 code="vision_model_not_served",
             )
         self.check_alone()
-        found = self.analyst.find_images(request, dialect, self.config)
+        found = self.analyst.find_images(request, wire_format, self.config)
         router, model = self.router, active.vision_model
-        await self.analyst.replace(request, found, dialect, model, self.config, router, earlier=earlier)
+        await self.analyst.replace(request, found, wire_format, model, self.config, router, earlier=earlier)
         with guard.harmless("making out a bill"):
             bill.make(request, call_type, is_shown=True)
 

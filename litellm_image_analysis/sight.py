@@ -9,9 +9,8 @@ import litellm
 from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
-from litellm_image_analysis.activation import POLICIES, Policy, is_due
-from litellm_image_analysis.config import Mode
 from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
 
 POLICY = "image_analysis"
 """Key of a deployment's ``model_info``."""

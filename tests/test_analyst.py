@@ -15,13 +15,13 @@ from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.breaker import FAILURES
 from litellm_image_analysis.cache import Look
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.load import Gate, ModelLoad
 from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.prompt import VisionRequest
+from litellm_image_analysis.request import chat
 
 REMOTE = {"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}
 NO_URLS = ImageAnalysisConfig(remote_urls="reject")

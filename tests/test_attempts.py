@@ -13,8 +13,8 @@ from support.routers import ANYONE
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempts
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.request import chat
 from litellm_image_analysis.standby import Standby
 
 AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_images=1)

@@ -24,12 +24,12 @@ from litellm_image_analysis import cache as cache_module
 from litellm_image_analysis import lease, record, redis_store
 from litellm_image_analysis.cache import FAILURE_SECONDS, Cache
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.memory import Memory
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.redis_link import Connection
 from litellm_image_analysis.redis_store import RedisStore
+from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.tenant import Tenant
 
 SCOPE = "team:research"

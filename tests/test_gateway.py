@@ -14,8 +14,8 @@ from support.routers import OTHER_TEAM, TEAM, deployment, router_of, team_deploy
 from litellm_image_analysis import gateway
 from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.compat import view_of
-from litellm_image_analysis.dialects import FoundImage
-from litellm_image_analysis.images import ImageSource
+from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.image import ImageSource
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from support.images import image, message, text
 from support.routers import deployment, router_of
 
 from litellm_image_analysis import ImageAnalysisConfig, RequestError, gateway, guard, journal, spend
-from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.request import chat
 
 SECRET = "SECRET words of the request"
 NOTE = "[image 1 of 1 is not available: image analysis failed within the gateway. What it shows is unknown.]"

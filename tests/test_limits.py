@@ -12,19 +12,19 @@ from support.images import png_header
 from support.strategies import json_values
 
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import Dialect, FoundImage, chat, generate_content, messages, responses
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.limits import check_count, check_pixels, check_shape, check_sizes
+from litellm_image_analysis.request import FoundImage, WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request.image import ImageSource
 
 PNG = "data:image/png;base64,"
-CONVERSATIONS: dict[str, tuple[Dialect, str]] = {
+CONVERSATIONS: dict[str, tuple[WireFormat, str]] = {
     "chat": (chat, "messages"),
     "messages": (messages, "messages"),
     "responses": (responses, "input"),
     "generate_content": (generate_content, "contents"),
 }
-every_dialect = pytest.mark.parametrize(("dialect", "key"), CONVERSATIONS.values(), ids=CONVERSATIONS)
+every_wire_format = pytest.mark.parametrize(("wire_format", "key"), CONVERSATIONS.values(), ids=CONVERSATIONS)
 
 
 def image_of(size: int, mark: str = "A") -> ImageSource:
@@ -60,20 +60,20 @@ def nested(depth: int) -> Any:
 
 
 class TestShape:
-    @every_dialect
-    def test_too_many_messages_are_told_their_number(self, dialect: Dialect, key: str) -> None:
-        error = check_shape({key: [{}] * 1001}, dialect, ImageAnalysisConfig(max_messages=1000))
+    @every_wire_format
+    def test_too_many_messages_are_told_their_number(self, wire_format: WireFormat, key: str) -> None:
+        error = check_shape({key: [{}] * 1001}, wire_format, ImageAnalysisConfig(max_messages=1000))
         assert error is not None
         assert (error.status_code, error.code, error.param) == (400, "too_many_messages", key)
         assert error.message == f"{key}: there are 1,001, the limit is 1,000 (setting max_messages). Send fewer."
 
-    @every_dialect
-    def test_as_many_messages_as_are_allowed_pass(self, dialect: Dialect, key: str) -> None:
-        assert check_shape({key: [{}] * 1000}, dialect, ImageAnalysisConfig(max_messages=1000)) is None
+    @every_wire_format
+    def test_as_many_messages_as_are_allowed_pass(self, wire_format: WireFormat, key: str) -> None:
+        assert check_shape({key: [{}] * 1000}, wire_format, ImageAnalysisConfig(max_messages=1000)) is None
 
-    @every_dialect
-    def test_what_is_nested_too_deeply_is_told_how_deeply(self, dialect: Dialect, key: str) -> None:
-        error = check_shape({key: nested(101)}, dialect, ImageAnalysisConfig())
+    @every_wire_format
+    def test_what_is_nested_too_deeply_is_told_how_deeply(self, wire_format: WireFormat, key: str) -> None:
+        error = check_shape({key: nested(101)}, wire_format, ImageAnalysisConfig())
         assert error is not None
         assert (error.status_code, error.code, error.param) == (400, "nested_too_deeply", key)
         assert error.message == (
@@ -81,16 +81,16 @@ class TestShape:
             " (setting max_nesting_depth). Send a flatter request."
         )
 
-    @every_dialect
-    def test_as_deep_as_is_allowed_passes(self, dialect: Dialect, key: str) -> None:
-        assert check_shape({key: nested(100)}, dialect, ImageAnalysisConfig()) is None
+    @every_wire_format
+    def test_as_deep_as_is_allowed_passes(self, wire_format: WireFormat, key: str) -> None:
+        assert check_shape({key: nested(100)}, wire_format, ImageAnalysisConfig()) is None
 
     @pytest.mark.parametrize(
-        ("dialect", "key"),
+        ("wire_format", "key"),
         [(messages, "system"), (generate_content, "systemInstruction"), (generate_content, "system_instruction")],
     )
-    def test_everything_that_is_searched_is_measured(self, dialect: Dialect, key: str) -> None:
-        error = check_shape({key: {"parts": nested(100)}}, dialect, ImageAnalysisConfig())
+    def test_everything_that_is_searched_is_measured(self, wire_format: WireFormat, key: str) -> None:
+        error = check_shape({key: {"parts": nested(100)}}, wire_format, ImageAnalysisConfig())
         assert error is not None
         assert error.param == key
 
@@ -103,9 +103,9 @@ class TestShape:
         assert check_shape({"tools": nested(500), "messages": []}, chat, ImageAnalysisConfig()) is None
 
     @pytest.mark.parametrize("value", [None, "words", 5, [], {}, "x" * 20_000])
-    @every_dialect
-    def test_what_is_no_conversation_has_no_depth(self, dialect: Dialect, key: str, value: object) -> None:
-        assert check_shape({key: value}, dialect, ImageAnalysisConfig(max_nesting_depth=1)) is None
+    @every_wire_format
+    def test_what_is_no_conversation_has_no_depth(self, wire_format: WireFormat, key: str, value: object) -> None:
+        assert check_shape({key: value}, wire_format, ImageAnalysisConfig(max_nesting_depth=1)) is None
 
     @given(json_values)
     def test_a_depth_is_counted_in_levels(self, value: object) -> None:
@@ -120,10 +120,12 @@ class TestShape:
             assert error is not None
             assert f"at least {depth} levels" in error.message
 
-    @every_dialect
-    def test_an_agent_s_long_conversation_passes(self, dialect: Dialect, key: str) -> None:
+    @every_wire_format
+    def test_an_agent_s_long_conversation_passes(self, wire_format: WireFormat, key: str) -> None:
         call: dict[str, Any] = {"type": "tool_use", "input": {"edits": [{"ranges": [{"start": {"line": 1}}]}]}}
-        assert check_shape({key: [{"role": "user", "content": [call]}] * 5000}, dialect, ImageAnalysisConfig()) is None
+        assert (
+            check_shape({key: [{"role": "user", "content": [call]}] * 5000}, wire_format, ImageAnalysisConfig()) is None
+        )
 
 
 class TestSizes:

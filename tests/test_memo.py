@@ -12,10 +12,10 @@ from support.images import data_uri
 
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.memo import Memo, Outcomes
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.tenant import Tenant
 
 

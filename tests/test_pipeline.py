@@ -20,12 +20,12 @@ from support.images import PNG_URI, png_header
 
 from litellm_image_analysis.cache import Cache, Look
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-from litellm_image_analysis.dialects import chat
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.images import LARGE_CHARACTERS
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.pipeline import Report, Rewrite, Viewer, rewrite
 from litellm_image_analysis.prompt import VisionRequest
+from litellm_image_analysis.request import chat
+from litellm_image_analysis.request.image import LARGE_CHARACTERS
 from litellm_image_analysis.tenant import Tenant
 
 TIMEOUT = Failed(FailureReason.TIMEOUT)

@@ -12,11 +12,11 @@ from support.images import data_uri
 from support.strategies import chat_bodies, messages_bodies, thorough
 
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import Dialect, FoundImage, Path, chat, messages
-from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.plan import Step, steps
 from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.request import FoundImage, Path, WireFormat, chat, messages
+from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.tenant import Tenant
 
 RESEARCH = Tenant("team:research", b"secret")
@@ -186,10 +186,10 @@ class TestPerMessage:
     st.sampled_from(["per_image", "per_message"]),
 )
 def test_every_image_is_in_exactly_one_step_whatever_the_request(
-    drawn: tuple[Dialect, dict[str, Any]], grouping: str
+    drawn: tuple[WireFormat, dict[str, Any]], grouping: str
 ) -> None:
-    dialect, body = drawn
-    found = dialect.find_images(body)
+    wire_format, body = drawn
+    found = wire_format.find_images(body)
     plan = planned(found, grouping=grouping)
     assert sorted((image.path for step in plan for image in step.images), key=str) == sorted(
         (image.path for image in found), key=str
@@ -204,9 +204,9 @@ def test_every_image_is_in_exactly_one_step_whatever_the_request(
 
 @thorough
 @given(st.tuples(st.just(chat), chat_bodies) | st.tuples(st.just(messages), messages_bodies))
-def test_one_call_a_message_and_question_and_no_more(drawn: tuple[Dialect, dict[str, Any]]) -> None:
-    dialect, body = drawn
-    plan = planned(dialect.find_images(body), **TOGETHER)
+def test_one_call_a_message_and_question_and_no_more(drawn: tuple[WireFormat, dict[str, Any]]) -> None:
+    wire_format, body = drawn
+    plan = planned(wire_format.find_images(body), **TOGETHER)
     asked = [step.images[0] for step in plan if isinstance(step.ask, VisionRequest)]
     calls = [(message_holding(image), image.question) for image in asked]
     assert len(calls) == len(set(calls))

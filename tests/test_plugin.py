@@ -73,7 +73,7 @@ create_realtime_translation_client_secret realtime_translation_calls
 def test_every_call_type_of_litellm_is_served_or_knowingly_passed_through(call_type: str) -> None:
     """A new one in a later LiteLLM fails here instead of slipping by with its images."""
     known = {*PASSED_THROUGH, *(f"a{name}" for name in PASSED_THROUGH), *(f"_a{name}" for name in PASSED_THROUGH)}
-    assert call_type in plugin.DIALECTS or call_type in known
+    assert call_type in plugin.WIRE_FORMATS or call_type in known
 
 
 @pytest.mark.parametrize("call_type", [None, CallTypes.aembedding])

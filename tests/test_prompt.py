@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts
 
-from litellm_image_analysis.images import Holder, ImageSource
 from litellm_image_analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS, VisionRequest, vision_request
+from litellm_image_analysis.request.image import Holder, ImageSource
 from litellm_image_analysis.tenant import Tenant
 
 CAT = ImageSource("data:image/png;base64,AAAA")

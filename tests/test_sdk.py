@@ -11,9 +11,10 @@ from support.images import data_uri, image, message, text
 
 from litellm_image_analysis import bill, sdk, spend
 from litellm_image_analysis.analyst import Analyst
-from litellm_image_analysis.config import ImageAnalysisConfig, Mode
+from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.request.activation import Mode
 from litellm_image_analysis.sdk import Library
 
 CONFIG = ImageAnalysisConfig(max_images=1)

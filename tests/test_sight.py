@@ -9,7 +9,7 @@ import litellm
 import pytest
 
 from litellm_image_analysis import sight
-from litellm_image_analysis.config import Mode
+from litellm_image_analysis.request.activation import Mode
 
 
 @pytest.fixture(autouse=True)

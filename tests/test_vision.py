@@ -37,10 +37,10 @@ from litellm.types.llms.openai import ResponsesAPIResponse
 from litellm.types.router import RouterRateLimitError
 from litellm.types.utils import Choices, Message
 
-from litellm_image_analysis.images import ImageSource
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.tenant import Tenant
 from litellm_image_analysis.vision import failure_of, is_looking, looker
 

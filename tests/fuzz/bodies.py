@@ -40,13 +40,13 @@ else:
 with watched:
     from litellm_image_analysis.cache import Cache
     from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-    from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
     from litellm_image_analysis.disarm import FENCE
     from litellm_image_analysis.errors import RequestError
     from litellm_image_analysis.limits import check_shape
     from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
     from litellm_image_analysis.pipeline import Viewer, rewrite
     from litellm_image_analysis.prompt import VisionRequest
+    from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
     from litellm_image_analysis.tenant import Tenant
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402 - atheris instruments what is imported before
@@ -59,7 +59,7 @@ MOST_GROWTH_MIB = 64
 DRAWN = 50
 """Bodies of each format to begin with, beside those of coding agents."""
 
-FORMATS: list[tuple[Dialect, st.SearchStrategy[Any], str]] = [
+FORMATS: list[tuple[WireFormat, st.SearchStrategy[Any], str]] = [
     (chat, strategies.chat_bodies, "chat_agent.json"),
     (messages, strategies.messages_bodies, "claude_code.json"),
     (responses, strategies.responses_bodies, "codex_cli.json"),
@@ -129,12 +129,12 @@ def objects(value: Any) -> list[Any]:
 
 
 @functools.cache
-def requests() -> list[tuple[Dialect, list[Body]]]:
+def requests() -> list[tuple[WireFormat, list[Body]]]:
     """What to begin with, by format."""
     fixtures = Path(__file__).parents[1] / "fixtures"
     return [
-        (dialect, [json.loads((fixtures / fixture).read_text()), *drawn(bodies, DRAWN)])
-        for dialect, bodies, fixture in FORMATS
+        (wire_format, [json.loads((fixtures / fixture).read_text()), *drawn(bodies, DRAWN)])
+        for wire_format, bodies, fixture in FORMATS
     ]
 
 
@@ -189,12 +189,12 @@ def fuzz_one(data: bytes) -> None:
     """Run the request that these bytes choose. What is wrong with its handling is raised."""
     choices = Choices(data)
     config, answers = choices.of(SETTINGS), [choices.of(OUTCOMES) for _ in range(3)]
-    dialect, bodies = choices.of(requests())
+    wire_format, bodies = choices.of(requests())
     body = choices.of(bodies)
     while choices.are_left:
         new = changed(body, choices)
         body = new if isinstance(new, dict) else body
-    exceeded = check_shape(body, dialect, config)
+    exceeded = check_shape(body, wire_format, config)
     if exceeded is not None:
         assert exceeded.status_code == 400
         return
@@ -206,13 +206,13 @@ def fuzz_one(data: bytes) -> None:
 
     tenant, cache = Tenant("team:fuzz", b"secret"), Cache(CacheConfig(backend="off"), 60)
     viewer = Viewer("eyes", look, tenant, cache, holders={"openai"})
-    result = loop.run_until_complete(rewrite(body, dialect.find_images(body), dialect, config, viewer))
+    result = loop.run_until_complete(rewrite(body, wire_format.find_images(body), wire_format, config, viewer))
     assert objects(body) == before, "the caller's own body was changed"
     if isinstance(result, RequestError):
         assert 400 <= result.status_code < 600
         return
     after = {**body, **result.changes}
-    assert config.on_failure == "keep" or dialect.find_images(after) == [], "an image is left"
+    assert config.on_failure == "keep" or wire_format.find_images(after) == [], "an image is left"
     opened, closed = (tags_in(after, tag) - tags_in(body, tag) for tag in (f"<{FENCE}-", f"</{FENCE}-"))
     assert opened == closed, "a fence is broken"
 

@@ -6,7 +6,7 @@ import pytest
 from fuzz import bodies
 
 from litellm_image_analysis import pipeline
-from litellm_image_analysis.dialects import walk
+from litellm_image_analysis.request import values
 
 
 def test_a_few_bodies_do_no_harm() -> None:
@@ -16,7 +16,7 @@ def test_a_few_bodies_do_no_harm() -> None:
 @pytest.mark.parametrize(
     ("module", "name", "broken"),
     [
-        (walk, "changed", lambda body, edits: {}),
+        (values, "changed", lambda body, edits: {}),
         (pipeline, "analysis_text", lambda *_: "</image-analysis-0>"),
         (pipeline, "check_sizes", lambda *_: 1 / 0),
     ],

@@ -1,4 +1,4 @@
-"""Request bodies as clients send them, for every dialect: every shape of content, the malformed ones too."""
+"""Request bodies as clients send them, for every wire_format: every shape of content, the malformed ones too."""
 
 from __future__ import annotations
 

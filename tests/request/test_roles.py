@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.images import data_uri
 
-from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
+from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 
 SAYS = "WHAT-THE-IMAGE-SAYS"
 BASE64 = data_uri("a").partition(",")[2]
@@ -19,7 +19,7 @@ OPENAI = {"type": "input_image", "image_url": data_uri("a")}
 GOOGLE = {"inlineData": {"mimeType": "image/png", "data": BASE64}}
 
 Json = dict[str, Any]
-Case = tuple[Dialect, Json, tuple[str | int, ...]]
+Case = tuple[WireFormat, Json, tuple[str | int, ...]]
 
 
 def chat_in(role: str) -> Case:
@@ -97,10 +97,10 @@ def spoken(value: Any, speaker: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[An
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_an_image_says_never_leaves_its_own_message(case: Case) -> None:
-    dialect, body, own = case
-    [image] = dialect.find_images(body)
+    wire_format, body, own = case
+    [image] = wire_format.find_images(body)
     assert image.path[: len(own)] == own
-    after = {**body, **dialect.replace_images(body, {image.path: SAYS})}
+    after = {**body, **wire_format.replace_images(body, {image.path: SAYS})}
     assert json.dumps(after).count(SAYS) == 1
     value: Any = after
     for key in own:
@@ -115,9 +115,9 @@ def test_what_an_image_says_never_leaves_its_own_message(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_said_by_whom_the_image_was_shown(case: Case) -> None:
-    dialect, body, _ = case
-    [image] = dialect.find_images(body)
-    after = {**body, **dialect.replace_images(body, {image.path: SAYS})}
+    wire_format, body, _ = case
+    [image] = wire_format.find_images(body)
+    after = {**body, **wire_format.replace_images(body, {image.path: SAYS})}
     [showed] = {_who(speaker) for speaker, words in spoken(body) if BASE64 in words}
     [says] = {_who(speaker) for speaker, words in spoken(after) if SAYS in words}
     assert says == showed

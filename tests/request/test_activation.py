@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import json_values
 
-from litellm_image_analysis.activation import Activation, Active, Inactive, Invalid, decide
-from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.request.activation import Activation, Active, Inactive, Invalid, decide
 
 DEFAULT = "gpt-4o-mini"
 
@@ -20,7 +19,7 @@ model_names = st.text(alphabet="ab-ocr, /", max_size=24) | st.lists(
 
 
 def decided(body: dict[str, Any], *, suffix: str | None = "-ocr", real_names: tuple[str, ...] = ()) -> Activation:
-    return decide(body, ImageAnalysisConfig(vision_model=DEFAULT, suffix=suffix), real_names.__contains__)
+    return decide(body, suffix=suffix, vision_model=DEFAULT, is_real_name=real_names.__contains__)
 
 
 def model_of(body: dict[str, Any], **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from litellm_image_analysis.formats import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
+from litellm_image_analysis.request.file_types import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
 
 SourceKind = Literal["inline", "remote", "held", "unsupported"]
 Holder = Literal["anthropic", "gemini", "openai", "vertex_ai"]

@@ -1,4 +1,4 @@
-"""Every dialect, any request: every image is found, and nothing but images changes."""
+"""Every wire_format, any request: every image is found, and nothing but images changes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from support.strategies import (
     thorough,
 )
 
-from litellm_image_analysis.dialects import Dialect, Path, chat, generate_content, messages, responses
-from litellm_image_analysis.dialects.walk import replaced
+from litellm_image_analysis.request import Path, WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request.values import replaced
 
 FIXTURES = File(__file__).parents[1] / "fixtures"
 FUNCTION_RESPONSES = ("functionResponse", "function_response")
@@ -96,9 +96,9 @@ def google_expected(body: Json, texts: Texts) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Wire:
-    """A dialect, requests in it, and what has to become of them."""
+    """A wire_format, requests in it, and what has to become of them."""
 
-    dialect: Dialect
+    wire_format: WireFormat
     bodies: st.SearchStrategy[Json]
     conversation: str
     turns: st.SearchStrategy[Any]
@@ -107,10 +107,10 @@ class Wire:
 
     def texts(self, body: Json) -> dict[Path, str]:
         """For each image, a text of its own."""
-        return {found.path: f"What {found.place} shows." for found in self.dialect.find_images(body)}
+        return {found.path: f"What {found.place} shows." for found in self.wire_format.find_images(body)}
 
     def rewritten(self, body: Json, texts: Texts | None = None) -> Json:
-        return body | self.dialect.replace_images(body, self.texts(body) if texts is None else texts)
+        return body | self.wire_format.replace_images(body, self.texts(body) if texts is None else texts)
 
     def expected(self, body: Json, texts: Texts) -> Json:
         copy = deepcopy(body)
@@ -119,9 +119,9 @@ class Wire:
 
     def remade(self, path: Path) -> Path:
         """The outermost object that is not only copied but made anew in an image's place."""
-        if self.dialect is chat:
+        if self.wire_format is chat:
             return path[:3]
-        return path[:-2] if self.dialect is generate_content and path[-3] in FUNCTION_RESPONSES else path
+        return path[:-2] if self.wire_format is generate_content and path[-3] in FUNCTION_RESPONSES else path
 
 
 WIRES = {
@@ -132,7 +132,7 @@ WIRES = {
         generate_content, google_bodies, "contents", google_contents, google_expected, "gemini_cli.json"
     ),
 }
-every_dialect = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+every_wire_format = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
 
 def is_shared(before: Any, after: Any, paths: set[Path]) -> bool:
@@ -152,83 +152,87 @@ def dumped(body: Json) -> str:
 
 
 class TestAnyRequest:
-    @every_dialect
+    @every_wire_format
     @thorough
     @given(st.data())
     def test_every_image_is_found_and_none_is_left(self, wire: Wire, data: st.DataObject) -> None:
         after = wire.rewritten(data.draw(wire.bodies))
         assert PIXELS not in dumped(after)
-        assert wire.dialect.find_images(after) == []
+        assert wire.wire_format.find_images(after) == []
 
-    @every_dialect
+    @every_wire_format
     @thorough
     @given(st.data())
     def test_nothing_but_images_changes(self, wire: Wire, data: st.DataObject) -> None:
         body = data.draw(wire.bodies)
-        found, texts, before = wire.dialect.find_images(body), wire.texts(body), dumped(body)
+        found, texts, before = wire.wire_format.find_images(body), wire.texts(body), dumped(body)
         after = wire.rewritten(body, texts)
         assert after == wire.expected(body, texts)
         assert wire.rewritten(after) == after
         half = {image.path: texts[image.path] for image in found[::2]}
         halfway = wire.rewritten(body, half)
         assert halfway == wire.expected(body, half)
-        assert [image.source for image in wire.dialect.find_images(halfway)] == [image.source for image in found[1::2]]
+        assert [image.source for image in wire.wire_format.find_images(halfway)] == [
+            image.source for image in found[1::2]
+        ]
         assert dumped(body) == before
 
-    @every_dialect
+    @every_wire_format
     @thorough
     @given(st.data())
     def test_what_is_not_on_the_way_to_an_image_is_the_same_object(self, wire: Wire, data: st.DataObject) -> None:
         body = data.draw(wire.bodies)
         texts = wire.texts(body)
-        changes = wire.dialect.replace_images(body, texts)
+        changes = wire.wire_format.replace_images(body, texts)
         assert changes.keys() == {path[0] for path in texts}
         remade = [wire.remade(path) for path in texts]
         for key, value in changes.items():
             assert is_shared(body[key], value, {tuple(rest) for head, *rest in remade if head == key})
 
-    @every_dialect
+    @every_wire_format
     @thorough
     @given(st.data())
     def test_images_are_numbered_in_each_message_and_no_question_depends_on_what_comes_later(
         self, wire: Wire, data: st.DataObject
     ) -> None:
         turns = data.draw(st.lists(wire.turns, max_size=6))
-        found = wire.dialect.find_images({wire.conversation: turns})
+        found = wire.wire_format.find_images({wire.conversation: turns})
         assert [image.path for image in found] == sorted(image.path for image in found)
         for _, group in groupby(found, key=lambda image: image.path[1]):
             images = list(group)
             numbers = [(number, len(images)) for number in range(1, len(images) + 1)]
             assert [(image.number, image.count) for image in images] == numbers
-        earlier = wire.dialect.find_images({wire.conversation: turns[: len(turns) // 2 + 1]})
+        earlier = wire.wire_format.find_images({wire.conversation: turns[: len(turns) // 2 + 1]})
         assert earlier == found[: len(earlier)]
 
-    @every_dialect
+    @every_wire_format
     @thorough
     @given(st.data())
     def test_no_json_is_too_odd(self, wire: Wire, data: st.DataObject) -> None:
         body = data.draw(spoiled(wire.bodies) | arbitrary_bodies)
         before = dumped(body)
-        assert wire.dialect.find_images(wire.rewritten(body)) == []
+        assert wire.wire_format.find_images(wire.rewritten(body)) == []
         assert dumped(body) == before
 
 
 class TestCodingAgents:
     """Requests as agents send them; see ``tests/fixtures``."""
 
-    @every_dialect
+    @every_wire_format
     def test_no_depth_is_too_deep(self, wire: Wire) -> None:
         """A limit keeps requests flat; what reads them does not rely on it."""
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
         body = json.loads((FIXTURES / wire.fixture).read_text())
-        for path in nodes({key: body[key] for key in wire.dialect.CONTENT if key in body}):
+        for path in nodes({key: body[key] for key in wire.wire_format.CONTENT if key in body}):
             if path:
                 spoilt = replaced(body, {path: deep})
-                assert not wire.dialect.find_images(spoilt | wire.dialect.replace_images(spoilt, wire.texts(spoilt)))
+                assert not wire.wire_format.find_images(
+                    spoilt | wire.wire_format.replace_images(spoilt, wire.texts(spoilt))
+                )
 
-    @every_dialect
+    @every_wire_format
     def test_images_with_one_question_share_one_string(self, wire: Wire) -> None:
         """A message of megabytes with thousands of images would need as many copies of it otherwise."""
 
@@ -237,37 +241,37 @@ class TestCodingAgents:
                 return [doubled(inner) for inner in value] * 2
             return {key: doubled(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
-        found = wire.dialect.find_images(doubled(json.loads((FIXTURES / wire.fixture).read_text())))
+        found = wire.wire_format.find_images(doubled(json.loads((FIXTURES / wire.fixture).read_text())))
         siblings = [(one, other) for one, other in pairwise(found) if one.path[:-1] == other.path[:-1]]
         assert any(one.question for one, _ in siblings)
         assert all(one.question is other.question for one, other in siblings)
 
-    @every_dialect
+    @every_wire_format
     def test_nothing_but_images_changes(self, wire: Wire) -> None:
         body = json.loads((FIXTURES / wire.fixture).read_text())
         texts = wire.texts(body)
         after = wire.rewritten(body, texts)
         assert after == wire.expected(body, texts)
 
-    @every_dialect
+    @every_wire_format
     def test_no_image_is_left(self, wire: Wire) -> None:
         sent = (FIXTURES / wire.fixture).read_text()
         after = dumped(wire.rewritten(json.loads(sent)))
         for first_bytes in ("iVBORw0KGgo", "R0lGODlh", "https://images.example.com"):
             assert first_bytes not in after
 
-    @every_dialect
+    @every_wire_format
     def test_each_turn_repeats_the_questions_of_the_turn_before(self, wire: Wire) -> None:
         """What an agent sends with every turn is its whole history: the answers kept for it have to be found again."""
         body = json.loads((FIXTURES / wire.fixture).read_text())
         turns = body[wire.conversation]
-        found = wire.dialect.find_images(body)
+        found = wire.wire_format.find_images(body)
         for length in range(len(turns)):
-            earlier = wire.dialect.find_images(body | {wire.conversation: turns[:length]})
+            earlier = wire.wire_format.find_images(body | {wire.conversation: turns[:length]})
             assert earlier == found[: len(earlier)]
 
-    @every_dialect
+    @every_wire_format
     def test_without_images_nothing_changes(self, wire: Wire) -> None:
         body = wire.rewritten(json.loads((FIXTURES / wire.fixture).read_text()))
-        assert wire.dialect.find_images(body) == []
-        assert wire.dialect.replace_images(body, {}) == {}
+        assert wire.wire_format.find_images(body) == []
+        assert wire.wire_format.replace_images(body, {}) == {}

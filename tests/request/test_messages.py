@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from litellm_image_analysis.dialects import FoundImage
-from litellm_image_analysis.dialects.messages import find_images, replace_images
-from litellm_image_analysis.images import ImageSource
+from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.image import ImageSource
+from litellm_image_analysis.request.messages import find_images, replace_images
 
 CLAUDE_CODE = Path(__file__).parents[1] / "fixtures" / "claude_code.json"
 NOTE = "a note"

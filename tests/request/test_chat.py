@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from support.strategies import ROLES
 
-from litellm_image_analysis.dialects import FoundImage
-from litellm_image_analysis.dialects.chat import find_images, replace_images
-from litellm_image_analysis.images import ImageSource
+from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.chat import find_images, replace_images
+from litellm_image_analysis.request.image import ImageSource
 
 CHAT_AGENT = Path(__file__).parents[1] / "fixtures" / "chat_agent.json"
 NOTE = "a note"

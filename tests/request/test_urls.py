@@ -1,4 +1,4 @@
-"""Which URLs name a public host plainly, and that all dialects hold images to the same check."""
+"""Which URLs name a public host plainly, and that all wire formats hold images to the same check."""
 
 # ruff: noqa: RUF001 - characters that look like others are what is tested
 
@@ -16,11 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.dialects import Dialect, chat, generate_content, messages, responses
 from litellm_image_analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.plan import steps
+from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request.urls import canonical_host, public_host
 from litellm_image_analysis.tenant import Tenant
-from litellm_image_analysis.urls import canonical_host, public_host
 
 LOOPBACK = [
     "http://127.0.0.1/x.png",
@@ -298,7 +298,7 @@ def google_s(url: str) -> dict[str, Any]:
     return {"fileData": {"mimeType": "image/png", "fileUri": url}}
 
 
-CARRIERS: dict[str, tuple[Dialect, list[Carrier]]] = {
+CARRIERS: dict[str, tuple[WireFormat, list[Carrier]]] = {
     "chat": (
         chat,
         [
@@ -334,43 +334,45 @@ CARRIERS: dict[str, tuple[Dialect, list[Carrier]]] = {
         ],
     ),
 }
-"""The places in each dialect where a client may put a URL."""
-every_dialect = pytest.mark.parametrize(("dialect", "carriers"), CARRIERS.values(), ids=CARRIERS)
+"""The places in each wire format where a client may put a URL."""
+every_wire_format = pytest.mark.parametrize(("wire_format", "carriers"), CARRIERS.values(), ids=CARRIERS)
 
 
-def refusal(dialect: Dialect, body: dict[str, Any], **settings: Any) -> FailureReason | None:
+def refusal(wire_format: WireFormat, body: dict[str, Any], **settings: Any) -> FailureReason | None:
     """Why nobody is asked about the request's image; ``None`` if somebody is."""
-    [step] = steps(dialect.find_images(body), ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
+    [step] = steps(wire_format.find_images(body), ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
     return step.ask.reason if isinstance(step.ask, Failed) else None
 
 
-class TestAllDialects:
-    @every_dialect
+class TestAllWireFormats:
+    @every_wire_format
     @pytest.mark.parametrize("url", HOSTILE)
-    def test_nobody_is_asked_about_a_hostile_url(self, url: str, dialect: Dialect, carriers: list[Carrier]) -> None:
+    def test_nobody_is_asked_about_a_hostile_url(
+        self, url: str, wire_format: WireFormat, carriers: list[Carrier]
+    ) -> None:
         kinds = {FailureReason.URL_NOT_PUBLIC, FailureReason.UNSUPPORTED_SOURCE, FailureReason.UNSUPPORTED_TYPE}
         for carry in carriers:
-            assert refusal(dialect, carry(url)) in kinds
+            assert refusal(wire_format, carry(url)) in kinds
 
-    @every_dialect
+    @every_wire_format
     @pytest.mark.parametrize("url", GOOD)
-    def test_a_good_url_is_sent_on_as_it_is(self, url: str, dialect: Dialect, carriers: list[Carrier]) -> None:
+    def test_a_good_url_is_sent_on_as_it_is(self, url: str, wire_format: WireFormat, carriers: list[Carrier]) -> None:
         for carry in carriers:
-            assert refusal(dialect, carry(url)) is None
-            [image] = dialect.find_images(carry(url))
+            assert refusal(wire_format, carry(url)) is None
+            [image] = wire_format.find_images(carry(url))
             assert image.source is not None
             assert image.source.url == url
 
-    @every_dialect
-    def test_with_reject_no_url_is_sent_on(self, dialect: Dialect, carriers: list[Carrier]) -> None:
+    @every_wire_format
+    def test_with_reject_no_url_is_sent_on(self, wire_format: WireFormat, carriers: list[Carrier]) -> None:
         for url in GOOD:
             for carry in carriers:
-                assert refusal(dialect, carry(url), remote_urls="reject") is FailureReason.URL_NOT_ALLOWED
+                assert refusal(wire_format, carry(url), remote_urls="reject") is FailureReason.URL_NOT_ALLOWED
 
 
 def refusal_in_chat(url: str, **settings: Any) -> FailureReason | None:
-    dialect, [carry, *_] = CARRIERS["chat"]
-    return refusal(dialect, carry(url), **settings)
+    wire_format, [carry, *_] = CARRIERS["chat"]
+    return refusal(wire_format, carry(url), **settings)
 
 
 class TestAllowlist:

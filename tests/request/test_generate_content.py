@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from litellm_image_analysis.dialects import FoundImage
-from litellm_image_analysis.dialects.generate_content import find_images, replace_images
-from litellm_image_analysis.images import ImageSource
+from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.generate_content import find_images, replace_images
+from litellm_image_analysis.request.image import ImageSource
 
 GEMINI_CLI = Path(__file__).parents[1] / "fixtures" / "gemini_cli.json"
 NOTE = "a note"

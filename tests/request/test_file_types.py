@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.images import png_header
 
-from litellm_image_analysis.formats import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
+from litellm_image_analysis.request.file_types import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
 
 WRITTEN: list[tuple[Format, str, dict[str, Any]]] = [
     ("PNG", "PNG", {}),

@@ -1,7 +1,7 @@
 """Wire formats: where a request's images stand, and how text is put in their place. No I/O.
 
-Each dialect is a module with the functions of ``Dialect``; nothing else in the package knows which one serves a
-request. A dialect never changes the objects it is given: what has to change is copied, the rest is shared.
+Each wire format is a module with the functions of ``WireFormat``. No other module knows which of them serves a
+request. A wire format never changes the objects it is given: what has to change is copied, the rest is shared.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.images import ImageSource
+    from litellm_image_analysis.request.image import ImageSource
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where a part stands in the request body, such as ``("messages", 2, "content", 1)``."""
@@ -44,7 +44,7 @@ class FoundImage:
         return str(head) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in rest)
 
 
-class Dialect(Protocol):
+class WireFormat(Protocol):
     """What a wire format's module offers."""
 
     CONTENT: tuple[str, ...]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.images import png_header
 from support.strategies import texts
 
-from litellm_image_analysis.formats import MEDIA_TYPES
-from litellm_image_analysis.images import LARGE_CHARACTERS, Flaw, Holder, ImageSource
+from litellm_image_analysis.request.file_types import MEDIA_TYPES
+from litellm_image_analysis.request.image import LARGE_CHARACTERS, Flaw, Holder, ImageSource
 
 PNG = "data:image/png;base64,"
 
@@ -197,7 +197,7 @@ def test_a_digest_made_in_pieces_is_the_digest_of_the_whole(
     head = f"{detail!r} {media_type!r} {holder!r} "
     whole = hashlib.sha256((head + url).encode("utf-8", "surrogatepass")).hexdigest()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("litellm_image_analysis.images.LARGE_CHARACTERS", piece)
+        patch.setattr("litellm_image_analysis.request.image.LARGE_CHARACTERS", piece)
         assert ImageSource(url, detail, media_type, holder).digest == whole
 
 

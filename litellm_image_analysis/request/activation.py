@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
-
-if TYPE_CHECKING:
-    from litellm_image_analysis.config import ImageAnalysisConfig, Mode
+from typing import Any, Literal, TypeAlias, get_args
 
 PARAMETER = "ocr_model"
 _JSON_NAMES = {type(None): "null", bool: "true", int: "a number", float: "a number", list: "a list", dict: "an object"}
@@ -54,33 +51,39 @@ class Invalid:
 
 Activation: TypeAlias = Active | Inactive | Invalid
 
+Mode: TypeAlias = Literal["on_request", "auto"]
+"""Whether only requests that ask for image analysis get it, or all whose deployment takes no images."""
+
 Policy: TypeAlias = Literal["always", "auto", "never"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 """What an operator may say of a model: whether it is analysed for without being asked."""
 
 
-def decide(body: Mapping[str, Any], config: ImageAnalysisConfig, is_real_name: Callable[[str], bool]) -> Activation:
+def decide(
+    body: Mapping[str, Any], *, suffix: str | None, vision_model: str, is_real_name: Callable[[str], bool]
+) -> Activation:
     """Read the two ways to ask: the model name's suffix and the ``ocr_model`` parameter.
 
     Args:
         body: the request; only ``model`` and ``ocr_model`` are looked at.
-        config: the settings.
+        suffix: the one that asks; ``None`` if there is none.
+        vision_model: the model that looks at the images of a request that names none.
         is_real_name: whether a model really bears this name, suffix and all; such a name is left alone.
 
     Returns:
         The decision.
     """
     named = body.get("model")
-    model = _without_suffix(named, config.suffix, is_real_name)
+    model = _without_suffix(named, suffix, is_real_name)
     if PARAMETER not in body:
-        return Inactive(model) if model == named else Active(model, config.vision_model, chosen_by_caller=False)
-    vision_model = body[PARAMETER]
-    if vision_model is False:
+        return Inactive(model) if model == named else Active(model, vision_model, chosen_by_caller=False)
+    asked = body[PARAMETER]
+    if asked is False:
         return Inactive(model, is_refused=True)
-    if not isinstance(vision_model, str) or not vision_model.strip():
-        got = "an empty string" if isinstance(vision_model, str) else _JSON_NAMES.get(type(vision_model), "no string")
+    if not isinstance(asked, str) or not asked.strip():
+        got = "an empty string" if isinstance(asked, str) else _JSON_NAMES.get(type(asked), "no string")
         return Invalid(f"it must be the name of a vision model, or false for no image analysis; got {got}.")
-    return Active(model, _bare(vision_model.strip(), config.suffix, is_real_name), chosen_by_caller=True)
+    return Active(model, _bare(asked.strip(), suffix, is_real_name), chosen_by_caller=True)
 
 
 def is_due(mode: Mode, policy: Policy | None, sees: bool | None) -> bool | None:
