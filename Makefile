@@ -52,7 +52,7 @@ test-compat: $(VENV)/installed
 # What takes long: odd bodies, a soak, every LiteLLM, and other examples than the ordinary run's for every property, most of
 # them where a request is rewritten and where text takes an image's place. What fails there becomes an example.
 nightly: fuzz soak test-compat
-	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/request tests/test_disarm.py tests/test_render.py --timeout 0
+	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/request tests/analysis/test_sanitize.py tests/analysis/test_render.py --timeout 0
 	HYPOTHESIS_EXAMPLES=2000 $(BIN)/python -m pytest $(UNIT_TESTS) --timeout 0
 
 # Whole request bodies through all that happens to one; coverage-guided where atheris is installed in .venv.

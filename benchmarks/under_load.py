@@ -23,10 +23,10 @@ from support.images import image, message, text
 from support.upstream import Rule, Upstream, running_upstream
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.breaker import FAILURES
 from litellm_image_analysis.load import Gate
-from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest
 
 ROUNDS = 200
 LIGHT_ROUNDS = 7

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import litellm
 
 from litellm_image_analysis import cluster, gateway, guard, journal, local_ocr, metrics, spend, vision
+from litellm_image_analysis.analysis.limits import check_shape
+from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.limits import check_shape
 from litellm_image_analysis.load import Gate
 from litellm_image_analysis.memo import Memo
-from litellm_image_analysis.pipeline import Report, Viewer, rewrite
 from litellm_image_analysis.redis_store import RedisStore
 
 if TYPE_CHECKING:
@@ -95,15 +96,15 @@ class Analyst:
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
         callee = cast("vision.Caller", litellm if router is None else router)
-        look = vision.looker(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens))
-        viewer = Viewer(
+        ask = vision.make_ask(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens))
+        target = VisionTarget(
             model=vision_model,
-            look=self.gate.guarded(look, cluster.payer(caller)),
+            ask=self.gate.guarded(ask, cluster.payer(caller)),
             tenant=cluster.tenant(config.cache, caller),
-            cache=self.cache if earlier is None else Memo(self.cache, earlier),
-            holders=gateway.holders(found, router, vision_model),
+            answers=self.cache if earlier is None else Memo(self.cache, earlier),
+            file_providers=gateway.holders(found, router, vision_model),
         )
-        result = await rewrite(data, found, wire_format, config, viewer)
+        result = await rewrite(data, found, wire_format, config, target)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)

@@ -23,7 +23,7 @@ from litellm_image_analysis.spend import (
 )
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.pipeline import Report
+    from litellm_image_analysis.analysis.report import Report
 
 _HIDDEN = "_hidden_params"
 LATEST: ContextVar[Bill | None] = ContextVar("litellm_image_analysis_bill", default=None)

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import anyio
 
 from litellm_image_analysis import record
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.memory import Memory
-from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.redis_store import NEVER_FLUSHED, RedisStore
 from litellm_image_analysis.single_flight import SingleFlight
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.analysis.ports import AskVision
+    from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.config import CacheConfig
-    from litellm_image_analysis.prompt import VisionRequest
-
-Look: TypeAlias = "Callable[[VisionRequest], Coroutine[None, None, Outcome]]"
-"""Ask a vision model. Returns failures, never raises them."""
 
 FAILURE_SECONDS = 5.0
 """How long a failed question is not asked again, so that a broken vision model is not hammered."""
@@ -64,25 +62,25 @@ class Cache:
             found = self._remembered(requests) | read  # again: it may have come out that all was flushed
         return found
 
-    async def ask(self, request: VisionRequest, look: Look, limiter: anyio.CapacityLimiter) -> Outcome:
-        """Look, or wait for the one who is looking at the same.
+    async def ask(self, request: VisionRequest, ask: AskVision, limiter: anyio.CapacityLimiter) -> Outcome:
+        """Ask the vision model, or wait for the answer if the same request is in flight.
 
         Args:
             request: what to ask.
-            look: asks the vision model; only called if nobody else is asking.
+            ask: asks the vision model. It is called only if the same request is not in flight.
             limiter: held by the one who asks.
 
         Returns:
             The outcome, at its price only for the one who asked.
         """
-        call = partial(self._call, request, look)
+        call = partial(self._call, request, ask)
         if request.key not in self._calls:
             async with limiter:
                 if request.key not in self._calls:  # nobody has begun while we waited for our turn
                     outcome, _ = await self._calls.join(request.key, call)
                     return outcome
         outcome, asked = await self._calls.join(request.key, call)
-        return outcome if asked else outcome.had_for_nothing()
+        return outcome if asked else outcome.as_cached()
 
     async def flush(self, scope: str | None = None) -> None:
         """Forget all analyses, or those of one scope.
@@ -106,17 +104,17 @@ class Cache:
         if self._store is not None:
             await self._store.aclose()
 
-    async def _call(self, request: VisionRequest, look: Look) -> Outcome:
+    async def _call(self, request: VisionRequest, ask: AskVision) -> Outcome:
         if found := self._remembered([request]):  # it was made while we waited for our turn
             return found[request.key]
         if self._store is None or self._analysis_seconds(request) <= 0:  # what is not kept cannot be waited for
-            return await self._looked(request, look)
+            return await self._asked(request, ask)
         with anyio.move_on_after(self._call_seconds):
-            return await self._looked_by_one_worker(request, look, self._store)
+            return await self._asked_by_one_worker(request, ask, self._store)
         return Failed(FailureReason.TIMEOUT)  # of another worker's call
 
-    async def _looked_by_one_worker(self, request: VisionRequest, look: Look, store: RedisStore) -> Outcome:
-        """Look if no other worker does, else wait for what it finds; without Redis each looks for itself."""
+    async def _asked_by_one_worker(self, request: VisionRequest, ask: AskVision, store: RedisStore) -> Outcome:
+        """Ask if no other worker does, or wait for its answer. Without Redis each worker asks for itself."""
         lease = store.lease(request.scope, request.key)
         pause = _FIRST_PAUSE_SECONDS
         while await lease.take() is False:
@@ -128,16 +126,16 @@ class Cache:
             if found := await self._read(request.scope, [request]):  # made between our look-up and the lease
                 return found[request.key]
             with anyio.CancelScope(shield=True):  # the call has a time limit of its own
-                outcome = await self._looked(request, look)
+                outcome = await self._asked(request, ask)
         return outcome
 
-    async def _looked(self, request: VisionRequest, look: Look) -> Outcome:
-        """Look, and keep what came of it, unless somebody flushed meanwhile."""
+    async def _asked(self, request: VisionRequest, ask: AskVision) -> Outcome:
+        """Ask, and store the outcome unless the cache was flushed in the meantime."""
         era = self._era(request.scope)
-        outcome = await _within(self._call_seconds, look(request))
+        outcome = await _within(self._call_seconds, ask(request))
         seconds = self._seconds(request, outcome)
         if seconds > 0 and era == self._era(request.scope):
-            self._remember(request, outcome.had_for_nothing(), seconds)
+            self._remember(request, outcome.as_cached(), seconds)
             if self._store is not None:
                 _, generation = era
                 value = record.written(request.key, outcome, generation, seconds)
@@ -147,7 +145,7 @@ class Cache:
     def _seconds(self, request: VisionRequest, outcome: Outcome) -> float:
         """How long an outcome is kept: not at all if it says more of this worker's moment than of the question."""
         if isinstance(outcome, Failed):
-            return 0.0 if outcome.reason.is_of_the_moment else FAILURE_SECONDS
+            return 0.0 if outcome.reason.not_cacheable else FAILURE_SECONDS
         return self._analysis_seconds(request)
 
     def _remembered(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
@@ -191,13 +189,13 @@ class Cache:
         return self._config.remote_url_ttl_seconds if request.may_change else self._config.ttl_seconds
 
 
-async def _within(seconds: float, look: Coroutine[None, None, Outcome]) -> Outcome:
-    """What comes of a look in so many seconds; afterwards it is told to end, once.
+async def _within(seconds: float, call_vision: Coroutine[None, None, Outcome]) -> Outcome:
+    """Return the outcome of a vision call within a number of seconds. After that, cancel it once.
 
     Nobody waits for its end: a call that goes on all the same would hold up those who ask later, and a cancel scope
     would cancel it again in every turn of the event loop.
     """
-    call = asyncio.ensure_future(look)
+    call = asyncio.ensure_future(call_vision)
     try:
         await asyncio.wait([call], timeout=seconds)
         return call.result() if call.done() and not call.cancelled() else Failed(FailureReason.TIMEOUT)

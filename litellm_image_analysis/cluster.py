@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import litellm
 
+from litellm_image_analysis.analysis.tenant import EVERYBODY, Tenant, derived_secret
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.gateway import proxy_global
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.redis_link import Connection
-from litellm_image_analysis.tenant import EVERYBODY, Tenant, derived_secret
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth

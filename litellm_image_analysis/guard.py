@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import gateway, journal, spend
+from litellm_image_analysis.analysis.outcomes import FailureReason
+from litellm_image_analysis.analysis.render import failure_text
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.outcomes import FailureReason
-from litellm_image_analysis.pipeline import Report
-from litellm_image_analysis.render import failure_text
 from litellm_image_analysis.request.activation import PARAMETER
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.spend import plain
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.outcomes import FailureReason
-    from litellm_image_analysis.pipeline import Report
+    from litellm_image_analysis.analysis.outcomes import FailureReason
+    from litellm_image_analysis.analysis.report import Report
 
 LOGGER = logging.getLogger("LiteLLM.image_analysis")
 _PLAIN_VALUE = re.compile(r"[\w.:/@+*,-]+")

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cachetools import LRUCache
 
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.breaker import Breaker, Change
-from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.per_loop import PerLoop
 from litellm_image_analysis.turns import Settled, Turns
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.cache import Look
+    from litellm_image_analysis.analysis.ports import AskVision
+    from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.prompt import VisionRequest
 
 COUNTED = frozenset(
     {FailureReason.TIMEOUT, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED, FailureReason.RATE_LIMITED}
@@ -112,15 +112,15 @@ class Gate:
         with self._lock:
             return {model.name: model.load for model in self._models.values()}
 
-    def guarded(self, look: Look, key: str) -> Look:
+    def guarded(self, ask: AskVision, key: str) -> AskVision:
         """Make a way to ask a vision model that goes through the gate.
 
         Args:
-            look: asks it.
+            ask: asks it.
             key: who is to take turns with others.
         """
 
-        async def ask(request: VisionRequest) -> Outcome:
+        async def ask_in_turn(request: VisionRequest) -> Outcome:
             model = self._model(request.model)
             with self._lock:
                 may_begin = model.breaker.may_begin(self._clock())
@@ -128,10 +128,10 @@ class Gate:
                 return self._refused(model, FailureReason.CIRCUIT_OPEN)
             async with self._turn(model, key) as has_come:
                 if has_come:
-                    return await self._called(model, look, request)
+                    return await self._called(model, ask, request)
             return self._refused(model, FailureReason.BUSY)
 
-        return ask
+        return ask_in_turn
 
     def _model(self, name: str) -> _Model:
         with self._lock:
@@ -161,7 +161,7 @@ class Gate:
         finally:
             _settle(turns.leave(key, ticket))
 
-    async def _called(self, model: _Model, look: Look, request: VisionRequest) -> Outcome:
+    async def _called(self, model: _Model, ask: AskVision, request: VisionRequest) -> Outcome:
         """The call itself, unless the circuit has opened while it waited for its turn."""
         with self._lock:
             began = self._clock()
@@ -169,7 +169,7 @@ class Gate:
         if call is None:
             return self._refused(model, FailureReason.CIRCUIT_OPEN)
         outcome: Outcome | None = None
-        asked = asyncio.ensure_future(look(request))  # a task of its own: it may go on when it is told to end
+        asked = asyncio.ensure_future(ask(request))  # a task of its own: it may go on when it is told to end
         try:
             with self._counted(model, "in_flight"):
                 outcome = await asyncio.shield(asked)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 
 if TYPE_CHECKING:
     import anyio
 
-    from litellm_image_analysis.cache import Cache, Look
-    from litellm_image_analysis.prompt import VisionRequest
+    from litellm_image_analysis.analysis.ports import AskVision
+    from litellm_image_analysis.analysis.prompt import VisionRequest
+    from litellm_image_analysis.cache import Cache
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -52,8 +53,8 @@ class Memo:
         self._outcomes |= await self._cache.recall([one for one in requests if one.key not in self._outcomes])
         return {request.key: self._outcomes[request.key] for request in requests if request.key in self._outcomes}
 
-    async def ask(self, request: VisionRequest, look: Look, limiter: anyio.CapacityLimiter) -> Outcome:
-        """Look, or wait for the one who is looking at the same."""
+    async def ask(self, request: VisionRequest, ask: AskVision, limiter: anyio.CapacityLimiter) -> Outcome:
+        """Ask the vision model, or wait for the answer if the same request is in flight."""
         self._outcomes[request.key] = Failed(FailureReason.TIMEOUT)  # if we are cancelled, the time was up
-        outcome = self._outcomes[request.key] = await self._cache.ask(request, look, limiter)
+        outcome = self._outcomes[request.key] = await self._cache.ask(request, ask, limiter)
         return outcome

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cachetools import TLRUCache
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.outcomes import Outcome
+    from litellm_image_analysis.analysis.outcomes import Outcome
 
 _OVERHEAD_BYTES = 1200
 """What an entry takes beside its text: key, objects, the cache's own bookkeeping. ``make bench`` measures it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from litellm_image_analysis.load import MOST_MODELS, ModelLoad, Observer
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.outcomes import FailureReason
+    from litellm_image_analysis.analysis.outcomes import FailureReason
 
 _PREFIX = "litellm_image_analysis"
 _MODEL = "vision_model"

@@ -23,13 +23,13 @@ from litellm_image_analysis import (
     wire_errors,
 )
 from litellm_image_analysis.advertise import advertise, advertise_again, check_suffix, withdraw
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
 from litellm_image_analysis.blocking import serve_calls
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.last_hook import LastHook, guardrails_behind, limits_are_in_place
-from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.request import WireFormat, generate_content, responses
 from litellm_image_analysis.standby import Standby, standing_by
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 
 _REASONS: Final = {reason.code: reason for reason in FailureReason}
 
@@ -45,7 +45,7 @@ def read(value: str | bytes, key: str, generation: str) -> tuple[Outcome, float]
     if (record.key, record.generation) != (key, generation) or not seconds_left > 0:  # NaN is not either
         return None
     if record.text:
-        return Analysed(record.text, truncated=record.truncated).had_for_nothing(), seconds_left
+        return Analysed(record.text, truncated=record.truncated).as_cached(), seconds_left
     if record.failed in _REASONS:
         reason = _REASONS[record.failed]
         return Failed(reason, retry_after_seconds=record.retry_after_seconds), seconds_left

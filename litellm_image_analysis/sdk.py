@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import bill, gateway, guard, sight, spend, vision
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.memo import Outcomes
-from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
 

@@ -13,8 +13,8 @@ from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.analysis.report import Report
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.pipeline import Report
 
 METADATA_KEY = "image_analysis"
 TAG = "image-analysis"

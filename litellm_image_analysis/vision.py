@@ -20,13 +20,13 @@ from litellm.exceptions import (
 )
 from litellm.types.router import RouterErrors
 
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.spend import hidden, reported_cost
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.cache import Look
-    from litellm_image_analysis.prompt import VisionRequest
+    from litellm_image_analysis.analysis.ports import AskVision
+    from litellm_image_analysis.analysis.prompt import VisionRequest
 
 _LOOKING: ContextVar[bool] = ContextVar("litellm_image_analysis_looking", default=False)
 
@@ -62,7 +62,7 @@ class Caller(Protocol):
     aresponses: Callable[..., Awaitable[Any]]
 
 
-def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
+def make_ask(caller: Caller, identity: Mapping[str, Any]) -> AskVision:
     """Make the function that asks a vision model.
 
     Args:
@@ -70,7 +70,7 @@ def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
         identity: keyword arguments that bill the call to its caller.
     """
 
-    async def look(request: VisionRequest) -> Outcome:
+    async def ask(request: VisionRequest) -> Outcome:
         arguments = _fresh(identity, request)
         token = _LOOKING.set(True)
         try:
@@ -86,7 +86,7 @@ def looker(caller: Caller, identity: Mapping[str, Any]) -> Look:
         LOGGER.debug("vision call answered: %s", _described(outcome))
         return outcome
 
-    return look
+    return ask
 
 
 async def _ask(caller: Caller, request: VisionRequest, identity: dict[str, Any]) -> Any:

@@ -11,16 +11,16 @@ from litellm.proxy._types import UserAPIKeyAuth
 from support.images import image, message, text
 
 from litellm_image_analysis import ImageAnalysis, spend, vision
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.ports import AskVision
+from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.breaker import FAILURES
-from litellm_image_analysis.cache import Look
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.load import Gate, ModelLoad
-from litellm_image_analysis.outcomes import Failed, FailureReason, Outcome
-from litellm_image_analysis.pipeline import Report
-from litellm_image_analysis.prompt import VisionRequest
 from litellm_image_analysis.request import chat
 
 REMOTE = {"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}
@@ -58,7 +58,7 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
     keys: list[str] = []
     guarded = Gate.guarded
 
-    def noted(gate: Gate, look: Look, key: str) -> Look:
+    def noted(gate: Gate, look: AskVision, key: str) -> AskVision:
         keys.append(key)
         return guarded(gate, look, key)
 

@@ -11,8 +11,8 @@ import pytest
 from litellm import ModelResponse
 
 from litellm_image_analysis import bill, spend
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.bill import Bill
-from litellm_image_analysis.pipeline import Report
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"), call_ids=("call-1",))
 UNKNOWN = Report("eyes", images=1, cost=None)

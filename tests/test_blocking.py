@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.bill import Bill
 from litellm_image_analysis.blocking import BlockingStream, Stream, by_name, parameters, serve_calls
-from litellm_image_analysis.pipeline import Report
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))
 

@@ -22,15 +22,15 @@ from support.redis_server import RedisServer
 
 from litellm_image_analysis import cache as cache_module
 from litellm_image_analysis import lease, record, redis_store
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.cache import FAILURE_SECONDS, Cache
 from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.memory import Memory
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.redis_link import Connection
 from litellm_image_analysis.redis_store import RedisStore
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.tenant import Tenant
 
 SCOPE = "team:research"
 PRICE = Decimal("0.25")
@@ -205,8 +205,8 @@ async def test_whoever_started_a_call_may_go_and_it_is_remembered() -> None:
     leader.cancel()
     eyes.may_end.set()
     outcomes = await asyncio.gather(*others)
-    assert outcomes == [CAT.had_for_nothing()] * 2
-    assert await answer(cache, eyes) == CAT.had_for_nothing()
+    assert outcomes == [CAT.as_cached()] * 2
+    assert await answer(cache, eyes) == CAT.as_cached()
     assert eyes.asked == ["cat"]
 
 
@@ -374,7 +374,7 @@ async def test_a_call_that_somebody_cancels_fails_alone() -> None:
 async def test_a_call_ends_with_those_who_own_the_loop() -> None:
     """When a program ends, its flights are cancelled."""
     cache, eyes = in_memory(), Eyes(may_end=False)
-    flight = asyncio.ensure_future(cache._looked(request_for(), eyes))
+    flight = asyncio.ensure_future(cache._asked(request_for(), eyes))
     await eyes.asked_times(1)
     flight.cancel()
     await asyncio.wait([flight])
@@ -391,7 +391,7 @@ async def test_only_those_who_ask_take_a_turn() -> None:
     await anyio.wait_all_tasks_blocked()
     assert (first.borrowed_tokens, second.borrowed_tokens) == (1, 0)
     eyes.may_end.set()
-    assert await asyncio.gather(*[leader, joined]) == [CAT, CAT.had_for_nothing()]
+    assert await asyncio.gather(*[leader, joined]) == [CAT, CAT.as_cached()]
     assert (first.borrowed_tokens, second.borrowed_tokens) == (0, 0)
 
 
@@ -415,7 +415,7 @@ async def test_what_was_answered_while_a_request_waited_for_its_turn_is_not_aske
     await anyio.wait_all_tasks_blocked()
     await answer(cache, eyes)
     limiter.release_on_behalf_of("another image")
-    assert await late == CAT.had_for_nothing()
+    assert await late == CAT.as_cached()
     assert eyes.asked == ["cat"]
 
 
@@ -431,7 +431,7 @@ async def test_whoever_finds_somebody_asking_when_its_turn_comes_passes_the_turn
     await anyio.wait_all_tasks_blocked()
     turns_taken = limiter.borrowed_tokens
     eyes.may_end.set()
-    assert await asyncio.gather(*[elsewhere, late]) == [CAT, CAT.had_for_nothing()]
+    assert await asyncio.gather(*[elsewhere, late]) == [CAT, CAT.as_cached()]
     assert turns_taken == 0
 
 
@@ -480,7 +480,7 @@ def test_loops_one_after_the_other_share_what_is_known_and_no_call() -> None:
 
     asyncio.run(leave_in_the_middle())
     assert asyncio.run(ask()) == CAT
-    assert asyncio.run(ask()) == CAT.had_for_nothing()
+    assert asyncio.run(ask()) == CAT.as_cached()
 
 
 async def test_without_redis_there_is_nothing_to_check_or_to_close() -> None:
@@ -496,7 +496,7 @@ async def test_without_redis_there_is_nothing_to_check_or_to_close() -> None:
 async def test_what_one_worker_knows_all_know(workers: Workers) -> None:
     eyes = Eyes()
     outcomes = [await answer(worker, eyes) for worker in workers.start(4)]
-    assert outcomes == [CAT] + [CAT.had_for_nothing()] * 3
+    assert outcomes == [CAT] + [CAT.as_cached()] * 3
     assert eyes.asked == ["cat"]
 
 
@@ -540,7 +540,7 @@ async def test_whoever_started_a_call_may_go_and_other_workers_have_it(workers: 
     leader.cancel()
     await asyncio.wait([leader])
     eyes.may_end.set()
-    assert await waiter == CAT.had_for_nothing()
+    assert await waiter == CAT.as_cached()
     assert (eyes.asked, eyes.cancelled) == (["cat"], 0)
 
 
@@ -585,7 +585,7 @@ async def test_whoever_waited_in_vain_has_the_answer_once_it_is_there(workers: W
     await answer(impatient, eyes)
     eyes.may_end.set()
     await task
-    assert await answer(impatient, eyes) == CAT.had_for_nothing()
+    assert await answer(impatient, eyes) == CAT.as_cached()
 
 
 async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers: Workers, clock: Clock) -> None:
@@ -600,11 +600,11 @@ async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers:
     clock.now += FAILURE_SECONDS
     eyes.outcome = CAT
     assert await answer(started[0], eyes) == CAT
-    assert await answer(started[1], eyes) == CAT.had_for_nothing()
+    assert await answer(started[1], eyes) == CAT.as_cached()
     assert eyes.asked == ["cat", "cat"]
 
 
-@pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason.is_of_the_moment])
+@pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason.not_cacheable])
 async def test_what_a_worker_did_not_ask_in_its_moment_is_asked_by_others_and_later(
     workers: Workers, reason: FailureReason
 ) -> None:
@@ -631,7 +631,7 @@ async def test_an_analysis_lives_its_time_in_all_workers(workers: Workers, clock
     await answer(other, eyes)  # it is as old there as where it was made
     clock.now += 40
     await answer(other, eyes)
-    assert await answer(third, eyes) == CAT.had_for_nothing()
+    assert await answer(third, eyes) == CAT.as_cached()
     assert eyes.asked == ["cat", "cat"]
 
 
@@ -758,7 +758,7 @@ async def test_flushing_all_reaches_the_other_workers_within_seconds(workers: Wo
     eyes.asked.clear()
     for scope in ("team:a", "team:b"):
         assert await answer(other, eyes, request_for(scope, scope=scope)) == CAT
-        assert await answer(one, eyes, request_for(scope, scope=scope)) == CAT.had_for_nothing()
+        assert await answer(one, eyes, request_for(scope, scope=scope)) == CAT.as_cached()
     assert eyes.asked == ["team:a", "team:b"]
 
 
@@ -799,7 +799,7 @@ async def test_a_call_made_before_a_flush_is_not_remembered_by_any_worker_after_
     assert await before == CAT
     clock.now += redis_store.CURRENT_SECONDS
     assert await answer(other, eyes) == CAT
-    assert await answer(one, eyes) == CAT.had_for_nothing()
+    assert await answer(one, eyes) == CAT.as_cached()
     assert eyes.asked == ["cat", "cat"]
 
 
@@ -822,7 +822,7 @@ async def test_a_foreign_value_is_a_miss_and_gives_way(workers: Workers, value: 
         client.set("litellm-image-analysis:{team:research}:cat", value)
     eyes = Eyes()
     assert await answer(one, eyes) == CAT
-    assert await answer(other, eyes) == CAT.had_for_nothing()
+    assert await answer(other, eyes) == CAT.as_cached()
 
 
 async def test_a_value_of_another_type_is_a_miss_and_gives_way(workers: Workers) -> None:
@@ -831,7 +831,7 @@ async def test_a_value_of_another_type_is_a_miss_and_gives_way(workers: Workers)
         client.hset("litellm-image-analysis:{team:research}:cat", "text", "pwned")
     eyes = Eyes()
     assert await answer(one, eyes) == CAT
-    assert await answer(other, eyes) == CAT.had_for_nothing()
+    assert await answer(other, eyes) == CAT.as_cached()
 
 
 # Redis is gone
@@ -919,7 +919,7 @@ async def test_a_client_that_cannot_be_made_costs_no_request(clock: Clock) -> No
     warnings: list[str] = []
     cache, eyes = Cache(CacheConfig(backend="redis"), 60, RedisStore(connect, warnings.append, clock)), Eyes()
     assert await answer(cache, eyes) == CAT
-    assert await answer(cache, eyes) == CAT.had_for_nothing()
+    assert await answer(cache, eyes) == CAT.as_cached()
     assert len(warnings) == 1
 
 

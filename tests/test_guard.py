@@ -17,7 +17,7 @@ from support.images import image, message, text
 from support.routers import deployment, router_of
 
 from litellm_image_analysis import ImageAnalysisConfig, RequestError, gateway, guard, journal, spend
-from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.request import chat
 
 SECRET = "SECRET words of the request"

@@ -15,12 +15,12 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.load import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelLoad
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest
 
 CAT = Analysed("a cat")
 BROKEN = Failed(FailureReason.UNAVAILABLE)
@@ -401,7 +401,7 @@ class TestTurns:
         eyes.may_end.set()
         assert [outcome for outcome in await ends(tasks) if not isinstance(outcome, Analysed)] == []
         hung = await door.asking(1, Eyes(may_end=False), model="other eyes")
-        assert await cache.ask(request_for(), look, limiter) == CAT.had_for_nothing()
+        assert await cache.ask(request_for(), look, limiter) == CAT.as_cached()
         await gone(hung)
 
     async def test_what_is_remembered_is_served_while_the_circuit_is_open_and_no_refusal_is_remembered(self) -> None:
@@ -409,7 +409,7 @@ class TestTurns:
         look = door.gate.guarded(Eyes(), "key")
         await cache.ask(request_for(), look, limiter)
         await door.opened()
-        assert await cache.recall([request_for()]) == {"cat": CAT.had_for_nothing()}
+        assert await cache.recall([request_for()]) == {"cat": CAT.as_cached()}
         assert await cache.ask(request_for(key="dog"), look, limiter) != CAT
         door.now += PAUSE_SECONDS
         assert await cache.ask(request_for(key="dog"), look, limiter) == CAT

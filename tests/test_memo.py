@@ -10,13 +10,13 @@ import pytest
 from anyio.lowlevel import checkpoint
 from support.images import data_uri
 
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.memo import Memo, Outcomes
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.tenant import Tenant
 
 
 def request(mark: str) -> VisionRequest:
@@ -61,7 +61,7 @@ async def test_what_others_had_asked_before_stays_free() -> None:
     cache, outcomes, eyes = Cache(CacheConfig(), 5), Outcomes(), Eyes(PAID)
     await cache.ask(request("a"), eyes.look, anyio.CapacityLimiter(1))
     for _ in range(2):
-        assert await Memo(cache, outcomes).recall([request("a")]) == {request("a").key: PAID.had_for_nothing()}
+        assert await Memo(cache, outcomes).recall([request("a")]) == {request("a").key: PAID.as_cached()}
 
 
 async def test_whoever_did_not_answer_in_time_is_not_waited_for_again() -> None:

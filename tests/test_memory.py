@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support.strategies import texts
 
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.memory import Memory
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 
 MIB = 1024 * 1024
 CAT = Analysed("a cat")
@@ -210,7 +210,7 @@ def test_its_accounts_are_not_below_what_it_takes(count: int, rounds: int) -> No
         memory = Memory(100 * MIB)
         for _ in range(rounds):
             for number in range(count):
-                outcome = Analysed(f"{number:02000d}").had_for_nothing()
+                outcome = Analysed(f"{number:02000d}").as_cached()
                 scope = f"key:{number:064x}"  # a string of its own, as each request brings one
                 memory.put(f"{number:064x}", outcome, scope=scope, ttl_seconds=86400)
         taken, _ = tracemalloc.get_traced_memory()
@@ -225,7 +225,7 @@ def test_10_000_analyses_of_2_kb_stay_within_40_mb() -> None:
     try:
         memory = Memory(64 * MIB)
         for number in range(10_000):
-            put(memory, f"{number:064x}", Analysed(f"{number:02000d}").had_for_nothing())
+            put(memory, f"{number:064x}", Analysed(f"{number:02000d}").as_cached())
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

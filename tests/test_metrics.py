@@ -20,7 +20,7 @@ import os
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
 from litellm_image_analysis.load import MOST_MODELS, ModelLoad
 from litellm_image_analysis.metrics import observer
-from litellm_image_analysis.outcomes import FailureReason
+from litellm_image_analysis.analysis.outcomes import FailureReason
 
 assert observer() is observer()  # also for a second plugin in the same process
 observer()("eyes", ModelLoad(in_flight=9), None)

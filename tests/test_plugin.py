@@ -18,7 +18,7 @@ from litellm_image_analysis import (
     plugin,
     spend,
 )
-from litellm_image_analysis.pipeline import Report
+from litellm_image_analysis.analysis.report import Report
 
 HOOKS = {
     "async_pre_call_hook",

@@ -10,9 +10,9 @@ import yaml
 from pydantic import ByteSize
 
 from litellm_image_analysis import ImageAnalysisConfig, breaker, cache, lease, load, redis_link, redis_store
+from litellm_image_analysis.analysis.outcomes import FailureReason
+from litellm_image_analysis.analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.outcomes import FailureReason
-from litellm_image_analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 LOAD = (Path(__file__).parents[1] / "docs" / "load.md").read_text()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.strategies import json_values, texts
 
 from litellm_image_analysis import record
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 
 KEY = "5f" * 32
 GENERATION = "-:-"
@@ -68,7 +68,7 @@ def test_any_outcome_is_read_as_it_was_written_for_whoever_did_not_pay(
     for stored in (value, value.encode()):  # clients give bytes or text
         found = record.read(stored, key, generation)
         assert found is not None
-        assert found == (outcome.had_for_nothing(), 60)
+        assert found == (outcome.as_cached(), 60)
 
 
 def test_a_reader_learns_neither_the_price_nor_the_call() -> None:
@@ -82,7 +82,7 @@ def test_a_reader_learns_neither_the_price_nor_the_call() -> None:
 def test_a_record_is_valid_for_its_time(passed: float, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     value = written(ttl_seconds=60)
     monkeypatch.setattr(clock, "time", lambda: NOW + passed)
-    assert record.read(value, KEY, GENERATION) == (CAT.had_for_nothing(), 60 - passed)
+    assert record.read(value, KEY, GENERATION) == (CAT.as_cached(), 60 - passed)
 
 
 @pytest.mark.parametrize("passed", [60, 61, 1e9])

@@ -10,10 +10,10 @@ from litellm.router import Router
 from support.images import data_uri, image, message, text
 
 from litellm_image_analysis import bill, sdk, spend
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import AttemptError, RequestError
-from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.request.activation import Mode
 from litellm_image_analysis.sdk import Library
 

@@ -15,9 +15,9 @@ from litellm import ModelResponse, constants
 from litellm.proxy._types import UserAPIKeyAuth
 from support.features import needs_routing_tags, needs_uncounted_tokens
 
+from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
-from litellm_image_analysis.pipeline import Report
 from litellm_image_analysis.spend import (
     calculated_cost,
     check_supported,

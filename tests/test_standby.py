@@ -9,8 +9,8 @@ import pytest
 from litellm.proxy._types import UserAPIKeyAuth
 
 from litellm_image_analysis import standby
+from litellm_image_analysis.analysis.outcomes import Analysed
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.outcomes import Analysed
 
 
 def waiting(home: dict[str, Any]) -> standby.Standby:

@@ -37,12 +37,12 @@ from litellm.types.llms.openai import ResponsesAPIResponse
 from litellm.types.router import RouterRateLimitError
 from litellm.types.utils import Choices, Message
 
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.tenant import Tenant
-from litellm_image_analysis.vision import failure_of, is_looking, looker
+from litellm_image_analysis.vision import failure_of, is_looking, make_ask
 
 ASKED = [{"role": "user", "content": "What is it?"}]
 REQUEST = VisionRequest("key", "team:research", "eyes", messages=ASKED, max_output_tokens=7)
@@ -90,13 +90,13 @@ class Completion:
 
 
 async def outcome_of(result: Any) -> Outcome:
-    return await looker(Completion(result), {"metadata": {}})(REQUEST)
+    return await make_ask(Completion(result), {"metadata": {}})(REQUEST)
 
 
 class TestCall:
     async def test_it_is_the_question_and_the_callers_identity_and_nothing_else(self) -> None:
         completion = Completion(answer())
-        await looker(completion, {"metadata": {"user_api_key": "hashed"}, "litellm_trace_id": "trace-1"})(REQUEST)
+        await make_ask(completion, {"metadata": {"user_api_key": "hashed"}, "litellm_trace_id": "trace-1"})(REQUEST)
         assert completion.calls == [
             {
                 "model": "eyes",
@@ -111,14 +111,14 @@ class TestCall:
         request = vision_request(TENANT, "eyes", [(1, ImageSource("data:image/png;base64,AAAA"))], "What?", "Look.", 7)
         completion = Completion(answer())
         identity = {"metadata": {}, "proxy_server_request": {"url": "http://gateway/v1"}}
-        await looker(completion, identity)(request)
+        await make_ask(completion, identity)(request)
         assert completion.calls[0]["proxy_server_request"] == {"url": "http://gateway/v1", "body": request.loggable}
         assert identity["proxy_server_request"] == {"url": "http://gateway/v1"}
 
     async def test_what_litellm_writes_into_one_calls_metadata_is_not_seen_by_the_next(self) -> None:
         identity = {"metadata": {"user_api_key": "hashed"}}
         completion = Completion(answer())
-        look = looker(completion, identity)
+        look = make_ask(completion, identity)
         await look(REQUEST)
         completion.calls[0]["metadata"]["model_group"] = "eyes"
         await look(REQUEST)
@@ -128,13 +128,13 @@ class TestCall:
     @pytest.mark.parametrize("result", [answer(), ValueError(SECRET)])
     async def test_it_is_marked_as_ours_while_it_lasts(self, result: object) -> None:
         completion = Completion(result)
-        await looker(completion, {})(REQUEST)
+        await make_ask(completion, {})(REQUEST)
         assert completion.was_looking
         assert not is_looking()
 
     async def test_it_is_made_once_even_if_it_fails(self) -> None:
         completion = Completion(InternalServerError(SECRET, **MODEL))
-        await looker(completion, {})(REQUEST)
+        await make_ask(completion, {})(REQUEST)
         assert len(completion.calls) == 1
 
     async def test_cancelling_it_is_no_failure(self) -> None:
@@ -147,7 +147,7 @@ class TestCall:
         caller.acompletion = cancelled_meanwhile
         outcomes: list[Outcome] = []
         with anyio.CancelScope() as scope:
-            outcomes.append(await looker(caller, {})(REQUEST))
+            outcomes.append(await make_ask(caller, {})(REQUEST))
         assert scope.cancelled_caught
         assert outcomes == []
         assert not is_looking()
@@ -172,7 +172,7 @@ class TestFileOfOpenAI:
 
     async def test_it_is_asked_about_through_the_responses_api(self) -> None:
         caller = Completion(response_of("A cat."))
-        outcome = await looker(caller, {"metadata": {"user_api_key": "hashed"}})(self.REQUEST)
+        outcome = await make_ask(caller, {"metadata": {"user_api_key": "hashed"}})(self.REQUEST)
         assert outcome == Analysed("A cat.", cost=Decimal(0), call_id="resp_1")
         (call,) = caller.calls
         text, image = call["input"][0]["content"]
@@ -185,7 +185,7 @@ class TestFileOfOpenAI:
         cat = ImageSource("data:image/png;base64,AAAA")
         request = vision_request(TENANT, "eyes", [(1, cat), (3, self.FILE)], "Which is it?", "Look.", 7)
         caller = Completion(response_of("The second."))
-        await looker(caller, {})(request)
+        await make_ask(caller, {})(request)
         (call,) = caller.calls
         assert "messages" not in call
         _, *images = call["input"][0]["content"]
@@ -198,12 +198,12 @@ class TestFileOfOpenAI:
 
     async def test_it_is_marked_as_ours_too(self) -> None:
         caller = Completion(response_of("A cat."))
-        await looker(caller, {})(self.REQUEST)
+        await make_ask(caller, {})(self.REQUEST)
         assert caller.was_looking
         assert not is_looking()
 
     async def test_an_answer_cut_at_the_token_limit_is_truncated(self) -> None:
-        outcome = await looker(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)
+        outcome = await make_ask(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)
         assert isinstance(outcome, Analysed)
         assert outcome.truncated
 
@@ -219,7 +219,7 @@ class TestFileOfOpenAI:
     async def test_no_text_is_a_failure_that_was_paid_for(
         self, response: ResponsesAPIResponse, reason: FailureReason
     ) -> None:
-        outcome = await looker(Completion(response), {})(self.REQUEST)
+        outcome = await make_ask(Completion(response), {})(self.REQUEST)
         assert outcome == Failed(reason, cost=Decimal(0), call_id="resp_1")
 
 
@@ -321,7 +321,7 @@ class TestFailure:
         """Else any caller could open its circuit for all."""
         parameters = {"model": "openai/unheard-of-eyes", "api_key": "none", "tags": ["paid"]}
         router: Any = Router([{"model_name": "eyes", "litellm_params": parameters}], enable_tag_filtering=True)
-        look = looker(router, {"metadata": {"tags": ["unheard-of"]}})
+        look = make_ask(router, {"metadata": {"tags": ["unheard-of"]}})
         assert await look(REQUEST) == Failed(FailureReason.NOT_ROUTED)
 
     async def test_an_exception_becomes_a_value_that_costs_nothing(self) -> None:

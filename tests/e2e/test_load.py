@@ -15,9 +15,9 @@ from support.images import image, message, text
 from support.proxy import Proxy, eventually, running_proxy
 from support.upstream import Rule, Upstream
 
+from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.breaker import FAILURES
 from litellm_image_analysis.load import BUSY_SECONDS
-from litellm_image_analysis.outcomes import FailureReason
 
 URL = "/v1/chat/completions"
 PAUSE_SECONDS = 300

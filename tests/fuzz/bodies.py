@@ -38,16 +38,16 @@ else:
     watched = contextlib.nullcontext()
 
 with watched:
+    from litellm_image_analysis.analysis.limits import check_shape
+    from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+    from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
+    from litellm_image_analysis.analysis.prompt import VisionRequest
+    from litellm_image_analysis.analysis.sanitize import FENCE
+    from litellm_image_analysis.analysis.tenant import Tenant
     from litellm_image_analysis.cache import Cache
     from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-    from litellm_image_analysis.disarm import FENCE
     from litellm_image_analysis.errors import RequestError
-    from litellm_image_analysis.limits import check_shape
-    from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-    from litellm_image_analysis.pipeline import Viewer, rewrite
-    from litellm_image_analysis.prompt import VisionRequest
     from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
-    from litellm_image_analysis.tenant import Tenant
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402 - atheris instruments what is imported before
 from hypothesis import strategies as st  # noqa: E402
@@ -205,8 +205,8 @@ def fuzz_one(data: bytes) -> None:
         return outcome
 
     tenant, cache = Tenant("team:fuzz", b"secret"), Cache(CacheConfig(backend="off"), 60)
-    viewer = Viewer("eyes", look, tenant, cache, holders={"openai"})
-    result = loop.run_until_complete(rewrite(body, wire_format.find_images(body), wire_format, config, viewer))
+    target = VisionTarget("eyes", look, tenant, cache, file_providers={"openai"})
+    result = loop.run_until_complete(rewrite(body, wire_format.find_images(body), wire_format, config, target))
     assert objects(body) == before, "the caller's own body was changed"
     if isinstance(result, RequestError):
         assert 400 <= result.status_code < 600

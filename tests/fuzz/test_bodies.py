@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fuzz import bodies
 
-from litellm_image_analysis import pipeline
+from litellm_image_analysis.analysis import pipeline
 from litellm_image_analysis.request import values
 
 

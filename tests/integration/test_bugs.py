@@ -27,13 +27,12 @@ from litellm_image_analysis import (
     cluster,
     gateway,
     journal,
-    pipeline,
-    plan,
     plugin,
     sdk,
     spend,
     vision,
 )
+from litellm_image_analysis.analysis import pipeline, plan
 from litellm_image_analysis.cache import Cache
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,7 +58,7 @@ ANALYSIS: list[Point] = [
     (admission, "check_vision"),
     (budgets, "check_vision"),
     (analyst.Analyst, "replace"),
-    (analyst, "Viewer"),
+    (analyst, "VisionTarget"),
     (analyst, "rewrite"),
     (spend, "child_identity"),
     (vision, "looker"),

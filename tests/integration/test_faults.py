@@ -26,7 +26,7 @@ from support.upstream import Body, Upstream, description_of, images_in
 
 import litellm_image_analysis
 from litellm_image_analysis import ImageAnalysisConfig
-from litellm_image_analysis.outcomes import FailureReason
+from litellm_image_analysis.analysis.outcomes import FailureReason
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

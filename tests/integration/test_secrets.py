@@ -19,7 +19,8 @@ from support.billing import ROUTES, of_main, of_vision
 from support.images import data_uri, image, message, text
 from support.upstream import Rule, Upstream
 
-from litellm_image_analysis import journal, pipeline
+from litellm_image_analysis import journal
+from litellm_image_analysis.analysis import pipeline
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

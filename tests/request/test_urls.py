@@ -15,12 +15,12 @@ import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
+from litellm_image_analysis.analysis.plan import steps
+from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.plan import steps
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.urls import canonical_host, public_host
-from litellm_image_analysis.tenant import Tenant
 
 LOOPBACK = [
     "http://127.0.0.1/x.png",

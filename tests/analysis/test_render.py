@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from support.strategies import texts, thorough
 
 from litellm_image_analysis import record
-from litellm_image_analysis.outcomes import Analysed, FailureReason
-from litellm_image_analysis.prompt import VisionRequest
-from litellm_image_analysis.render import analysis_text, failure_text, reference_text
+from litellm_image_analysis.analysis.outcomes import Analysed, FailureReason
+from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text
 from litellm_image_analysis.request import FoundImage
 
 OPENING, CLOSING = "<image-analysis-0123456789ab>", "</image-analysis-0123456789ab>"

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts
 
-from litellm_image_analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS, VisionRequest, vision_request
+from litellm_image_analysis.analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS, VisionRequest, vision_request
+from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.request.image import Holder, ImageSource
-from litellm_image_analysis.tenant import Tenant
 
 CAT = ImageSource("data:image/png;base64,AAAA")
 DOG = ImageSource("data:image/png;base64,BBBB")
@@ -328,5 +328,5 @@ class TestKey:
 
     def test_another_wording_of_the_gateways_own_changes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = asked().key
-        monkeypatch.setattr("litellm_image_analysis.prompt._VERSION", "next")
+        monkeypatch.setattr("litellm_image_analysis.analysis.prompt._VERSION", "next")
         assert asked().key != before

@@ -56,7 +56,7 @@ _TURN = re.compile(
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
 
-def disarmed(text: str) -> str:
+def sanitized(text: str) -> str:
     """The text with every imitation of a tag or a chat turn escaped, and every unseen character shown by its code."""
     text = _TAG.sub("&lt;", text)
     if _ANY_BRACKET.search(text) and _TAG.search(_as_read(text)):

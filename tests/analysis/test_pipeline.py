@@ -18,15 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.images import PNG_URI, png_header
 
-from litellm_image_analysis.cache import Cache, Look
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.pipeline import Rewrite, VisionTarget, rewrite
+from litellm_image_analysis.analysis.ports import AskVision
+from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.analysis.tenant import Tenant
+from litellm_image_analysis.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.pipeline import Report, Rewrite, Viewer, rewrite
-from litellm_image_analysis.prompt import VisionRequest
 from litellm_image_analysis.request import chat
 from litellm_image_analysis.request.image import LARGE_CHARACTERS
-from litellm_image_analysis.tenant import Tenant
 
 TIMEOUT = Failed(FailureReason.TIMEOUT)
 RESEARCH = Tenant("team:research", b"secret")
@@ -78,33 +80,35 @@ def empty_cache(**settings: Any) -> Cache:
     return Cache(CacheConfig(**settings), 60)
 
 
-def viewer(look: Look, cache: Cache | None = None, tenant: Tenant = RESEARCH, holders: Collection[str] = ()) -> Viewer:
+def viewer(
+    look: AskVision, cache: Cache | None = None, tenant: Tenant = RESEARCH, holders: Collection[str] = ()
+) -> VisionTarget:
     """Somebody who asks ``look`` and remembers nothing yet, unless a cache is given."""
-    return Viewer("eyes", look, tenant, cache or empty_cache(), holders)
+    return VisionTarget("eyes", look, tenant, cache or empty_cache(), holders)
 
 
-async def answer_to(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> Rewrite | RequestError:
-    who = eyes if isinstance(eyes, Viewer) else viewer(eyes)
+async def answer_to(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Rewrite | RequestError:
+    who = eyes if isinstance(eyes, VisionTarget) else viewer(eyes)
     return await rewrite(body, chat.find_images(body), chat, ImageAnalysisConfig(**settings), who)
 
 
-async def rewritten(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> Rewrite:
+async def rewritten(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Rewrite:
     answer = await answer_to(body, eyes, **settings)
     assert isinstance(answer, Rewrite)
     return answer
 
 
-async def rejected(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> RequestError:
+async def rejected(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> RequestError:
     answer = await answer_to(body, eyes, **settings)
     assert isinstance(answer, RequestError)
     return answer
 
 
-async def report_on(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> Report:
+async def report_on(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Report:
     return (await rewritten(body, eyes, **settings)).report
 
 
-async def text_after(body: dict[str, Any], eyes: Look | Viewer, **settings: Any) -> str:
+async def text_after(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> str:
     """What the text model reads in place of the body's only message."""
     [message] = (await rewritten(body, eyes, **settings)).changes["messages"]
     return str(message["content"])

@@ -82,7 +82,7 @@ class FailureReason(Enum):
         self.clause = clause
 
     @property
-    def is_of_the_moment(self) -> bool:
+    def not_cacheable(self) -> bool:
         """Whether the vision model was not even asked, for a reason that the next request may not have."""
         return self in (FailureReason.NOT_ROUTED, FailureReason.CIRCUIT_OPEN, FailureReason.BUSY)
 
@@ -105,7 +105,7 @@ class Analysed:
     call_id: str | None = None
     cached: bool = False
 
-    def had_for_nothing(self) -> Analysed:
+    def as_cached(self) -> Analysed:
         """The same for whoever did not make the call."""
         return replace(self, cost=Decimal(0), call_id=None, cached=True)
 
@@ -126,7 +126,7 @@ class Failed:
     call_id: str | None = None
     retry_after_seconds: int | None = None
 
-    def had_for_nothing(self) -> Failed:
+    def as_cached(self) -> Failed:
         """The same for whoever did not make the call."""
         return replace(self, cost=Decimal(0), call_id=None)
 

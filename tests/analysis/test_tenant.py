@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts
 
-from litellm_image_analysis.tenant import Tenant, derived_secret
+from litellm_image_analysis.analysis.tenant import Tenant, derived_secret
 
 RESEARCH = Tenant("team:research", b"secret")
 
@@ -27,7 +27,7 @@ def test_a_key_is_the_hmac_of_the_scope_and_the_parts_each_with_its_length() -> 
 
 def test_another_process_makes_the_same_key() -> None:
     program = (
-        "from litellm_image_analysis.tenant import Tenant, derived_secret;"
+        "from litellm_image_analysis.analysis.tenant import Tenant, derived_secret;"
         "print(Tenant('team:research', derived_secret('sk-master')).key('cat', 'Größe'), end='')"
     )
     elsewhere = subprocess.run(

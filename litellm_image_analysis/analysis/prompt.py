@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.analysis.tenant import Tenant
     from litellm_image_analysis.request.image import ImageSource
-    from litellm_image_analysis.tenant import Tenant
 
 INSTRUCTIONS = """\
 You are the eyes of a text-only model. It cannot see the image and relies on what you write.
@@ -100,11 +100,11 @@ def vision_request(
         messages=[{"role": "system", "content": system}, {"role": "user", "content": content}],
         max_output_tokens=max_output_tokens,
         may_change=any(source.may_change for source in sources),
-        input=_responses_input(words, labels, sources) if any(map(_is_openai_s, sources)) else None,
+        input=_responses_input(words, labels, sources) if any(map(_is_openai_file, sources)) else None,
     )
 
 
-def _is_openai_s(source: ImageSource) -> bool:
+def _is_openai_file(source: ImageSource) -> bool:
     return source.holder == "openai"
 
 
@@ -119,7 +119,7 @@ def _image_part(source: ImageSource) -> dict[str, Any]:
 def _responses_input(words: str, labels: Sequence[str], sources: Sequence[ImageSource]) -> list[dict[str, Any]]:
     content: list[dict[str, Any]] = [{"type": "input_text", "text": words}]
     for label, source in zip(labels, sources, strict=True):
-        image = {"file_id" if _is_openai_s(source) else "image_url": source.url, "detail": source.detail}
+        image = {"file_id" if _is_openai_file(source) else "image_url": source.url, "detail": source.detail}
         content += [{"type": "input_text", "text": label}] if label else []
         content += [{"type": "input_image", **{key: value for key, value in image.items() if value is not None}}]
     return [{"role": "user", "content": content}]

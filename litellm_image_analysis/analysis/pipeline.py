@@ -8,69 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from litellm_image_analysis.analysis.limits import check_count, check_pixels, check_sizes
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.plan import Step, steps
+from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text
+from litellm_image_analysis.analysis.report import Report, make_report
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.limits import check_count, check_pixels, check_sizes
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.plan import Step, steps
-from litellm_image_analysis.prompt import VisionRequest
-from litellm_image_analysis.render import analysis_text, failure_text, reference_text
 from litellm_image_analysis.request.image import LARGE_CHARACTERS
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.cache import Cache, Look
+    from litellm_image_analysis.analysis.ports import AnswerStore, AskVision
+    from litellm_image_analysis.analysis.tenant import Tenant
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.memo import Memo
     from litellm_image_analysis.request import Body, FoundImage, Path, WireFormat
-    from litellm_image_analysis.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who looks at a request's images, and for whom.
+class VisionTarget:
+    """The vision model of a request, and how it is asked.
 
     Attributes:
-        model: the vision model.
-        look: asks it.
-        tenant: those who share what it says.
-        cache: what it said before.
-        holders: the providers that serve it; one alone can look at the files it keeps.
+        model: the vision model's name.
+        ask: asks it.
+        tenant: the callers that share its answers.
+        answers: its earlier answers.
+        file_providers: the providers of its deployments. A file that is kept at a provider can be analysed only there.
     """
 
     model: str
-    look: Look
+    ask: AskVision
     tenant: Tenant
-    cache: Cache | Memo
-    holders: Collection[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What analysis did to one request.
-
-    Attributes:
-        vision_model: the model that was to look.
-        images: image parts that gave way to a text, be it an analysis or a note.
-        cached: images with an analysis that took no vision call of their own.
-        failed: images without an analysis.
-        cost: USD of all vision calls; ``None`` if LiteLLM knows no price for one of them.
-        duration_ms: wall time from the first look to the last outcome.
-        call_ids: ids of the vision calls' spend-log rows.
-        reasons: code of each failure, in the images' order.
-    """
-
-    vision_model: str
-    images: int = 0
-    cached: int = 0
-    failed: int = 0
-    cost: Decimal | None = Decimal(0)
-    duration_ms: int = 0
-    call_ids: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
+    answers: AnswerStore
+    file_providers: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +56,7 @@ class Rewrite:
 
 
 async def rewrite(
-    body: Body, found: Sequence[FoundImage], wire_format: WireFormat, config: ImageAnalysisConfig, viewer: Viewer
+    body: Body, found: Sequence[FoundImage], wire_format: WireFormat, config: ImageAnalysisConfig, target: VisionTarget
 ) -> Rewrite | RequestError:
     """Have a request's images analysed and compute what stands in their place.
 
@@ -91,7 +65,7 @@ async def rewrite(
         found: its images.
         wire_format: its wire format.
         config: the settings.
-        viewer: who looks.
+        target: the vision model.
 
     Returns:
         The changes to make, or the error to answer with: a limit is exceeded, or ``on_failure: reject`` applies.
@@ -99,15 +73,15 @@ async def rewrite(
     exceeded = await _check_limits(found, config)
     if exceeded is not None:
         return exceeded
-    plan = steps(found, config, viewer.tenant, viewer.model, viewer.holders)
+    plan = steps(found, config, target.tenant, target.model, target.file_providers)
     started = anyio.current_time()
-    outcomes = await _outcomes(plan, config, viewer)
+    outcomes = await _outcomes(plan, config, target)
     duration_ms = round((anyio.current_time() - started) * 1000)
     by_image = _by_image(found, plan, outcomes)
     if config.on_failure == "reject" and (rejection := _rejection(found, by_image)):
         return rejection
     texts = _texts(plan, outcomes, config)
-    report = _report(viewer.model, len(texts), outcomes, by_image, duration_ms)
+    report = make_report(target.model, len(texts), outcomes, by_image, duration_ms)
     return Rewrite(wire_format.replace_images(body, texts), report)
 
 
@@ -132,22 +106,22 @@ def _go_over(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> Reques
     return check_count(found, config)
 
 
-async def _outcomes(plan: Sequence[Step], config: ImageAnalysisConfig, viewer: Viewer) -> list[Outcome]:
+async def _outcomes(plan: Sequence[Step], config: ImageAnalysisConfig, target: VisionTarget) -> list[Outcome]:
     """One outcome a step; what is asked twice in a request is asked once."""
     distinct = {step.ask.key: step.ask for step in plan if isinstance(step.ask, VisionRequest)}
-    looked = await _look_at_all(list(distinct.values()), config, viewer)
+    answered = await _ask_all(list(distinct.values()), config, target)
     outcomes: list[Outcome] = []
     for step in plan:
         if isinstance(step.ask, Failed):
             outcomes.append(step.ask)
         else:
-            outcomes.append(looked[step.ask.key])
-            looked[step.ask.key] = looked[step.ask.key].had_for_nothing()
+            outcomes.append(answered[step.ask.key])
+            answered[step.ask.key] = answered[step.ask.key].as_cached()
     return outcomes
 
 
-async def _look_at_all(
-    requests: Sequence[VisionRequest], config: ImageAnalysisConfig, viewer: Viewer
+async def _ask_all(
+    requests: Sequence[VisionRequest], config: ImageAnalysisConfig, target: VisionTarget
 ) -> dict[str, Outcome]:
     """Recall what is known and ask the rest at once, up to ``max_concurrency``, within one deadline.
 
@@ -157,10 +131,10 @@ async def _look_at_all(
     limiter = anyio.CapacityLimiter(config.max_concurrency)
 
     async def ask(request: VisionRequest) -> None:
-        outcomes[request.key] = await viewer.cache.ask(request, viewer.look, limiter)
+        outcomes[request.key] = await target.answers.ask(request, target.ask, limiter)
 
     with anyio.move_on_after(config.timeout_seconds):
-        known = await viewer.cache.recall(requests)
+        known = await target.answers.recall(requests)
         outcomes |= known
         async with anyio.create_task_group() as group:
             for request in requests:
@@ -200,24 +174,3 @@ def _texts(plan: Sequence[Step], outcomes: Sequence[Outcome], config: ImageAnaly
         elif isinstance(outcome, Failed) and config.on_failure != "keep":
             texts |= {image.path: failure_text(image, outcome.reason) for image in step.images}
     return texts
-
-
-def _report(
-    vision_model: str,
-    replaced: int,
-    outcomes: Sequence[Outcome],
-    by_image: Sequence[Outcome],
-    duration_ms: int,
-) -> Report:
-    costs = [outcome.cost for outcome in outcomes]
-    failures = [outcome for outcome in by_image if isinstance(outcome, Failed)]
-    return Report(
-        vision_model=vision_model,
-        images=replaced,
-        cached=sum(isinstance(outcome, Analysed) and outcome.cached for outcome in by_image),
-        failed=len(failures),
-        cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
-        duration_ms=duration_ms,
-        call_ids=tuple(outcome.call_id for outcome in outcomes if outcome.call_id is not None),
-        reasons=tuple(failure.reason.code for failure in failures),
-    )

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from support.images import data_uri
 from support.strategies import chat_bodies, messages_bodies, thorough
 
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
+from litellm_image_analysis.analysis.plan import Step, steps
+from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.plan import Step, steps
-from litellm_image_analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.request import FoundImage, Path, WireFormat, chat, messages
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.tenant import Tenant
 
 RESEARCH = Tenant("team:research", b"secret")
 TOGETHER = {"grouping": "per_message"}

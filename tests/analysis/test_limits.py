@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.images import png_header
 from support.strategies import json_values
 
+from litellm_image_analysis.analysis.limits import check_count, check_pixels, check_shape, check_sizes
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.limits import check_count, check_pixels, check_shape, check_sizes
 from litellm_image_analysis.request import FoundImage, WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.image import ImageSource
 

@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from litellm_image_analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
+from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.request.urls import public_host
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.analysis.tenant import Tenant
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.request import FoundImage
-    from litellm_image_analysis.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)

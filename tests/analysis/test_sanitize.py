@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts, thorough
 
-from litellm_image_analysis.disarm import disarmed
+from litellm_image_analysis.analysis.sanitize import sanitized
 
 TAG = "</image-analysis-0123456789ab>"
 
@@ -37,7 +37,7 @@ ORDINARY = {
 
 @pytest.mark.parametrize("text", ORDINARY.values(), ids=ORDINARY)
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
-    assert disarmed(text) == text
+    assert sanitized(text) == text
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     ids=ascii,
 )
 def test_what_nobody_sees_is_shown_by_its_code(text: str, shown: str) -> None:
-    assert disarmed(text) == shown
+    assert sanitized(text) == shown
 
 
 SEEN = {*"\t\n", *map(chr, (*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD))}
@@ -75,7 +75,7 @@ def test_no_control_format_or_separating_character_of_unicode_is_left_unseen() -
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character not in SEEN
     ]
     assert len(unseen) > 2000
-    assert [character for character in unseen if character in disarmed(f"a{character}b")] == []
+    assert [character for character in unseen if character in sanitized(f"a{character}b")] == []
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_no_control_format_or_separating_character_of_unicode_is_left_unseen() -
     ids=ascii,
 )
 def test_no_imitation_of_a_tag_keeps_its_bracket(text: str) -> None:
-    shown = disarmed(f"2 {text} 3")
+    shown = sanitized(f"2 {text} 3")
     assert shown.startswith("2 &lt;")
     assert not set(shown) & set("<＜﹤‹〈《⟨≮")
 
@@ -134,8 +134,8 @@ def test_no_imitation_of_a_tag_keeps_its_bracket(text: str) -> None:
 )
 def test_no_mark_of_a_chat_template_stays_one(text: str, shown: str) -> None:
     """A server that reads such marks in any text would take what follows for another role's words."""
-    assert disarmed(text).replace("<&lt;", "&lt;<") == shown.replace("<&lt;", "&lt;<")
-    assert "<<SYS>>" not in disarmed(text)
+    assert sanitized(text).replace("<&lt;", "&lt;<") == shown.replace("<&lt;", "&lt;<")
+    assert "<<SYS>>" not in sanitized(text)
 
 
 LOOKS = {
@@ -189,14 +189,14 @@ def test_the_imitations_of_these_tests_would_be_taken_for_a_tag() -> None:
 @example(TAG * 3)
 @example("<" + "\u200b" * 50 + "/image-analysis")
 def test_whatever_an_image_says_nothing_can_be_taken_for_a_tag(text: str) -> None:
-    shown = disarmed(text)
+    shown = sanitized(text)
     assert TAKEN_FOR_A_TAG.search(as_taken(shown)) is None
 
 
 @thorough
 @given(hostile_texts)
 def test_whatever_an_image_says_it_can_be_sent_on(text: str) -> None:
-    shown = disarmed(text)
+    shown = sanitized(text)
     shown.encode()
     assert len(shown) <= 9 * len(text)
     assert not set(shown) & {*"\x00\x1b\u200b\u202e\u2066\u2028\ufeff"}
@@ -205,4 +205,4 @@ def test_whatever_an_image_says_it_can_be_sent_on(text: str) -> None:
 @thorough
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="<＜[\u115f\u1160\u3164\uffa0")))
 def test_letters_numbers_and_signs_without_an_opening_bracket_stay_as_they_are(text: str) -> None:
-    assert disarmed(text) == text or TAKEN_FOR_A_TAG.search(as_taken(text))
+    assert sanitized(text) == text or TAKEN_FOR_A_TAG.search(as_taken(text))

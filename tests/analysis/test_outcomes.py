@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from litellm_image_analysis.outcomes import Analysed, Failed, FailureReason
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason
 
 each_reason = pytest.mark.parametrize("reason", FailureReason, ids=lambda reason: reason.code)
 
@@ -57,7 +57,7 @@ def test_what_the_caller_can_mend_says_how(reason: FailureReason) -> None:
 
 
 def test_only_what_was_not_asked_is_of_the_moment() -> None:
-    of_the_moment = [reason for reason in FailureReason if reason.is_of_the_moment]
+    of_the_moment = [reason for reason in FailureReason if reason.not_cacheable]
     assert of_the_moment == [FailureReason.NOT_ROUTED, FailureReason.CIRCUIT_OPEN, FailureReason.BUSY]
     assert [reason.status_code for reason in of_the_moment] == [403, 503, 503]
 
@@ -70,21 +70,21 @@ def test_an_analysis_of_unknown_price_says_so_and_a_failure_costs_nothing() -> N
 @pytest.mark.parametrize("cost", [Decimal("0.00021"), Decimal(0), None])
 def test_who_did_not_make_the_call_has_its_text_for_nothing(cost: Decimal | None) -> None:
     paid = Analysed("a ca", truncated=True, cost=cost, call_id="chatcmpl-1")
-    assert paid.had_for_nothing() == Analysed("a ca", truncated=True, cost=Decimal(0), call_id=None, cached=True)
+    assert paid.as_cached() == Analysed("a ca", truncated=True, cost=Decimal(0), call_id=None, cached=True)
 
 
 @pytest.mark.parametrize("cost", [Decimal("0.00021"), Decimal(0), None])
 def test_who_did_not_make_the_call_shares_its_failure_for_nothing(cost: Decimal | None) -> None:
     paid = Failed(FailureReason.RATE_LIMITED, cost=cost, call_id="chatcmpl-1", retry_after_seconds=7)
-    assert paid.had_for_nothing() == Failed(FailureReason.RATE_LIMITED, retry_after_seconds=7)
+    assert paid.as_cached() == Failed(FailureReason.RATE_LIMITED, retry_after_seconds=7)
 
 
 def test_what_was_paid_stays_paid() -> None:
     paid = Analysed("a cat", cost=Decimal("0.00021"), call_id="chatcmpl-1")
-    paid.had_for_nothing()
+    paid.as_cached()
     assert (paid.cost, paid.call_id, paid.cached) == (Decimal("0.00021"), "chatcmpl-1", False)
 
 
 def test_what_was_had_for_nothing_is_no_cheaper_the_second_time() -> None:
-    once = Analysed("a cat", cost=Decimal("0.00021")).had_for_nothing()
-    assert once.had_for_nothing() == once
+    once = Analysed("a cat", cost=Decimal("0.00021")).as_cached()
+    assert once.as_cached() == once

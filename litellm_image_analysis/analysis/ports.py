@@ -1,0 +1,31 @@
+"""What the pipeline needs from outside: a function that asks the vision model, and a store of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import anyio
+
+    from litellm_image_analysis.analysis.outcomes import Outcome
+    from litellm_image_analysis.analysis.prompt import VisionRequest
+
+AskVision: TypeAlias = "Callable[[VisionRequest], Coroutine[None, None, Outcome]]"
+"""Asks the vision model. A failure is returned as ``Failed`` and never raised."""
+
+
+class AnswerStore(Protocol):
+    """Earlier answers of vision models."""
+
+    async def recall(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
+        """Return the known answers to these requests of one tenant, by key."""
+
+    async def ask(self, request: VisionRequest, ask: AskVision, limiter: anyio.CapacityLimiter) -> Outcome:
+        """Ask the vision model, or wait for the answer if the same request is in flight.
+
+        Args:
+            request: the question and its images.
+            ask: asks the vision model.
+            limiter: bounds the number of a request's concurrent vision calls.
+        """

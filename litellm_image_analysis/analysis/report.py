@@ -1,0 +1,64 @@
+"""What image analysis did to one request: counts, cost and time, for logs, headers and spend tracking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What analysis did to one request.
+
+    Attributes:
+        vision_model: the model that was to look.
+        images: image parts that gave way to a text, be it an analysis or a note.
+        cached: images with an analysis that took no vision call of their own.
+        failed: images without an analysis.
+        cost: USD of all vision calls; ``None`` if LiteLLM knows no price for one of them.
+        duration_ms: wall time from the first look to the last outcome.
+        call_ids: ids of the vision calls' spend-log rows.
+        reasons: code of each failure, in the images' order.
+    """
+
+    vision_model: str
+    images: int = 0
+    cached: int = 0
+    failed: int = 0
+    cost: Decimal | None = Decimal(0)
+    duration_ms: int = 0
+    call_ids: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+def make_report(
+    vision_model: str,
+    replaced: int,
+    outcomes: Sequence[Outcome],
+    by_image: Sequence[Outcome],
+    duration_ms: int,
+) -> Report:
+    """Sum up a request's outcomes.
+
+    Args:
+        vision_model: the vision model's name.
+        replaced: number of images that were replaced by text.
+        outcomes: one for each vision request.
+        by_image: one for each image, in the images' order.
+        duration_ms: wall time of the analysis.
+    """
+    costs = [outcome.cost for outcome in outcomes]
+    failures = [outcome for outcome in by_image if isinstance(outcome, Failed)]
+    return Report(
+        vision_model=vision_model,
+        images=replaced,
+        cached=sum(isinstance(outcome, Analysed) and outcome.cached for outcome in by_image),
+        failed=len(failures),
+        cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
+        duration_ms=duration_ms,
+        call_ids=tuple(outcome.call_id for outcome in outcomes if outcome.call_id is not None),
+        reasons=tuple(failure.reason.code for failure in failures),
+    )
