@@ -28,7 +28,7 @@ from support.upstream import Rule, Upstream, running_upstream
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.analysis.outcomes import Analysed
-from litellm_image_analysis.memory import Memory
+from litellm_image_analysis.cache.memory import Memory
 
 CROWD = 1000
 SECONDS_A_CALL = 5.0

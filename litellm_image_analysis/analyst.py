@@ -11,12 +11,12 @@ from litellm_image_analysis import cluster, gateway, guard, journal, local_ocr, 
 from litellm_image_analysis.analysis.limits import check_shape
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.cache.cache import Cache
+from litellm_image_analysis.cache.per_request import RequestCache
+from litellm_image_analysis.cache.redis_store import RedisStore
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.load import Gate
-from litellm_image_analysis.memo import Memo
-from litellm_image_analysis.redis_store import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
     from litellm.router import Router
 
+    from litellm_image_analysis.cache.per_request import RequestOutcomes
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.memo import Outcomes
     from litellm_image_analysis.request import FoundImage, WireFormat
 
 
@@ -74,7 +74,7 @@ class Analyst:
         config: ImageAnalysisConfig,
         router: Router | None = None,
         caller: UserAPIKeyAuth | None = None,
-        earlier: Outcomes | None = None,
+        earlier: RequestOutcomes | None = None,
     ) -> None:
         """Put texts where the images of ``data`` stand, and note in it how that went.
 
@@ -101,7 +101,7 @@ class Analyst:
             model=vision_model,
             ask=self.gate.guarded(ask, cluster.payer(caller)),
             tenant=cluster.tenant(config.cache, caller),
-            answers=self.cache if earlier is None else Memo(self.cache, earlier),
+            answers=self.cache if earlier is None else RequestCache(self.cache, earlier),
             file_providers=gateway.holders(found, router, vision_model),
         )
         result = await rewrite(data, found, wire_format, config, target)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import litellm
 
 from litellm_image_analysis.analysis.tenant import EVERYBODY, Tenant, derived_secret
+from litellm_image_analysis.cache.redis_connection import NamespacedClient
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.gateway import proxy_global
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.redis_link import Connection
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -78,7 +78,7 @@ def check_client_library(config: CacheConfig) -> None:
         )
 
 
-def connect(config: CacheConfig) -> Connection | None:
+def connect(config: CacheConfig) -> NamespacedClient | None:
     """Connect to the cache's Redis within the running event loop: its own by URL, else the gateway's.
 
     Returns:
@@ -105,26 +105,26 @@ def connect(config: CacheConfig) -> Connection | None:
     return connection
 
 
-def _own(config: CacheConfig) -> Connection | None:
+def _own(config: CacheConfig) -> NamespacedClient | None:
     from redis.asyncio import Redis
 
     if config.redis_url is None:
         return None
     url = config.redis_url.get_secret_value()
     client = Redis.from_url(url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_SOCKET_SECONDS)
-    return Connection(client)
+    return NamespacedClient(client)
 
 
-def _gateway_s() -> Connection | None:
+def _gateway_s() -> NamespacedClient | None:
     """The Redis that LiteLLM itself uses: for coordination, for its response cache, or by the environment."""
     from litellm._redis import get_redis_async_client
 
     for cache in (proxy_global("redis_usage_cache"), getattr(litellm.cache, "cache", None)):
         settings = getattr(cache, "redis_kwargs", None)
         if isinstance(settings, Mapping):
-            return Connection(get_redis_async_client(**_timed(settings)), getattr(cache, "namespace", None))
+            return NamespacedClient(get_redis_async_client(**_timed(settings)), getattr(cache, "namespace", None))
     if any(os.environ.get(name) for name in ("REDIS_URL", "REDIS_HOST", "REDIS_CLUSTER_NODES", "REDIS_SENTINEL_NODES")):
-        return Connection(get_redis_async_client(**_timed({})))
+        return NamespacedClient(get_redis_async_client(**_timed({})))
     return None
 
 

@@ -19,7 +19,7 @@ from cachetools import LRUCache
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.breaker import Breaker, Change
-from litellm_image_analysis.per_loop import PerLoop
+from litellm_image_analysis.event_loops import PerLoop
 from litellm_image_analysis.turns import Settled, Turns
 
 if TYPE_CHECKING:

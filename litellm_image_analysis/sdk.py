@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import bill, gateway, guard, sight, spend, vision
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import AttemptError, RequestError
-from litellm_image_analysis.memo import Outcomes
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
 
@@ -180,7 +180,12 @@ class Library:
         return request
 
     async def _analyse(
-        self, request: dict[str, Any], wire_format: WireFormat, active: Active, call_type: str, earlier: Outcomes | None
+        self,
+        request: dict[str, Any],
+        wire_format: WireFormat,
+        active: Active,
+        call_type: str,
+        earlier: RequestOutcomes | None,
     ) -> None:
         if self.router is not None and not gateway.serves(self.router, active.vision_model, None):
             raise RequestError(
@@ -219,14 +224,14 @@ def _model_group(kwargs: dict[str, Any]) -> str | None:
     return None if notes is None else notes.get("original_model_group") or notes["model_group"]
 
 
-def _earlier(kwargs: dict[str, Any]) -> Outcomes | None:
+def _earlier(kwargs: dict[str, Any]) -> RequestOutcomes | None:
     """What came of the images in earlier attempts, if a Router makes this call: it counts them in its notes."""
     notes = _router_s_notes(kwargs)
     if notes is None:
         return None
     if not notes.get("attempted_retries") and not notes.get("attempted_fallbacks"):
-        notes[spend.OUTCOMES_KEY] = Outcomes()
-    found: Outcomes = notes.setdefault(spend.OUTCOMES_KEY, Outcomes())
+        notes[spend.OUTCOMES_KEY] = RequestOutcomes()
+    found: RequestOutcomes = notes.setdefault(spend.OUTCOMES_KEY, RequestOutcomes())
     return found
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis import spend
+from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.memo import Outcomes
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -38,7 +38,7 @@ class Standby:
     caller: UserAPIKeyAuth
     home: MutableMapping[str, Any]
     problem: RequestError | None = None
-    outcomes: Outcomes = field(default_factory=Outcomes)
+    outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)
 
     def stand_by(self, data: Mapping[str, Any]) -> None:
         """Be noted in the request, unless something stands by already."""

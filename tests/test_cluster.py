@@ -24,11 +24,11 @@ from redis.asyncio import RedisCluster
 from support.features import needs_numbers_of_redis
 from support.redis_server import RedisServer, running_redis_cluster
 
+from litellm_image_analysis.cache.redis_connection import PREFIX, NamespacedClient
+from litellm_image_analysis.cache.redis_store import RedisStore
 from litellm_image_analysis.cluster import check_client_library, connect, payer, shared_secret, tenant
 from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.errors import ConfigError
-from litellm_image_analysis.redis_link import PREFIX, Connection
-from litellm_image_analysis.redis_store import RedisStore
 
 CONFIG = CacheConfig()
 KEY = "a" * 64
@@ -89,7 +89,7 @@ class SettingsOnly:
 
 
 @asynccontextmanager
-async def connected(config: CacheConfig) -> AsyncIterator[Connection]:
+async def connected(config: CacheConfig) -> AsyncIterator[NamespacedClient]:
     connection = connect(config)
     assert connection is not None
     try:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.breaker import FAILURES, Change
-from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.load import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelLoad
 

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from pydantic import ByteSize
 
-from litellm_image_analysis import ImageAnalysisConfig, breaker, cache, lease, load, redis_link, redis_store
+from litellm_image_analysis import ImageAnalysisConfig, breaker, load
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
+from litellm_image_analysis.cache import cache, lease, redis_connection, redis_store
 from litellm_image_analysis.config import CacheConfig
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -38,9 +39,9 @@ def test_so_is_the_table_of_the_cache_s_settings() -> None:
 
 
 def test_names_and_times_in_the_cache_s_document_are_the_code_s() -> None:
-    assert f"SET {redis_link.PREFIX}:generation" in CACHE
+    assert f"SET {redis_connection.PREFIX}:generation" in CACHE
     assert f"for {cache.FAILURE_SECONDS:g} seconds the same question gets the same failure" in CACHE
-    assert f"Every look into Redis has {redis_link.OPERATION_SECONDS:g} seconds" in CACHE
+    assert f"Every look into Redis has {redis_connection.OPERATION_SECONDS:g} seconds" in CACHE
     assert f"ends {lease.LEASE_SECONDS:g} seconds after a worker dies" in CACHE
     assert f"workers hear of it within {redis_store.CURRENT_SECONDS:g} seconds" in CACHE
 

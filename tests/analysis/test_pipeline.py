@@ -24,7 +24,7 @@ from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analysis.tenant import Tenant
-from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.request import chat
@@ -768,7 +768,7 @@ class TestMemory:
         assert (second.failed, second.cached, second.cost, second.call_ids) == (1, 0, Decimal(0), ())
 
     async def test_a_failure_is_forgotten_before_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("litellm_image_analysis.cache.FAILURE_SECONDS", 0)
+        monkeypatch.setattr("litellm_image_analysis.cache.cache.FAILURE_SECONDS", 0)
         eyes = Eyes(A=TIMEOUT)
         same = viewer(eyes)
         assert (await report_on(body_with("A"), same)).failed == 1

@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts, thorough
 
-from litellm_image_analysis import record
 from litellm_image_analysis.analysis.outcomes import Analysed, FailureReason
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text
+from litellm_image_analysis.cache import stored_outcome
 from litellm_image_analysis.request import FoundImage
 
 OPENING, CLOSING = "<image-analysis-0123456789ab>", "</image-analysis-0123456789ab>"
@@ -175,7 +175,7 @@ def test_letters_nobody_sees_are_no_part_of_a_name() -> None:
 @example("\u200b" + CLOSING)
 def test_what_somebody_wrote_into_redis_is_disarmed_like_any_analysis(text: str) -> None:
     value = {"key": "k", "generation": "-:-", "expires": time.time() + 60, "text": text}
-    known = record.read(json.dumps(value), "k", "-:-")
+    known = stored_outcome.load(json.dumps(value), "k", "-:-")
     if known is None:
         assert any("\ud800" <= character <= "\udfff" for character in text)
         return

@@ -44,7 +44,7 @@ with watched:
     from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.analysis.sanitize import FENCE
     from litellm_image_analysis.analysis.tenant import Tenant
-    from litellm_image_analysis.cache import Cache
+    from litellm_image_analysis.cache.cache import Cache
     from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
     from litellm_image_analysis.errors import RequestError
     from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses

@@ -33,7 +33,7 @@ from litellm_image_analysis import (
     vision,
 )
 from litellm_image_analysis.analysis import pipeline, plan
-from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.cache.cache import Cache
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,8 +15,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from support.redis_server import RedisServer, running_redis
 
-from litellm_image_analysis import redis_link
-from litellm_image_analysis.redis_link import Connection, RedisLink
+from litellm_image_analysis.cache import redis_connection
+from litellm_image_analysis.cache.redis_connection import NamespacedClient, RedisConnection
 
 FOREVER = 3600.0
 AT_ONCE = 0.01
@@ -66,7 +66,7 @@ class Worker:
         self.client = client_at(url, **settings)
         self.warnings: list[str] = []
         self.clock = Clock()
-        self.link = RedisLink(Connection(self.client), self.warnings.append, self.clock)
+        self.link = RedisConnection(NamespacedClient(self.client), self.warnings.append, self.clock)
 
     async def ask(self, *command: str) -> Any:
         """What Redis answers to one command; ``None`` if it does not."""
@@ -123,13 +123,13 @@ async def worker(redis: RedisServer) -> AsyncIterator[Worker]:
 @pytest.fixture
 def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """The breaker stays open once it is."""
-    monkeypatch.setattr(redis_link, "_PROBE_SECONDS", FOREVER)
+    monkeypatch.setattr(redis_connection, "_PROBE_SECONDS", FOREVER)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of a hung Redis need not wait a fifth of a second each time."""
-    monkeypatch.setattr(redis_link, "OPERATION_SECONDS", 0.05)
+    monkeypatch.setattr(redis_connection, "OPERATION_SECONDS", 0.05)
 
 
 @pytest.fixture

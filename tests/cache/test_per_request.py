@@ -13,9 +13,9 @@ from support.images import data_uri
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
-from litellm_image_analysis.cache import Cache
+from litellm_image_analysis.cache.cache import Cache
+from litellm_image_analysis.cache.per_request import RequestCache, RequestOutcomes
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.memo import Memo, Outcomes
 from litellm_image_analysis.request.image import ImageSource
 
 
@@ -37,8 +37,8 @@ class Eyes:
         return self.outcome
 
 
-async def attempt(outcomes: Outcomes, eyes: Eyes, *marks: str, backend: str = "off") -> list[Outcome]:
-    memo = Memo(Cache(CacheConfig(backend=backend), 5), outcomes)  # type: ignore[arg-type]
+async def attempt(outcomes: RequestOutcomes, eyes: Eyes, *marks: str, backend: str = "off") -> list[Outcome]:
+    memo = RequestCache(Cache(CacheConfig(backend=backend), 5), outcomes)  # type: ignore[arg-type]
     requests = [request(mark) for mark in marks]
     known = await memo.recall(requests)
     limiter = anyio.CapacityLimiter(8)
@@ -51,21 +51,21 @@ PAID = Analysed("a cat", cost=Decimal("0.1"), call_id="row")
 @pytest.mark.parametrize("outcome", [PAID, Failed(FailureReason.REFUSED, cost=Decimal("0.1"), call_id="row")])
 @pytest.mark.parametrize("backend", ["off", "memory"])
 async def test_the_next_attempt_has_what_came_of_the_first_at_its_price(outcome: Outcome, backend: str) -> None:
-    outcomes, eyes = Outcomes(), Eyes(outcome)
+    outcomes, eyes = RequestOutcomes(), Eyes(outcome)
     assert await attempt(outcomes, eyes, "a", backend=backend) == [outcome]
     assert await attempt(outcomes, eyes, "a", "b", backend=backend) == [outcome, outcome]
     assert eyes.looks == 2
 
 
 async def test_what_others_had_asked_before_stays_free() -> None:
-    cache, outcomes, eyes = Cache(CacheConfig(), 5), Outcomes(), Eyes(PAID)
+    cache, outcomes, eyes = Cache(CacheConfig(), 5), RequestOutcomes(), Eyes(PAID)
     await cache.ask(request("a"), eyes.look, anyio.CapacityLimiter(1))
     for _ in range(2):
-        assert await Memo(cache, outcomes).recall([request("a")]) == {request("a").key: PAID.as_cached()}
+        assert await RequestCache(cache, outcomes).recall([request("a")]) == {request("a").key: PAID.as_cached()}
 
 
 async def test_whoever_did_not_answer_in_time_is_not_waited_for_again() -> None:
-    outcomes = Outcomes()
+    outcomes = RequestOutcomes()
 
     class Slow(Eyes):
         async def look(self, request: VisionRequest) -> Outcome:
@@ -78,6 +78,6 @@ async def test_whoever_did_not_answer_in_time_is_not_waited_for_again() -> None:
 
 
 def test_what_stands_in_litellm_s_metadata_is_neither_copied_nor_shown() -> None:
-    outcomes = Outcomes({"key": PAID})
+    outcomes = RequestOutcomes({"key": PAID})
     assert copy.deepcopy({"outcomes": outcomes})["outcomes"] is outcomes
     assert "cat" not in repr(outcomes)

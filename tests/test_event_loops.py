@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from litellm_image_analysis.per_loop import PerLoop
+from litellm_image_analysis.event_loops import PerLoop
 
 
 class Thing:

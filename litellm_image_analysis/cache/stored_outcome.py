@@ -25,7 +25,7 @@ class _Record(BaseModel):
     retry_after_seconds: int | None = None
 
 
-def written(key: str, outcome: Outcome, generation: str, ttl_seconds: float) -> str:
+def dump(key: str, outcome: Outcome, generation: str, ttl_seconds: float) -> str:
     """An outcome as JSON, for so many seconds and until somebody flushes."""
     record = _Record(key=key, generation=generation, expires=time.time() + ttl_seconds)
     if isinstance(outcome, Analysed):
@@ -35,7 +35,7 @@ def written(key: str, outcome: Outcome, generation: str, ttl_seconds: float) -> 
     return json.dumps(record.model_dump())
 
 
-def read(value: str | bytes, key: str, generation: str) -> tuple[Outcome, float] | None:
+def load(value: str | bytes, key: str, generation: str) -> tuple[Outcome, float] | None:
     """The outcome and how many seconds it has left; ``None`` for anything but what is valid under this key now."""
     try:
         record = _Record.model_validate(json.loads(value))

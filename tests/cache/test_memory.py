@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support.strategies import texts
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.memory import Memory
+from litellm_image_analysis.cache.memory import Memory
 
 MIB = 1024 * 1024
 CAT = Analysed("a cat")

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from cachetools import LRUCache
 
-from litellm_image_analysis.lease import Lease
-from litellm_image_analysis.per_loop import PerLoop
-from litellm_image_analysis.redis_link import Connection, RedisLink, in_short
+from litellm_image_analysis.cache.lease import Lease
+from litellm_image_analysis.cache.redis_connection import NamespacedClient, RedisConnection, in_short
+from litellm_image_analysis.event_loops import PerLoop
 
 NEVER_FLUSHED = "-:-"
 """The generation of what was made before anybody flushed."""
@@ -52,14 +52,14 @@ class RedisStore:
 
     def __init__(
         self,
-        connect: Callable[[], Connection | None],
+        connect: Callable[[], NamespacedClient | None],
         warn: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect = connect
         self._warn = warn
         self._clock = clock
-        self._links: PerLoop[RedisLink | None] = PerLoop(self._linked)
+        self._links: PerLoop[RedisConnection | None] = PerLoop(self._linked)
         self._heard: PerLoop[LRUCache[str, tuple[str, float]]] = PerLoop(lambda: LRUCache(_KNOWN_SCOPES))
 
     @property
@@ -141,7 +141,7 @@ class RedisStore:
         if link is not None:
             await link.aclose()
 
-    def _linked(self) -> RedisLink | None:
+    def _linked(self) -> RedisConnection | None:
         try:
             connection = self._connect()
         except Exception as error:  # noqa: BLE001 - settings of many kinds, which only the client knows
@@ -150,7 +150,7 @@ class RedisStore:
                 " Look at cache.redis_url, or at the gateway's own settings of Redis."
             )
             return None
-        return None if connection is None else RedisLink(connection, self._warn, self._clock)
+        return None if connection is None else RedisConnection(connection, self._warn, self._clock)
 
     def _heard_of(self, scope: str) -> tuple[str, float]:
         """A scope's generation, and when it was heard."""
@@ -159,7 +159,7 @@ class RedisStore:
         return heard
 
 
-async def _flush(link: RedisLink, start: str) -> None:
+async def _flush(link: RedisConnection, start: str) -> None:
     """Begin a new generation of what is named like this, and remove what is stored of the old one."""
     await link.client.set(f"{start}:generation", uuid.uuid4().hex)
     names = [name async for name in link.client.scan_iter(match=f"{_escaped(start)}:*", count=1000)]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from litellm_image_analysis.per_loop import PerLoop
+from litellm_image_analysis.event_loops import PerLoop
 
 T = TypeVar("T")
 

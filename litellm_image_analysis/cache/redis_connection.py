@@ -28,14 +28,14 @@ _QUOTED = re.compile(r"(?:^|[\s(\[{:,=])['\"`]|://")
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class NamespacedClient:
     """A client of Redis, and the namespace its user keeps to."""
 
     client: Redis | RedisCluster
     namespace: str | None = None
 
 
-class RedisLink:
+class RedisConnection:
     """One event loop's connection; clients of Redis belong to a loop.
 
     Args:
@@ -45,7 +45,7 @@ class RedisLink:
     """
 
     def __init__(
-        self, connection: Connection, warn: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+        self, connection: NamespacedClient, warn: Callable[[str], object], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.client = connection.client
         self.prefix = f"{connection.namespace}:{PREFIX}" if connection.namespace else PREFIX

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from litellm_image_analysis.analysis.ports import AskVision
     from litellm_image_analysis.analysis.prompt import VisionRequest
-    from litellm_image_analysis.cache import Cache
+    from litellm_image_analysis.cache.cache import Cache
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Outcomes:
+class RequestOutcomes:
     """What came of a request's images in its attempts so far.
 
     It stands in LiteLLM's metadata, which are copied and printed: it is never copied, and shows nothing.
@@ -28,12 +28,12 @@ class Outcomes:
 
     by_key: dict[str, Outcome] = field(default_factory=dict)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Outcomes:
+    def __deepcopy__(self, memo: dict[int, Any]) -> RequestOutcomes:
         """Itself."""
         return self
 
 
-class Memo:
+class RequestCache:
     """A cache of one request's own, in front of the shared one.
 
     It keeps outcomes as they were: failures too, and what they cost, so that each attempt reports what the request
@@ -44,7 +44,7 @@ class Memo:
         outcomes: those of earlier attempts; this one's are added.
     """
 
-    def __init__(self, cache: Cache, outcomes: Outcomes) -> None:
+    def __init__(self, cache: Cache, outcomes: RequestOutcomes) -> None:
         self._cache = cache
         self._outcomes = outcomes.by_key
 

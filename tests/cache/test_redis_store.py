@@ -20,10 +20,10 @@ from support.proxy import free_port
 from support.redis_server import RedisServer, running_redis, running_redis_cluster
 from support.redis_worker import AT_ONCE, REFUSALS, Clock, client_at, until
 
-from litellm_image_analysis import lease as leases
-from litellm_image_analysis import redis_store
-from litellm_image_analysis.redis_link import PREFIX, Connection
-from litellm_image_analysis.redis_store import NEVER_FLUSHED, Reading, RedisStore
+from litellm_image_analysis.cache import lease as leases
+from litellm_image_analysis.cache import redis_store
+from litellm_image_analysis.cache.redis_connection import PREFIX, NamespacedClient
+from litellm_image_analysis.cache.redis_store import NEVER_FLUSHED, Reading, RedisStore
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
@@ -45,7 +45,7 @@ def store_at(
     **settings: Any,
 ) -> RedisStore:
     """One worker's store."""
-    return RedisStore(lambda: Connection(client_at(url, **settings), namespace), warn, clock)
+    return RedisStore(lambda: NamespacedClient(client_at(url, **settings), namespace), warn, clock)
 
 
 def values(reading: Reading | None) -> dict[str, str]:
@@ -330,7 +330,7 @@ class TestWithoutRedis:
         """LiteLLM raises where settings are incomplete; what an error quotes may be a password."""
         warnings: list[str] = []
 
-        def connect() -> Connection:
+        def connect() -> NamespacedClient:
             raise ValueError(error)
 
         await self.nothing_works(RedisStore(connect, warnings.append))
@@ -380,10 +380,10 @@ class TestWithoutRedis:
 
 class TestEventLoops:
     def test_each_has_a_connection_of_its_own(self, redis: RedisServer) -> None:
-        connections: list[Connection] = []
+        connections: list[NamespacedClient] = []
 
-        def connect() -> Connection:
-            connections.append(Connection(client_at(redis.url)))
+        def connect() -> NamespacedClient:
+            connections.append(NamespacedClient(client_at(redis.url)))
             return connections[-1]
 
         store = RedisStore(connect, pytest.fail)
@@ -443,10 +443,10 @@ class TestClusterMode:
 
     @staticmethod
     def store_on(node: RedisServer, **settings: Any) -> RedisStore:
-        def connect() -> Connection:
+        def connect() -> NamespacedClient:
             client = RedisCluster(host="127.0.0.1", port=node.port, socket_timeout=5, **settings)
             client.set_retry(Retry(NoBackoff(), 1))
-            return Connection(client)
+            return NamespacedClient(client)
 
         return RedisStore(connect, pytest.fail)
 
@@ -516,7 +516,7 @@ class TestClusterMode:
 
     async def test_a_cluster_that_is_gone_is_no_error_and_a_flush_says_so(self) -> None:
         warnings: list[str] = []
-        store = RedisStore(lambda: Connection(RedisCluster(host="127.0.0.1", port=free_port())), warnings.append)
+        store = RedisStore(lambda: NamespacedClient(RedisCluster(host="127.0.0.1", port=free_port())), warnings.append)
         assert await store.read(TEAM, [KEY]) is None
         assert len(warnings) == 1
         with pytest.raises(RedisConnectionError):

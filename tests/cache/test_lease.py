@@ -11,8 +11,8 @@ from anyio.lowlevel import checkpoint
 from support.redis_server import RedisServer, running_redis
 from support.redis_worker import AT_ONCE, REFUSALS, Worker, until, worker_at
 
-from litellm_image_analysis import lease as leases
-from litellm_image_analysis.lease import Lease
+from litellm_image_analysis.cache import lease as leases
+from litellm_image_analysis.cache.lease import Lease
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 

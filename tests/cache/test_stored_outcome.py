@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import json_values, texts
 
-from litellm_image_analysis import record
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.cache import stored_outcome
 
 KEY = "5f" * 32
 GENERATION = "-:-"
@@ -41,17 +41,17 @@ def clock() -> Iterator[SimpleNamespace]:
     """Time that goes by when a test says so."""
     stopped = SimpleNamespace(time=lambda: NOW)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record, "time", stopped)
+        patch.setattr(stored_outcome, "time", stopped)
         yield stopped
 
 
 def written(outcome: Outcome = CAT, ttl_seconds: float = 60) -> str:
-    return record.written(KEY, outcome, GENERATION, ttl_seconds)
+    return stored_outcome.dump(KEY, outcome, GENERATION, ttl_seconds)
 
 
 def read(value: str | bytes) -> Outcome | None:
     """The outcome alone."""
-    found = record.read(value, KEY, GENERATION)
+    found = stored_outcome.load(value, KEY, GENERATION)
     return found and found[0]
 
 
@@ -64,9 +64,9 @@ def changed(outcome: Outcome = CAT, **values: Any) -> str:
 def test_any_outcome_is_read_as_it_was_written_for_whoever_did_not_pay(
     outcome: Outcome, key: str, generation: str
 ) -> None:
-    value = record.written(key, outcome, generation, 60)
+    value = stored_outcome.dump(key, outcome, generation, 60)
     for stored in (value, value.encode()):  # clients give bytes or text
-        found = record.read(stored, key, generation)
+        found = stored_outcome.load(stored, key, generation)
         assert found is not None
         assert found == (outcome.as_cached(), 60)
 
@@ -82,7 +82,7 @@ def test_a_reader_learns_neither_the_price_nor_the_call() -> None:
 def test_a_record_is_valid_for_its_time(passed: float, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     value = written(ttl_seconds=60)
     monkeypatch.setattr(clock, "time", lambda: NOW + passed)
-    assert record.read(value, KEY, GENERATION) == (CAT.as_cached(), 60 - passed)
+    assert stored_outcome.load(value, KEY, GENERATION) == (CAT.as_cached(), 60 - passed)
 
 
 @pytest.mark.parametrize("passed", [60, 61, 1e9])
@@ -97,13 +97,13 @@ def test_a_record_is_not_believed_for_longer(
 @given(outcomes, texts)
 def test_a_record_under_another_key_is_not_believed(outcome: Outcome, other: str) -> None:
     value = written(outcome)
-    assert record.read(value, other, GENERATION) is None or other == KEY
+    assert stored_outcome.load(value, other, GENERATION) is None or other == KEY
 
 
 @given(outcomes, texts)
 def test_a_record_of_another_generation_is_not_believed(outcome: Outcome, other: str) -> None:
     value = written(outcome)
-    assert record.read(value, KEY, other) is None or other == GENERATION
+    assert stored_outcome.load(value, KEY, other) is None or other == GENERATION
 
 
 @given(outcomes, st.data())
@@ -129,7 +129,7 @@ def test_a_record_with_something_odd_in_it_is_none_or_an_outcome_and_never_an_er
     fields = json.loads(written(outcome))
     name = data.draw(st.sampled_from([*fields, "more"]))
     odd = data.draw(json_values | st.sampled_from([10**400, float("nan"), float("inf"), float("-inf")]))
-    found = record.read(json.dumps({**fields, name: odd}), KEY, GENERATION)
+    found = stored_outcome.load(json.dumps({**fields, name: odd}), KEY, GENERATION)
     if found is not None:
         assert name != "more"
         assert isinstance(found[0], Analysed | Failed)

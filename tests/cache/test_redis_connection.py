@@ -17,8 +17,8 @@ from support.proxy import free_port
 from support.redis_server import RedisServer, running_redis
 from support.redis_worker import AT_ONCE, FOREVER, REFUSALS, Clock, Worker, client_at, until, worker_at
 
-from litellm_image_analysis import redis_link
-from litellm_image_analysis.redis_link import PREFIX, Connection, RedisLink
+from litellm_image_analysis.cache import redis_connection
+from litellm_image_analysis.cache.redis_connection import PREFIX, NamespacedClient, RedisConnection
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
@@ -27,13 +27,13 @@ NAME = "a name"
 
 @pytest.fixture
 def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_link, "_PROBE_SECONDS", AT_ONCE)
+    monkeypatch.setattr(redis_connection, "_PROBE_SECONDS", AT_ONCE)
 
 
 class TestRedisThatIsWell:
     @pytest.mark.parametrize(("namespace", "prefix"), [(None, PREFIX), ("", PREFIX), ("gateway", f"gateway:{PREFIX}")])
     async def test_names_begin_with_the_namespace(self, redis: RedisServer, namespace: str | None, prefix: str) -> None:
-        link = RedisLink(Connection(client_at(redis.url), namespace), pytest.fail)
+        link = RedisConnection(NamespacedClient(client_at(redis.url), namespace), pytest.fail)
         assert link.prefix == prefix
         await link.aclose()
 
@@ -238,7 +238,7 @@ class TestBusyEventLoop:
         loop, working = asyncio.get_running_loop(), True
 
         def work() -> None:
-            loop_clock.now += 2 * redis_link.OPERATION_SECONDS
+            loop_clock.now += 2 * redis_connection.OPERATION_SECONDS
             client.ping()  # Redis has time to answer what it was asked in the turn before
             if working:
                 loop.call_soon(work)
@@ -256,7 +256,7 @@ class TestBusyEventLoop:
             answer = asyncio.ensure_future(worker.ask("PING"))
             for _ in range(turns):
                 await checkpoint()
-            loop_clock.now += 2 * redis_link.OPERATION_SECONDS
+            loop_clock.now += 2 * redis_connection.OPERATION_SECONDS
             assert await answer
         assert worker.warnings == []
 
@@ -312,7 +312,7 @@ class TestWithin:
             caller.cancel()
             raise RedisConnectionError
 
-        caller = asyncio.ensure_future(redis_link.within(FOREVER, fail_as_the_caller_leaves()))
+        caller = asyncio.ensure_future(redis_connection.within(FOREVER, fail_as_the_caller_leaves()))
         with pytest.raises(asyncio.CancelledError):
             await caller
         gc.collect()
@@ -332,7 +332,7 @@ class TestWithin:
                 raise RedisConnectionError
 
         with pytest.raises(TimeoutError):
-            await redis_link.within(AT_ONCE, hang())
+            await redis_connection.within(AT_ONCE, hang())
         await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
         assert ended.is_set()
         gc.collect()

@@ -12,7 +12,7 @@ import anyio
 if TYPE_CHECKING:
     from redis.asyncio.lock import Lock
 
-    from litellm_image_analysis.redis_link import RedisLink
+    from litellm_image_analysis.cache.redis_connection import RedisConnection
 
 LEASE_SECONDS = 10.0
 _RENEWAL_SECONDS = 3.0
@@ -26,7 +26,7 @@ class Lease:
         name: what it is called there.
     """
 
-    def __init__(self, link: RedisLink | None, name: str) -> None:
+    def __init__(self, link: RedisConnection | None, name: str) -> None:
         self._link = link
         self._name = name
         self._lock: Lock | None = None
@@ -58,13 +58,13 @@ class Lease:
             with anyio.CancelScope(shield=True):
                 await _settle(self._link, self._lock, "release")
 
-    async def _renew(self, link: RedisLink, lock: Lock) -> None:
+    async def _renew(self, link: RedisConnection, lock: Lock) -> None:
         while True:
             await asyncio.sleep(_RENEWAL_SECONDS)
             await _settle(link, lock, "reacquire")
 
 
-async def _settle(link: RedisLink, lock: Lock, what: str) -> None:
+async def _settle(link: RedisConnection, lock: Lock, what: str) -> None:
     async def settle() -> None:
         from redis.exceptions import LockError
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 import anyio
 from anyio.lowlevel import checkpoint
 
-from litellm_image_analysis.single_flight import SingleFlight
+from litellm_image_analysis.cache.single_flight import SingleFlight
 
 KEY = "what is in the image?"
 SCHEDULES = 10_000

@@ -20,16 +20,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from support.redis_server import RedisServer
 
-from litellm_image_analysis import cache as cache_module
-from litellm_image_analysis import lease, record, redis_store
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
-from litellm_image_analysis.cache import FAILURE_SECONDS, Cache
+from litellm_image_analysis.cache import cache as cache_module
+from litellm_image_analysis.cache import lease, redis_store, stored_outcome
+from litellm_image_analysis.cache.cache import FAILURE_SECONDS, Cache
+from litellm_image_analysis.cache.memory import Memory
+from litellm_image_analysis.cache.redis_connection import NamespacedClient
+from litellm_image_analysis.cache.redis_store import RedisStore
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.memory import Memory
-from litellm_image_analysis.redis_link import Connection
-from litellm_image_analysis.redis_store import RedisStore
 from litellm_image_analysis.request.image import ImageSource
 
 SCOPE = "team:research"
@@ -53,7 +53,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(cache_module, "Memory", partial(Memory, clock=clock))
-    monkeypatch.setattr(record, "time", SimpleNamespace(time=clock))
+    monkeypatch.setattr(stored_outcome, "time", SimpleNamespace(time=clock))
     return clock
 
 
@@ -136,8 +136,8 @@ class Workers:
         with self.redis.client as client:
             return sorted(client.scan_iter())
 
-    def _connect(self) -> Connection:
-        return Connection(Redis.from_url(self.redis.url, socket_timeout=5, retry=Retry(NoBackoff(), 1)))
+    def _connect(self) -> NamespacedClient:
+        return NamespacedClient(Redis.from_url(self.redis.url, socket_timeout=5, retry=Retry(NoBackoff(), 1)))
 
 
 @asynccontextmanager
@@ -810,9 +810,9 @@ async def test_a_call_made_before_a_flush_is_not_remembered_by_any_worker_after_
         b"",
         "not JSON",
         '{"text": "pwned"}',
-        record.written("dog", Analysed("a dog"), redis_store.NEVER_FLUSHED, 1e9),
-        record.written("cat", Analysed("flushed"), "an older generation", 1e9),
-        record.written("cat", Analysed("old"), redis_store.NEVER_FLUSHED, -1e9),
+        stored_outcome.dump("dog", Analysed("a dog"), redis_store.NEVER_FLUSHED, 1e9),
+        stored_outcome.dump("cat", Analysed("flushed"), "an older generation", 1e9),
+        stored_outcome.dump("cat", Analysed("old"), redis_store.NEVER_FLUSHED, -1e9),
     ],
     ids=["bytes", "nothing", "words", "another program's", "another key's", "flushed", "out of date"],
 )
@@ -913,7 +913,7 @@ async def test_a_gateway_without_redis_settings_goes_on_with_memory(clock: Clock
 
 
 async def test_a_client_that_cannot_be_made_costs_no_request(clock: Clock) -> None:
-    def connect() -> Connection:
+    def connect() -> NamespacedClient:
         raise ValueError("REDIS_CLUSTER_NODES is not JSON")
 
     warnings: list[str] = []

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from litellm_image_analysis import record
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
-from litellm_image_analysis.memory import Memory
-from litellm_image_analysis.redis_store import NEVER_FLUSHED, RedisStore
-from litellm_image_analysis.single_flight import SingleFlight
+from litellm_image_analysis.cache import stored_outcome
+from litellm_image_analysis.cache.memory import Memory
+from litellm_image_analysis.cache.redis_store import NEVER_FLUSHED, RedisStore
+from litellm_image_analysis.cache.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.ports import AskVision
@@ -138,7 +138,7 @@ class Cache:
             self._remember(request, outcome.as_cached(), seconds)
             if self._store is not None:
                 _, generation = era
-                value = record.written(request.key, outcome, generation, seconds)
+                value = stored_outcome.dump(request.key, outcome, generation, seconds)
                 await self._store.write(request.scope, request.key, value, seconds)
         return outcome
 
@@ -164,7 +164,7 @@ class Cache:
         found: dict[str, Outcome] = {}
         for request in requests:
             value = reading.values.get(request.key)
-            known = None if value is None else record.read(value, request.key, reading.generation)
+            known = None if value is None else stored_outcome.load(value, request.key, reading.generation)
             if known is not None:
                 outcome, seconds_left = known
                 found[request.key] = outcome

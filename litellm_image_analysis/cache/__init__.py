@@ -1,0 +1,1 @@
+"""Answers of the vision model that are already known. Knows no LiteLLM."""
