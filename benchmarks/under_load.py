@@ -25,8 +25,8 @@ from support.upstream import Rule, Upstream, running_upstream
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest
-from litellm_image_analysis.breaker import FAILURES
-from litellm_image_analysis.load import Gate
+from litellm_image_analysis.vision.circuit_breaker import FAILURES
+from litellm_image_analysis.vision.gate import Gate
 
 ROUNDS = 200
 LIGHT_ROUNDS = 7

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis import cluster, gateway, guard, journal, local_ocr, metrics, spend, vision
+from litellm_image_analysis import cluster, gateway, guard, journal, spend
 from litellm_image_analysis.analysis.limits import check_shape
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
 from litellm_image_analysis.analysis.report import Report
@@ -16,7 +16,9 @@ from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.cache.redis_store import RedisStore
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.load import Gate
+from litellm_image_analysis.vision import local_ocr, monitoring
+from litellm_image_analysis.vision.call import make_ask
+from litellm_image_analysis.vision.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.cache.per_request import RequestOutcomes
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.request import FoundImage, WireFormat
+    from litellm_image_analysis.vision.call import CompletionApi
 
 
 class Analyst:
@@ -45,7 +48,7 @@ class Analyst:
         in_redis = config.cache.backend == "redis"
         store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
         self.cache = Cache(config.cache, config.timeout_seconds, store)
-        self.gate = Gate(config, metrics.observer(), journal.log_circuit)
+        self.gate = Gate(config, monitoring.observer(), journal.log_circuit)
         local_ocr.register()
 
     @staticmethod
@@ -95,8 +98,8 @@ class Analyst:
             spend.record(data, Report(vision_model))
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
-        callee = cast("vision.Caller", litellm if router is None else router)
-        ask = vision.make_ask(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens))
+        callee = cast("CompletionApi", litellm if router is None else router)
+        ask = make_ask(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens))
         target = VisionTarget(
             model=vision_model,
             ask=self.gate.guarded(ask, cluster.payer(caller)),

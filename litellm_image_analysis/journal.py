@@ -12,8 +12,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.spend import plain
+from litellm_image_analysis.vision.circuit_breaker import FAILURES, Change
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.outcomes import FailureReason

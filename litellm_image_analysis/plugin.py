@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import (
-    admission,
-    bill,
-    departures,
-    gateway,
-    guard,
-    sdk,
-    spend,
-    startup,
-    vision,
-    wire_errors,
-)
+from litellm_image_analysis import admission, bill, departures, gateway, guard, sdk, spend, startup, wire_errors
 from litellm_image_analysis.advertise import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
@@ -32,6 +21,7 @@ from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.last_hook import LastHook, guardrails_behind, limits_are_in_place
 from litellm_image_analysis.request import WireFormat, generate_content, responses
 from litellm_image_analysis.standby import Standby, standing_by
+from litellm_image_analysis.vision.call import is_vision_call
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -39,7 +29,7 @@ if TYPE_CHECKING:
     from litellm.types.utils import CallTypes
 
     from litellm_image_analysis.admission import Asked
-    from litellm_image_analysis.load import ModelLoad
+    from litellm_image_analysis.vision.gate import ModelStatus
 
 WIRE_FORMATS: dict[str, WireFormat] = {**sdk.WIRE_FORMATS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
@@ -147,7 +137,7 @@ class ImageAnalysis(CustomLogger):
         """
         await self._analyst.cache.flush(scope)
 
-    def stats(self) -> dict[str, ModelLoad]:
+    def stats(self) -> dict[str, ModelStatus]:
         """How each vision model that was asked lately fares in this process: circuit, calls in flight, queue."""
         return self._analyst.gate.loads()
 
@@ -247,7 +237,7 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the same on a proxy.
         """
         name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
-        waiting = None if vision.is_looking() else standing_by(kwargs)
+        waiting = None if is_vision_call() else standing_by(kwargs)
         with guard.harmless("looking at a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)

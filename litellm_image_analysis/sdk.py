@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import bill, gateway, guard, sight, spend, vision
+from litellm_image_analysis import bill, gateway, guard, sight, spend
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
+from litellm_image_analysis.vision.call import is_vision_call
 
 if TYPE_CHECKING:
     from litellm.router import Router
@@ -90,7 +91,7 @@ class Library:
     def _is_settled(self, kwargs: dict[str, Any], group: str | None) -> bool:
         """Whether this is a call of ours, was served already, or is a proxy's, settled before it was routed."""
         is_proxy_s = group is not None and self.router is None and gateway.running_router() is not None
-        return is_proxy_s or vision.is_looking() or isinstance(spend.recorded(kwargs), Report)
+        return is_proxy_s or is_vision_call() or isinstance(spend.recorded(kwargs), Report)
 
     def ask_by_parameter(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
         """A call of an attached Router's that asks by suffix, as one that asks by ``ocr_model``.

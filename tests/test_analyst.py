@@ -10,18 +10,18 @@ from litellm.caching.dual_cache import DualCache
 from litellm.proxy._types import UserAPIKeyAuth
 from support.images import image, message, text
 
-from litellm_image_analysis import ImageAnalysis, spend, vision
+from litellm_image_analysis import ImageAnalysis, spend
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
-from litellm_image_analysis.breaker import FAILURES
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.load import Gate, ModelLoad
 from litellm_image_analysis.request import chat
+from litellm_image_analysis.vision.circuit_breaker import FAILURES
+from litellm_image_analysis.vision.gate import Gate, ModelStatus
 
 REMOTE = {"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}
 NO_URLS = ImageAnalysisConfig(remote_urls="reject")
@@ -62,7 +62,7 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
         keys.append(key)
         return guarded(gate, look, key)
 
-    monkeypatch.setattr(vision, "looker", lambda caller, identity: fail)
+    monkeypatch.setattr("litellm_image_analysis.analyst.make_ask", lambda caller, identity: fail)
     monkeypatch.setattr(Gate, "guarded", noted)
     plugin, reports = ImageAnalysis(), []
     for number in range(FAILURES + 1):
@@ -72,7 +72,7 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
     reasons = [report.reasons for report in reports if isinstance(report, Report)]
     assert reasons == [("unavailable",)] * FAILURES + [("circuit_open",)]
     assert len(set(keys)) == 2
-    assert plugin.stats() == {"gpt-4o-mini": ModelLoad(is_open=True, failures_in_a_row=5, refused_while_open=1)}
+    assert plugin.stats() == {"gpt-4o-mini": ModelStatus(is_open=True, failures_in_a_row=5, refused_while_open=1)}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ JSON = st.recursive(
 )
 
 
-def settled(team: dict[str, Any] | None = None, key: dict[str, Any] | None = None) -> Terms:
+def decisions(team: dict[str, Any] | None = None, key: dict[str, Any] | None = None) -> Terms:
     found = terms(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
     assert isinstance(found, Terms)
     return found
@@ -38,12 +38,12 @@ def test_without_settings_of_their_own_the_operator_s_hold(metadata: object) -> 
 
 @pytest.mark.parametrize("owner", ["team", "key"])
 def test_a_team_or_a_key_has_its_own_vision_model_and_prompt(owner: str) -> None:
-    found = settled(**{owner: {"vision_model": "own-eyes", "prompt": "Read.", "mode": "on_request", "enabled": True}})
+    found = decisions(**{owner: {"vision_model": "own-eyes", "prompt": "Read.", "mode": "on_request", "enabled": True}})
     assert found == Terms(OPERATOR.model_copy(update={"vision_model": "own-eyes", "prompt": "Read."}))
 
 
 def test_the_key_s_word_goes_before_the_team_s_one_setting_at_a_time() -> None:
-    found = settled({"vision_model": "team-eyes", "prompt": "Read."}, {"vision_model": "key-eyes", "prompt": None})
+    found = decisions({"vision_model": "team-eyes", "prompt": "Read."}, {"vision_model": "key-eyes", "prompt": None})
     assert (found.config.vision_model, found.config.prompt) == ("key-eyes", "Read.")
 
 
@@ -54,7 +54,7 @@ def test_the_key_s_word_goes_before_the_team_s_one_setting_at_a_time() -> None:
 def test_what_is_switched_off_for_a_team_is_off_for_its_keys(
     team: bool | None, key: bool | None, enabled: bool
 ) -> None:
-    assert settled({"enabled": team}, {"enabled": key}).enabled is enabled
+    assert decisions({"enabled": team}, {"enabled": key}).enabled is enabled
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import pytest
 import yaml
 from pydantic import ByteSize
 
-from litellm_image_analysis import ImageAnalysisConfig, breaker, load
+from litellm_image_analysis import ImageAnalysisConfig
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.prompt import INSTRUCTIONS, MAX_QUESTION_CHARACTERS
 from litellm_image_analysis.cache import cache, lease, redis_connection, redis_store
 from litellm_image_analysis.config import CacheConfig
+from litellm_image_analysis.vision import circuit_breaker, gate
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 LOAD = (Path(__file__).parents[1] / "docs" / "load.md").read_text()
@@ -51,11 +52,11 @@ def test_settings_times_and_names_in_the_load_s_document_are_the_code_s() -> Non
     documented = {name: value for name, value in table.items() if not name.startswith("litellm_")}
     assert len(documented) == 5
     assert all(yaml.safe_load(value) == getattr(ImageAnalysisConfig(), name) for name, value in documented.items())
-    assert f"After {breaker.FAILURES} failures in a row" in LOAD
-    assert f"`Retry-After: {load.BUSY_SECONDS}`" in LOAD
-    assert f"{load.MOST_MODELS} vision models are told apart" in LOAD
+    assert f"After {circuit_breaker.FAILURES} failures in a row" in LOAD
+    assert f"`Retry-After: {gate.BUSY_SECONDS}`" in LOAD
+    assert f"{gate.MOST_MODELS} vision models are told apart" in LOAD
     counted, answered = re.findall(r"^\| (`timeout`.*?) \| an analysis, (.*?) \|", LOAD, re.MULTILINE)[0]
-    assert {f"`{reason.code}`" for reason in load.COUNTED} == set(counted.split(", "))
+    assert {f"`{reason.code}`" for reason in gate.COUNTED} == set(counted.split(", "))
     assert {f"`{reason.code}`" for reason in FailureReason} > set(answered.split(", "))
 
 

@@ -16,8 +16,8 @@ from support.proxy import Proxy, eventually, running_proxy
 from support.upstream import Rule, Upstream
 
 from litellm_image_analysis.analysis.outcomes import FailureReason
-from litellm_image_analysis.breaker import FAILURES
-from litellm_image_analysis.load import BUSY_SECONDS
+from litellm_image_analysis.vision.circuit_breaker import FAILURES
+from litellm_image_analysis.vision.gate import BUSY_SECONDS
 
 URL = "/v1/chat/completions"
 PAUSE_SECONDS = 300

@@ -30,10 +30,10 @@ from litellm_image_analysis import (
     plugin,
     sdk,
     spend,
-    vision,
 )
 from litellm_image_analysis.analysis import pipeline, plan
 from litellm_image_analysis.cache.cache import Cache
+from litellm_image_analysis.vision import call as vision_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -61,9 +61,9 @@ ANALYSIS: list[Point] = [
     (analyst, "VisionTarget"),
     (analyst, "rewrite"),
     (spend, "child_identity"),
-    (vision, "looker"),
-    (vision, "_fresh"),
-    (vision, "_outcome_of"),
+    (vision_call, "make_ask"),
+    (vision_call, "_fresh"),
+    (vision_call, "_outcome_of"),
     (cluster, "tenant"),
     (gateway, "holders"),
     (pipeline, "check_sizes"),

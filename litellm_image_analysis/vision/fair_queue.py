@@ -8,11 +8,11 @@ from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-Settled: TypeAlias = list[tuple[T, bool]]
+Decisions: TypeAlias = list[tuple[T, bool]]
 """Tickets that need not wait any longer: each may call, or is turned away."""
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """Places for calls in flight, and the tickets that wait for one.
 
     A free place goes to the next key in turn that may hold one more. A full queue turns away the newest ticket of the
@@ -32,25 +32,25 @@ class Turns(Generic[T]):
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, dict[T, None]] = {}  # keys as their turns come, tickets as they came
 
-    def ask(self, key: str, ticket: T) -> Settled[T]:
+    def ask(self, key: str, ticket: T) -> Decisions[T]:
         """Ask for a place, or for room to wait for one.
 
         Args:
             key: who is to take turns with the others.
             ticket: stands for the call until it leaves.
         """
-        settled: Settled[T] = []
+        decisions: Decisions[T] = []
         if not self._has_place_for(key) and sum(map(self._length, self._waiting)) >= self._most_waiting:
             longest = max(self._waiting, key=self._length, default=key)
             if self._length(longest) <= self._length(key) + 1:
                 return [(ticket, False)]
             newest = next(reversed(self._waiting[longest]))
             self._stop_waiting(longest, newest)
-            settled.append((newest, False))
+            decisions.append((newest, False))
         self._waiting.setdefault(key, {})[ticket] = None
-        return settled + self._admit()
+        return decisions + self._admit()
 
-    def leave(self, key: str, ticket: T) -> Settled[T]:
+    def leave(self, key: str, ticket: T) -> Decisions[T]:
         """Give back a place, or stop waiting for one; whoever was turned away may say so, too."""
         if self._holders.pop(ticket, None) is not None:
             self._held[key] -= 1
@@ -60,9 +60,9 @@ class Turns(Generic[T]):
             self._stop_waiting(key, ticket)
         return self._admit()
 
-    def _admit(self) -> Settled[T]:
+    def _admit(self) -> Decisions[T]:
         """Give the free places away."""
-        settled: Settled[T] = []
+        decisions: Decisions[T] = []
         while len(self._holders) < self._places:
             key = next(filter(self._has_place_for, self._waiting), None)
             if key is None:
@@ -73,8 +73,8 @@ class Turns(Generic[T]):
                 self._waiting[key] = self._waiting.pop(key)  # behind the others
             self._holders[ticket] = key
             self._held[key] += 1
-            settled.append((ticket, True))
-        return settled
+            decisions.append((ticket, True))
+        return decisions
 
     def _has_place_for(self, key: str) -> bool:
         return len(self._holders) < self._places and self._held[key] < self._places_a_key

@@ -50,19 +50,19 @@ _CHARACTERS_A_TOKEN = 16
 """More than any text has on average: who writes more disregards ``max_output_tokens``, or the answer is no text."""
 
 
-def is_looking() -> bool:
+def is_vision_call() -> bool:
     """Whether the running code serves a vision call of ours, which must not be analysed in its turn."""
     return _LOOKING.get()
 
 
-class Caller(Protocol):
+class CompletionApi(Protocol):
     """What makes vision calls: a Router, or LiteLLM itself."""
 
     acompletion: Callable[..., Awaitable[Any]]
     aresponses: Callable[..., Awaitable[Any]]
 
 
-def make_ask(caller: Caller, identity: Mapping[str, Any]) -> AskVision:
+def make_ask(caller: CompletionApi, identity: Mapping[str, Any]) -> AskVision:
     """Make the function that asks a vision model.
 
     Args:
@@ -89,7 +89,7 @@ def make_ask(caller: Caller, identity: Mapping[str, Any]) -> AskVision:
     return ask
 
 
-async def _ask(caller: Caller, request: VisionRequest, identity: dict[str, Any]) -> Any:
+async def _ask(caller: CompletionApi, request: VisionRequest, identity: dict[str, Any]) -> Any:
     if request.input is None:
         return await caller.acompletion(
             model=request.model, messages=request.messages, max_tokens=request.max_output_tokens, **identity

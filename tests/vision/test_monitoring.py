@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from litellm_image_analysis import metrics
-from litellm_image_analysis.load import MOST_MODELS, ModelLoad
+from litellm_image_analysis.vision import monitoring
+from litellm_image_analysis.vision.gate import MOST_MODELS, ModelStatus
 
 needs_prometheus = pytest.mark.skipif(find_spec("prometheus_client") is None, reason="prometheus_client is not there")
 
 WORKER = """
 import os
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
-from litellm_image_analysis.load import MOST_MODELS, ModelLoad
-from litellm_image_analysis.metrics import observer
+from litellm_image_analysis.vision.gate import MOST_MODELS, ModelLoad
+from litellm_image_analysis.vision.monitoring import observer
 from litellm_image_analysis.analysis.outcomes import FailureReason
 
 assert observer() is observer()  # also for a second plugin in the same process
@@ -59,5 +59,5 @@ def test_circuits_calls_and_queue_are_shown_and_summed_up_over_workers(workers: 
 
 
 def test_without_its_client_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
-    assert metrics.observer.__wrapped__()("eyes", ModelLoad(), None) is None
+    monkeypatch.setattr(monitoring, "find_spec", lambda name: None)
+    assert monitoring.observer.__wrapped__()("eyes", ModelStatus(), None) is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_image_analysis.turns import Settled, Turns
+from litellm_image_analysis.vision.fair_queue import Decisions, FairQueue
 
 BUSY, LIGHT = "busy", "light"
 
@@ -19,7 +19,7 @@ BUSY, LIGHT = "busy", "light"
 class Door:
     """Turns, and what became of those who asked: tickets are numbers, and carry their key."""
 
-    turns: Turns[int]
+    turns: FairQueue[int]
     key_of: dict[int, str] = field(default_factory=dict)
     calling: list[int] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
@@ -39,8 +39,8 @@ class Door:
                 group.remove(ticket)
         self.settle(self.turns.leave(self.key_of[ticket], ticket))
 
-    def settle(self, settled: Settled[int]) -> None:
-        for ticket, may_call in settled:
+    def settle(self, decisions: Decisions[int]) -> None:
+        for ticket, may_call in decisions:
             self.waiting.remove(ticket)
             (self.calling if may_call else self.refused).append(ticket)
 
@@ -49,7 +49,7 @@ class Door:
 
 
 def door(places: int, places_a_key: int = 99, most_waiting: int = 99) -> Door:
-    return Door(Turns(places, places_a_key, most_waiting))
+    return Door(FairQueue(places, places_a_key, most_waiting))
 
 
 def test_places_are_given_as_long_as_there_are_some() -> None:

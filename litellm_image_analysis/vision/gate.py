@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from cachetools import LRUCache
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
-from litellm_image_analysis.breaker import Breaker, Change
 from litellm_image_analysis.event_loops import PerLoop
-from litellm_image_analysis.turns import Settled, Turns
+from litellm_image_analysis.vision.circuit_breaker import Change, CircuitBreaker
+from litellm_image_analysis.vision.fair_queue import Decisions, FairQueue
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.ports import AskVision
@@ -40,7 +40,7 @@ MOST_MODELS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ModelLoad:
+class ModelStatus:
     """How a vision model fares in this process.
 
     Attributes:
@@ -60,7 +60,7 @@ class ModelLoad:
     refused_while_full: int = 0
 
 
-Observer: TypeAlias = Callable[[str, ModelLoad, FailureReason | None], None]
+Observer: TypeAlias = Callable[[str, ModelStatus, FailureReason | None], None]
 """Hears of a vision model's load when it has changed, and why a call was refused, if one was."""
 
 Teller: TypeAlias = Callable[[str, Change, FailureReason | None], None]
@@ -70,12 +70,12 @@ Teller: TypeAlias = Callable[[str, Change, FailureReason | None], None]
 @dataclass(slots=True)
 class _Model:
     name: str
-    breaker: Breaker
+    breaker: CircuitBreaker
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
-    def load(self) -> ModelLoad:
-        return ModelLoad(self.breaker.is_open, self.breaker.failures, **self.counts)
+    def load(self) -> ModelStatus:
+        return ModelStatus(self.breaker.is_open, self.breaker.failures, **self.counts)
 
 
 class Gate:
@@ -103,11 +103,11 @@ class Gate:
         self._tell = tell
         self._clock = clock
         limits = config.max_process_concurrency, config.max_key_concurrency, config.max_queued
-        self._turns: PerLoop[Turns[asyncio.Future[bool]]] = PerLoop(partial(Turns, *limits))
+        self._turns: PerLoop[FairQueue[asyncio.Future[bool]]] = PerLoop(partial(FairQueue, *limits))
         self._models: LRUCache[str, _Model] = LRUCache(MOST_MODELS)
         self._lock = threading.Lock()
 
-    def loads(self) -> dict[str, ModelLoad]:
+    def loads(self) -> dict[str, ModelStatus]:
         """How each vision model fares that was asked lately. Safe to call from any thread."""
         with self._lock:
             return {model.name: model.load for model in self._models.values()}
@@ -137,7 +137,7 @@ class Gate:
         with self._lock:
             model = self._models.get(name)
             if model is None:
-                model = self._models[name] = _Model(name, Breaker(self._pause_seconds, self._call_seconds))
+                model = self._models[name] = _Model(name, CircuitBreaker(self._pause_seconds, self._call_seconds))
             return model
 
     def _refused(self, model: _Model, reason: FailureReason) -> Failed:
@@ -153,13 +153,13 @@ class Gate:
     async def _turn(self, model: _Model, key: str) -> AsyncIterator[bool]:
         """Wait for a turn and hold it; ``False`` if there is no room to wait."""
         turns, ticket = self._turns.get(), asyncio.get_running_loop().create_future()
-        _settle(turns.ask(key, ticket))
+        _deliver(turns.ask(key, ticket))
         try:
             with self._counted(model, "queued"):
                 has_come = await ticket
             yield has_come
         finally:
-            _settle(turns.leave(key, ticket))
+            _deliver(turns.leave(key, ticket))
 
     async def _called(self, model: _Model, ask: AskVision, request: VisionRequest) -> Outcome:
         """The call itself, unless the circuit has opened while it waited for its turn."""
@@ -200,8 +200,8 @@ class Gate:
         self._observe(model.name, load, None)
 
 
-def _settle(settled: Settled[asyncio.Future[bool]]) -> None:
-    for ticket, may_call in settled:
+def _deliver(decisions: Decisions[asyncio.Future[bool]]) -> None:
+    for ticket, may_call in decisions:
         if not ticket.done():  # cancelled, and about to leave
             ticket.set_result(may_call)
 

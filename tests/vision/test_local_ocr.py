@@ -24,8 +24,8 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
 from litellm.types.utils import ModelResponse
 
-from litellm_image_analysis import local_ocr
-from litellm_image_analysis.local_ocr import MAX_PIXELS, MODEL, PROVIDER, Fragment, LocalOCR, Reader, rows
+from litellm_image_analysis.vision import local_ocr
+from litellm_image_analysis.vision.local_ocr import MAX_PIXELS, MODEL, PROVIDER, Fragment, LocalOCR, Reader, rows
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine 'Logging.async_success_handler' was never awaited:RuntimeWarning"),
 ]
 
-RECEIPT = Path(__file__).parents[1] / "examples" / "receipt.png"
+RECEIPT = Path(__file__).parents[2] / "examples" / "receipt.png"
 PATIENCE = 60  # seconds until a test that waits for a thread fails instead of hanging
 
 Content = list[dict[str, Any]]
@@ -520,7 +520,7 @@ def test_the_model_can_see_for_free() -> None:
 
 def test_importing_the_module_imports_nothing_of_the_extra() -> None:
     program = (
-        "import sys; from litellm_image_analysis import local_ocr; local_ocr.available(); local_ocr.register();"
+        "import sys; from litellm_image_analysis.vision import local_ocr; local_ocr.available(); local_ocr.register();"
         "print({'rapidocr', 'onnxruntime', 'cv2', 'PIL'} & set(sys.modules))"
     )
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

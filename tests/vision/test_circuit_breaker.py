@@ -9,26 +9,26 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from litellm_image_analysis.breaker import FAILURES, Breaker, Change
+from litellm_image_analysis.vision.circuit_breaker import FAILURES, Change, CircuitBreaker
 
 PAUSE_SECONDS = 10.0
 CALL_SECONDS = 60.0
 NOW = 1000.0
 
 
-def begun(breaker: Breaker, now: float = NOW) -> int:
+def begun(breaker: CircuitBreaker, now: float = NOW) -> int:
     call = breaker.begin(now)
     assert call is not None
     return call
 
 
-def ended(breaker: Breaker, *, answered: bool | None, now: float = NOW) -> Change | None:
+def ended(breaker: CircuitBreaker, *, answered: bool | None, now: float = NOW) -> Change | None:
     """What a call changes that begins and ends at once."""
     return breaker.end(begun(breaker, now), now, answered=answered)
 
 
-def opened() -> Breaker:
-    breaker = Breaker(PAUSE_SECONDS, CALL_SECONDS)
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker(PAUSE_SECONDS, CALL_SECONDS)
     changes = [ended(breaker, answered=False) for _ in range(FAILURES)]
     assert changes == [None] * (FAILURES - 1) + [Change.OPENED]
     return breaker
@@ -43,14 +43,14 @@ def test_it_opens_after_five_failures_in_a_row() -> None:
 
 
 def test_without_a_pause_it_never_opens() -> None:
-    breaker = Breaker(0.0, CALL_SECONDS)
+    breaker = CircuitBreaker(0.0, CALL_SECONDS)
     assert [ended(breaker, answered=False) for _ in range(2 * FAILURES)] == [None] * 2 * FAILURES
     assert not breaker.is_open
     assert breaker.failures == 2 * FAILURES
 
 
 def test_an_answer_between_two_failures_begins_the_count_anew() -> None:
-    breaker = Breaker(PAUSE_SECONDS, CALL_SECONDS)
+    breaker = CircuitBreaker(PAUSE_SECONDS, CALL_SECONDS)
     for answered in (False, False, False, False, True, False, False, False, False):
         assert ended(breaker, answered=answered) is None
     assert breaker.failures == FAILURES - 1
@@ -58,7 +58,7 @@ def test_an_answer_between_two_failures_begins_the_count_anew() -> None:
 
 
 def test_what_tells_nothing_neither_counts_nor_begins_the_count_anew() -> None:
-    breaker = Breaker(PAUSE_SECONDS, CALL_SECONDS)
+    breaker = CircuitBreaker(PAUSE_SECONDS, CALL_SECONDS)
     for answered in (False, False, None, False, False, None):
         assert ended(breaker, answered=answered) is None
     assert ended(breaker, answered=False) is Change.OPENED
@@ -118,7 +118,7 @@ def test_a_probe_that_never_ended_in_its_time_gives_way_to_another_and_has_no_sa
 
 @pytest.mark.parametrize("answered", [True, False, None])
 def test_calls_that_began_before_it_opened_have_no_say(*, answered: bool | None) -> None:
-    breaker = Breaker(PAUSE_SECONDS, CALL_SECONDS)
+    breaker = CircuitBreaker(PAUSE_SECONDS, CALL_SECONDS)
     calls = [begun(breaker) for _ in range(FAILURES + 1)]
     for call in calls[:FAILURES]:
         breaker.end(call, NOW, answered=False)
@@ -140,7 +140,7 @@ class AnySchedule(RuleBasedStateMachine):
 
     @initialize()
     def closed(self) -> None:
-        self.breaker = Breaker(PAUSE_SECONDS, CALL_SECONDS)
+        self.breaker = CircuitBreaker(PAUSE_SECONDS, CALL_SECONDS)
         self.now = NOW
         self.calls: list[Call] = []
         self.quiet_until = -1.0

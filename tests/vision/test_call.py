@@ -42,7 +42,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.journal import LOGGER
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.vision import failure_of, is_looking, make_ask
+from litellm_image_analysis.vision.call import failure_of, is_vision_call, make_ask
 
 ASKED = [{"role": "user", "content": "What is it?"}]
 REQUEST = VisionRequest("key", "team:research", "eyes", messages=ASKED, max_output_tokens=7)
@@ -83,7 +83,7 @@ class Completion:
 
     async def _call(self, **kwargs: Any) -> Any:
         self.calls.append(kwargs)
-        self.was_looking = is_looking()
+        self.was_looking = is_vision_call()
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
@@ -130,7 +130,7 @@ class TestCall:
         completion = Completion(result)
         await make_ask(completion, {})(REQUEST)
         assert completion.was_looking
-        assert not is_looking()
+        assert not is_vision_call()
 
     async def test_it_is_made_once_even_if_it_fails(self) -> None:
         completion = Completion(InternalServerError(SECRET, **MODEL))
@@ -150,7 +150,7 @@ class TestCall:
             outcomes.append(await make_ask(caller, {})(REQUEST))
         assert scope.cancelled_caught
         assert outcomes == []
-        assert not is_looking()
+        assert not is_vision_call()
 
 
 def response_of(text: str, reason: str | None = None, kind: str = "output_text") -> ResponsesAPIResponse:
@@ -200,7 +200,7 @@ class TestFileOfOpenAI:
         caller = Completion(response_of("A cat."))
         await make_ask(caller, {})(self.REQUEST)
         assert caller.was_looking
-        assert not is_looking()
+        assert not is_vision_call()
 
     async def test_an_answer_cut_at_the_token_limit_is_truncated(self) -> None:
         outcome = await make_ask(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)

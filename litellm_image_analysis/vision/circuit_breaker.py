@@ -16,7 +16,7 @@ class Change(Enum):
     CLOSED = "closed"
 
 
-class Breaker:
+class CircuitBreaker:
     """One vision model's circuit: closed while it answers, open once it has failed five times in a row.
 
     An open circuit lets one call through after a pause, and its end decides; calls that began before have no say.

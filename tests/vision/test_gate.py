@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest
-from litellm_image_analysis.breaker import FAILURES, Change
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-from litellm_image_analysis.load import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelLoad
+from litellm_image_analysis.vision.circuit_breaker import FAILURES, Change
+from litellm_image_analysis.vision.gate import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelStatus
 
 CAT = Analysed("a cat")
 BROKEN = Failed(FailureReason.UNAVAILABLE)
@@ -65,13 +65,13 @@ class Door:
     def __init__(self, **settings: Any) -> None:
         self.now = 1000.0
         self.told: list[tuple[str, Change, FailureReason | None]] = []
-        self.shown: dict[str, ModelLoad] = {}
+        self.shown: dict[str, ModelStatus] = {}
         self.refused: Counter[str] = Counter()
         self.gate = Gate(
             ImageAnalysisConfig(**settings), self.show, lambda *what: self.told.append(what), lambda: self.now
         )
 
-    def show(self, model: str, load: ModelLoad, refused: FailureReason | None) -> None:
+    def show(self, model: str, load: ModelStatus, refused: FailureReason | None) -> None:
         self.shown[model] = load
         if refused is not None:
             self.refused[refused.code] += 1
@@ -95,7 +95,7 @@ class Door:
         assert self.load.is_open
 
     @property
-    def load(self) -> ModelLoad:
+    def load(self) -> ModelStatus:
         return self.gate.loads()["eyes"]
 
 
@@ -118,7 +118,7 @@ class TestCircuit:
     async def test_a_model_that_answers_is_asked(self) -> None:
         door, eyes = Door(), Eyes()
         assert [await door.ask(eyes) for _ in range(20)] == [CAT] * 20
-        assert (eyes.asked, door.load, door.told) == (20, ModelLoad(), [])
+        assert (eyes.asked, door.load, door.told) == (20, ModelStatus(), [])
 
     @pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason in COUNTED])
     async def test_five_failures_of_the_model_in_a_row_open_it(self, reason: FailureReason) -> None:
@@ -130,7 +130,7 @@ class TestCircuit:
         assert await door.ask(eyes) == Failed(OPEN, retry_after_seconds=round(PAUSE_SECONDS))
         assert eyes.asked == FAILURES
         assert door.told == [("eyes", Change.OPENED, reason)]
-        assert door.load == ModelLoad(is_open=True, failures_in_a_row=5, refused_while_open=1)
+        assert door.load == ModelStatus(is_open=True, failures_in_a_row=5, refused_while_open=1)
         assert door.refused == {"circuit_open": 1}
 
     async def test_requests_that_lead_to_no_deployment_neither_open_nor_close_it(self) -> None:
@@ -227,7 +227,7 @@ class TestCircuit:
             await turns_of_the_loop()
             door.now += 60
             await gone([task])
-        assert door.load == ModelLoad(is_open=True, failures_in_a_row=FAILURES)
+        assert door.load == ModelStatus(is_open=True, failures_in_a_row=FAILURES)
         may_end.set()
         await turns_of_the_loop()
 
@@ -237,7 +237,7 @@ class TestCircuit:
             tasks = await door.asking(1, hung)
             door.now += 29
             await gone(tasks)
-        assert door.load == ModelLoad()
+        assert door.load == ModelStatus()
 
     async def test_an_error_in_the_code_says_nothing_of_the_model_and_leaves_nothing_behind(self) -> None:
         async def broken(request: VisionRequest) -> Outcome:
@@ -247,7 +247,7 @@ class TestCircuit:
         for _ in range(2 * FAILURES):
             with pytest.raises(RuntimeError, match="a bug"):
                 await door.gate.guarded(broken, "key")(request_for())
-        assert door.load == ModelLoad()
+        assert door.load == ModelStatus()
 
     async def test_when_it_opens_those_who_wait_for_their_turn_are_told_at_once(self) -> None:
         door, eyes = Door(max_process_concurrency=FAILURES), Eyes(BROKEN, may_end=False)
@@ -276,7 +276,7 @@ class TestCircuit:
             thread.start()
         for thread in threads:
             await asyncio.to_thread(thread.join)
-        assert door.load == ModelLoad()
+        assert door.load == ModelStatus()
 
     async def test_made_up_names_do_not_pile_up_and_push_no_model_out_that_is_used(self) -> None:
         door = Door()
@@ -298,7 +298,7 @@ class TestTurns:
         eyes.may_end.set()
         assert await ends([*first, *second]) == [CAT] * 8
         assert eyes.most_in_flight == 3
-        assert door.load == ModelLoad()
+        assert door.load == ModelStatus()
 
     async def test_vision_models_share_the_places(self) -> None:
         door, eyes = Door(max_process_concurrency=1), Eyes(may_end=False)
@@ -357,7 +357,7 @@ class TestTurns:
             await second
         assert await third == CAT
         assert eyes.asked == 2
-        assert door.load == ModelLoad()
+        assert door.load == ModelStatus()
 
     async def test_those_who_go_away_together_leave_the_place_to_the_next(self) -> None:
         door, eyes = Door(max_process_concurrency=1), Eyes(may_end=False)

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from litellm_image_analysis.load import MOST_MODELS, ModelLoad, Observer
+from litellm_image_analysis.vision.gate import MOST_MODELS, ModelStatus, Observer
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.outcomes import FailureReason
@@ -40,7 +40,7 @@ class _Metrics:
         self._refused = Counter(f"{_PREFIX}_calls_refused", "Vision calls that were not made", [_MODEL, "reason"])
         self._models: set[str] = set()
 
-    def show(self, model: str, load: ModelLoad, refused: FailureReason | None) -> None:
+    def show(self, model: str, load: ModelStatus, refused: FailureReason | None) -> None:
         """Show a vision model's load, and count a call that was not made."""
         if model not in self._models and len(self._models) >= MOST_MODELS:
             return
