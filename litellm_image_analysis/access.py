@@ -13,7 +13,7 @@ from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.gateway import proxy_global, serves, vision_groups
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.overrides import METADATA_KEY
 from litellm_image_analysis.request.activation import PARAMETER
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import access, budgets, gateway, spend
+from litellm_image_analysis import access, budgets, gateway
+from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.overrides import Terms, terms
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
@@ -93,8 +94,8 @@ def _standby(
     settled: Terms | RequestError, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
 ) -> Standby | None:
     if isinstance(settled, RequestError):
-        return Standby(config, caller, spend.metadata_of(data), problem=settled)
-    return Standby(settled.config, caller, spend.metadata_of(data)) if settled.enabled else None
+        return Standby(config, caller, metadata.metadata_of(data), problem=settled)
+    return Standby(settled.config, caller, metadata.metadata_of(data)) if settled.enabled else None
 
 
 async def _asked(

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis import cluster, gateway, guard, journal, spend
+from litellm_image_analysis import cluster, gateway, guard
 from litellm_image_analysis.analysis.limits import check_shape
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing import identity, metadata, summary
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.cache.redis_store import RedisStore
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision import local_ocr, monitoring
 from litellm_image_analysis.vision.call import make_ask
 from litellm_image_analysis.vision.gate import Gate
@@ -43,12 +44,12 @@ class Analyst:
     """
 
     def __init__(self, config: ImageAnalysisConfig) -> None:
-        spend.check_supported(config)
+        identity.check_supported(config)
         cluster.check_client_library(config.cache)
         in_redis = config.cache.backend == "redis"
         store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
         self.cache = Cache(config.cache, config.timeout_seconds, store)
-        self.gate = Gate(config, monitoring.observer(), journal.log_circuit)
+        self.gate = Gate(config, monitoring.observer(), monitoring.log_circuit)
         local_ocr.register()
 
     @staticmethod
@@ -95,11 +96,11 @@ class Analyst:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         if not found:
-            spend.record(data, Report(vision_model))
+            metadata.save_report(data, Report(vision_model))
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
         callee = cast("CompletionApi", litellm if router is None else router)
-        ask = make_ask(callee, spend.child_identity(data, count_tokens=config.count_vision_tokens))
+        ask = make_ask(callee, identity.child_identity(data, count_tokens=config.count_vision_tokens))
         target = VisionTarget(
             model=vision_model,
             ask=self.gate.guarded(ask, cluster.payer(caller)),
@@ -114,5 +115,5 @@ class Analyst:
         if result.report.failed and cast("object", litellm.cache) is not None:
             data["cache"] = {**(data.get("cache") or {}), "no-store": True}  # an answer to what could not be seen
         with guard.harmless("reporting what was done"):
-            spend.record(data, result.report)
-            journal.log_request(data.get("litellm_call_id"), result.report)
+            metadata.save_report(data, result.report)
+            summary.log_request(data.get("litellm_call_id"), result.report)

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from litellm_image_analysis import admission, bill, gateway, guard, sight, spend
+from litellm_image_analysis import admission, gateway, guard, sight
 from litellm_image_analysis.admission import Asked
+from litellm_image_analysis.billing import metadata, total
 from litellm_image_analysis.last_hook import guardrails_behind
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ class Attempts:
             await self._analyse(request, wire_format, standby)
             run_guardrails = guardrails_behind(request, standby.caller, call_type)
         with guard.harmless("making out a bill"):
-            bill.make(request, call_type, is_shown=False)
-            spend.share(request, standby.home)
+            total.attach_cost(request, call_type, is_shown=False)
+            metadata.share_notes(request, standby.home)
         return Attempt(request, run_guardrails)
 
     async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, standby: Standby) -> None:
@@ -83,7 +84,7 @@ class Attempts:
         found = self.analyst.find_images(request, wire_format, standby.config)
         router, caller, config = gateway.running_router(), standby.caller, standby.config
         asked = Asked(config.vision_model, chosen_by_caller=False, config=config)
-        as_sent = {**request, "model": spend.noted(request, "model_group")}  # not the deployment's own name
+        as_sent = {**request, "model": metadata.get_note(request, "model_group")}  # not the deployment's own name
         await admission.check_vision(asked, as_sent, self.config, router, caller)
         await self.analyst.replace(
             request, found, wire_format, config.vision_model, config, router, caller, earlier=standby.outcomes

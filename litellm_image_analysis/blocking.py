@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from litellm_image_analysis import bill, guard
+from litellm_image_analysis import guard
+from litellm_image_analysis.billing import total
 
 if TYPE_CHECKING:
     from litellm.router import Router
 
-    from litellm_image_analysis.bill import Bill
+    from litellm_image_analysis.billing.total import RequestCost
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,16 +125,16 @@ def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, A
 
 async def called(function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
     """LiteLLM's answer; a stream whose call was analysed will show its total."""
-    bill.LATEST.set(None)
+    total.LATEST_COST.set(None)
     response = await function(**arguments)
-    made = bill.LATEST.get()
+    made = total.LATEST_COST.get()
     return response if made is None or not hasattr(response, "__aiter__") else Stream(response, made)
 
 
 class Stream:
     """One of LiteLLM's streams, whose hidden parameters show after its last chunk what it cost altogether."""
 
-    def __init__(self, stream: Any, made: Bill) -> None:
+    def __init__(self, stream: Any, made: RequestCost) -> None:
         self._stream = stream
         self._made = made
         self._hidden_params: dict[str, Any] = dict(getattr(stream, "_hidden_params", None) or {})
@@ -154,7 +155,7 @@ class Stream:
             with anyio.move_on_after(_LOG_SECONDS):
                 await self._made.is_settled.wait()
             with guard.harmless("showing what a stream cost"):
-                bill.show(self, self._made)
+                total.show_total(self, self._made)
             raise
 
 

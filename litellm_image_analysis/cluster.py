@@ -16,7 +16,7 @@ from litellm_image_analysis.cache.redis_connection import NamespacedClient
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.gateway import proxy_global
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth

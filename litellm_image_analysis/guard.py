@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import gateway, journal, spend
+from litellm_image_analysis import gateway
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.render import failure_text
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing import metadata, summary
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.activation import PARAMETER
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, config: ImageAna
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # What had been paid by then is in the spend log; nobody here knows it.
             report = Report(vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
-            spend.record(data, report if found else Report(vision_model))
+            metadata.save_report(data, report if found else Report(vision_model))
             if found:
-                journal.log_request(data.get("litellm_call_id"), report)
+                summary.log_request(data.get("litellm_call_id"), report)
         return True
     return False
 
@@ -141,7 +142,7 @@ def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool
 @contextmanager
 def _contained(work: str, data: dict[str, Any], recover: Callable[[], None]) -> Iterator[None]:
     """Run a block; after a bug in it, log where it is, give ``data`` back the values it had, and recover."""
-    held = [(part, dict(part)) for part in (data, *map(data.get, spend.BUCKETS)) if isinstance(part, dict)]
+    held = [(part, dict(part)) for part in (data, *map(data.get, metadata.METADATA_BUCKETS)) if isinstance(part, dict)]
     try:
         yield
     except Exception as error:

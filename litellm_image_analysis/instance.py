@@ -6,7 +6,7 @@ import asyncio
 
 import litellm
 
-from litellm_image_analysis import departures, guard, journal, startup
+from litellm_image_analysis import departures, guard, log, startup
 from litellm_image_analysis.advertise import check_suffix
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
@@ -36,7 +36,7 @@ def from_proxy_settings() -> ImageAnalysis:
     except ConfigError as error:
         startup.announce_at_exit(str(error))
         raise
-    journal.show_requests()
+    log.show_requests()
     with guard.harmless("watching for clients that hang up"):
         departures.watch()
     for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import admission, bill, departures, gateway, guard, sdk, spend, startup, wire_errors
+from litellm_image_analysis import admission, departures, gateway, guard, sdk, startup, wire_errors
 from litellm_image_analysis.advertise import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
+from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.blocking import serve_calls
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
@@ -216,7 +217,7 @@ class ImageAnalysis(CustomLogger):
                     self._analyst.replace(data, found, wire_format, asked.vision_model, asked.config, router, caller)
                 )
                 with guard.harmless("making out a bill"):
-                    bill.make(data, call_type, is_shown=False)
+                    total.attach_cost(data, call_type, is_shown=False)
                 if found:
                     run_guardrails = guardrails_behind(data, caller, call_type)
         except RequestError as error:
@@ -258,8 +259,8 @@ class ImageAnalysis(CustomLogger):
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
         with guard.harmless("telling LiteLLM of a deployment"):
-            if WIRE_FORMATS.get(name) is generate_content and isinstance(spend.recorded(kwargs), Report):
-                return spend.filled_buckets(kwargs)
+            if WIRE_FORMATS.get(name) is generate_content and isinstance(metadata.load_report(kwargs), Report):
+                return metadata.filled_buckets(kwargs)
         return None
 
     async def async_post_call_success_deployment_hook(
@@ -280,7 +281,7 @@ class ImageAnalysis(CustomLogger):
         """SDK: the same for those that log in a thread."""
         del call_type
         with guard.harmless("showing loggers a call's own price"):
-            bill.log_base_cost(kwargs)
+            total.log_base_cost(kwargs)
         return kwargs, result
 
     async def async_log_success_event(
@@ -289,7 +290,7 @@ class ImageAnalysis(CustomLogger):
         """SDK: take down what a stream cost."""
         del response_obj, start_time, end_time
         with guard.harmless("taking down what a stream cost"):
-            bill.settle(kwargs)
+            total.finish(kwargs)
 
     async def async_post_call_response_headers_hook(
         self,
@@ -301,7 +302,7 @@ class ImageAnalysis(CustomLogger):
     ) -> dict[str, str] | None:
         """Proxy: tell the caller which model looked, how many images, how long and at what cost."""
         with guard.harmless("telling headers"):
-            report = spend.recorded(data)
+            report = metadata.load_report(data)
             if isinstance(report, Report):
-                return spend.headers(report, bill.base_cost(data, response))
+                return summary.response_headers(report, total.get_base_cost(data, response))
         return None

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import bill, gateway, guard, sight, spend
+from litellm_image_analysis import gateway, guard, sight
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing import metadata, prices, total
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
@@ -91,7 +92,7 @@ class Library:
     def _is_settled(self, kwargs: dict[str, Any], group: str | None) -> bool:
         """Whether this is a call of ours, was served already, or is a proxy's, settled before it was routed."""
         is_proxy_s = group is not None and self.router is None and gateway.running_router() is not None
-        return is_proxy_s or is_vision_call() or isinstance(spend.recorded(kwargs), Report)
+        return is_proxy_s or is_vision_call() or isinstance(metadata.load_report(kwargs), Report)
 
     def ask_by_parameter(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
         """A call of an attached Router's that asks by suffix, as one that asks by ``ocr_model``.
@@ -199,7 +200,7 @@ class Library:
         router, model = self.router, active.vision_model
         await self.analyst.replace(request, found, wire_format, model, self.config, router, earlier=earlier)
         with guard.harmless("making out a bill"):
-            bill.make(request, call_type, is_shown=True)
+            total.attach_cost(request, call_type, is_shown=True)
 
 
 def _have_own_metadata(request: dict[str, Any], call_type: str) -> None:
@@ -210,13 +211,13 @@ def _have_own_metadata(request: dict[str, Any], call_type: str) -> None:
 
 def after_call(request: dict[str, Any], response: Any, call_type: str) -> None:
     """Take down what the call itself cost; in a library, show in the response what it cost with image analysis."""
-    made = bill.made(request)
+    made = total.get_cost(request)
     if made is None:
         return
     if made.call_type != call_type or made.base_cost is None:  # what a bridge calls knows its price best
-        made.base_cost = spend.calculated_cost(request, response)
+        made.base_cost = prices.calculated_cost(request, response)
     if made.call_type == call_type and made.is_shown:
-        bill.show(response, made)
+        total.show_total(response, made)
 
 
 def _model_group(kwargs: dict[str, Any]) -> str | None:
@@ -231,8 +232,8 @@ def _earlier(kwargs: dict[str, Any]) -> RequestOutcomes | None:
     if notes is None:
         return None
     if not notes.get("attempted_retries") and not notes.get("attempted_fallbacks"):
-        notes[spend.OUTCOMES_KEY] = RequestOutcomes()
-    found: RequestOutcomes = notes.setdefault(spend.OUTCOMES_KEY, RequestOutcomes())
+        notes[metadata.OUTCOMES_KEY] = RequestOutcomes()
+    found: RequestOutcomes = notes.setdefault(metadata.OUTCOMES_KEY, RequestOutcomes())
     return found
 
 

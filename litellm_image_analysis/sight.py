@@ -9,7 +9,7 @@ import litellm
 from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
 
 POLICY = "image_analysis"

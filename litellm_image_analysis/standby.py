@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import spend
+from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import RequestError
 
@@ -43,7 +43,7 @@ class Standby:
     def stand_by(self, data: Mapping[str, Any]) -> None:
         """Be noted in the request, unless something stands by already."""
         if standing_by(data) is None:
-            self.home[spend.STANDBY_KEY] = self
+            self.home[metadata.STANDBY_KEY] = self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Standby:
         """Itself."""
@@ -52,5 +52,5 @@ class Standby:
 
 def standing_by(data: Mapping[str, Any]) -> Standby | None:
     """What stands by for a request, or ``None``."""
-    found = spend.noted(data, spend.STANDBY_KEY)
+    found = metadata.get_note(data, metadata.STANDBY_KEY)
     return found if isinstance(found, Standby) else None

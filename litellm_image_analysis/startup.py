@@ -10,7 +10,7 @@ import anyio
 
 from litellm_image_analysis.access import unserved_default
 from litellm_image_analysis.gateway import models_in_database, running_router, serves
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 
 _POLL_SECONDS = 0.02
 _STARTUP_SECONDS = 30.0

@@ -10,15 +10,16 @@ from litellm.caching.dual_cache import DualCache
 from litellm.proxy._types import UserAPIKeyAuth
 from support.images import image, message, text
 
-from litellm_image_analysis import ImageAnalysis, spend
+from litellm_image_analysis import ImageAnalysis
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analyst import Analyst
+from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError, RequestError
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
 from litellm_image_analysis.vision.gate import Gate, ModelStatus
@@ -37,14 +38,14 @@ async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[
 async def test_a_request_without_images_is_left_as_it_is_but_for_the_report() -> None:
     data = await replaced(NO_URLS)
     assert data["messages"] == [message(text("?"))]
-    assert spend.recorded(data) == Report("eyes")
+    assert metadata.load_report(data) == Report("eyes")
 
 
 async def test_images_give_way_to_texts_and_the_report_and_a_log_line_say_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, LOGGER.name):
         data = await replaced(NO_URLS, REMOTE)
     assert "image_url" not in str(data["messages"])
-    report = spend.recorded(data)
+    report = metadata.load_report(data)
     assert isinstance(report, Report)
     assert (report.images, report.failed, report.reasons) == (1, 1, ("url_not_allowed",))
     (line,) = [record.getMessage() for record in caplog.records]
@@ -68,7 +69,7 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
     for number in range(FAILURES + 1):
         data: dict[str, Any] = {"model": "blind-ocr", "messages": [message(image(f"{number}"))], "metadata": {}}
         await plugin.async_pre_call_hook(UserAPIKeyAuth(api_key=f"sk-{number % 2}"), DualCache(), data, "acompletion")
-        reports.append(spend.recorded(data))
+        reports.append(metadata.load_report(data))
     reasons = [report.reasons for report in reports if isinstance(report, Report)]
     assert reasons == [("unavailable",)] * FAILURES + [("circuit_open",)]
     assert len(set(keys)) == 2
@@ -97,7 +98,7 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     with pytest.raises(RequestError, match="max_images"):
         await Analyst(config).replace(data, chat.find_images(data), chat, "eyes", config)
     assert data["messages"] == [message(image("a"), image("b"))]
-    assert spend.recorded(data) is None
+    assert metadata.load_report(data) is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.bill import Bill
+from litellm_image_analysis.billing.total import RequestCost
 from litellm_image_analysis.blocking import BlockingStream, Stream, by_name, parameters, serve_calls
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))
@@ -107,11 +107,11 @@ class LiteLLMs:
 
     model = "blind"
 
-    def __init__(self, made: Bill | None = None, *, breaks: bool = False) -> None:
+    def __init__(self, made: RequestCost | None = None, *, breaks: bool = False) -> None:
         self._chunks = self._make(made, breaks)
         self._hidden_params: dict[str, Any] = {"model_id": "1", "response_cost": 0.0}
 
-    async def _make(self, made: Bill | None, breaks: bool) -> AsyncIterator[str]:
+    async def _make(self, made: RequestCost | None, breaks: bool) -> AsyncIterator[str]:
         yield "It is"
         if breaks:
             raise ConnectionError
@@ -125,7 +125,7 @@ class LiteLLMs:
 
 
 async def test_the_total_is_there_after_the_last_chunk_and_not_before() -> None:
-    made = Bill("acompletion", REPORT)
+    made = RequestCost("acompletion", REPORT)
     stream = Stream(LiteLLMs(made), made)
     before = dict(stream._hidden_params)
     assert [chunk async for chunk in stream] == ["It is", " 42."]
@@ -136,14 +136,14 @@ async def test_the_total_is_there_after_the_last_chunk_and_not_before() -> None:
 
 
 async def test_litellm_s_own_hidden_parameters_stay_as_they_are() -> None:
-    made = Bill("acompletion", REPORT)
+    made = RequestCost("acompletion", REPORT)
     theirs = LiteLLMs(made)
     assert [chunk async for chunk in Stream(theirs, made)]
     assert theirs._hidden_params == {"model_id": "1", "response_cost": 0.0}
 
 
 async def test_a_stream_that_breaks_breaks() -> None:
-    made = Bill("acompletion", REPORT)
+    made = RequestCost("acompletion", REPORT)
     stream = Stream(LiteLLMs(made, breaks=True), made)
     assert await anext(stream) == "It is"
     with pytest.raises(ConnectionError):
@@ -152,7 +152,7 @@ async def test_a_stream_that_breaks_breaks() -> None:
 
 
 async def test_it_has_what_litellm_s_stream_has() -> None:
-    stream = Stream(LiteLLMs(), Bill("acompletion", REPORT))
+    stream = Stream(LiteLLMs(), RequestCost("acompletion", REPORT))
     assert stream.model == "blind"
     with pytest.raises(AttributeError):
         _ = stream.nothing_like_it

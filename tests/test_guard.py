@@ -16,8 +16,10 @@ from litellm.proxy._types import ProxyException
 from support.images import image, message, text
 from support.routers import deployment, router_of
 
-from litellm_image_analysis import ImageAnalysisConfig, RequestError, gateway, guard, journal, spend
+from litellm_image_analysis import ImageAnalysisConfig, RequestError, gateway, guard
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
 
 SECRET = "SECRET words of the request"
@@ -49,7 +51,7 @@ every_guard = pytest.mark.parametrize("contained", [lambda: guard.harmless("work
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.DEBUG, journal.LOGGER.name)
+    caplog.set_level(logging.DEBUG, LOGGER.name)
     return caplog
 
 
@@ -201,10 +203,10 @@ class TestOnFailure:
         with analysing(data, on_failure):
             bug()
         report = Report("eyes", images=replaced, failed=1, cost=None, reasons=("internal",))
-        assert spend.recorded(data) == report
+        assert metadata.load_report(data) == report
 
     def test_a_bug_in_telling_so_costs_no_note(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(spend, "record", lambda *_: bug())
+        monkeypatch.setattr(metadata, "save_report", lambda *_: bug())
         data = body()
         with analysing(data):
             bug()

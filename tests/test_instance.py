@@ -17,7 +17,7 @@ from litellm_image_analysis import (
     ImageAnalysisConfig,
     access,
     instance,
-    journal,
+    log,
     plugin,
     startup,
 )
@@ -90,7 +90,7 @@ async def background(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[async
     monkeypatch.setattr(instance, "_in_background", tasks)
     monkeypatch.setattr(plugin, "_WATCH_SECONDS", 0.0)
     monkeypatch.setattr(startup, "_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(journal, "show_requests", lambda: None)
+    monkeypatch.setattr(log, "show_requests", lambda: None)
     monkeypatch.setattr(litellm, "callbacks", [])
     yield tasks
     for task in tasks:

@@ -16,9 +16,9 @@ from litellm_image_analysis import (
     ImageAnalysis,
     ImageAnalysisConfig,
     plugin,
-    spend,
 )
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing import metadata
 
 HOOKS = {
     "async_pre_call_hook",
@@ -111,7 +111,7 @@ class TestGenerateContent:
     @pytest.mark.parametrize("call_type", [CallTypes.agenerate_content, CallTypes.agenerate_content_stream])
     async def test_an_analysed_request_s_call_is_told_its_deployment(self, call_type: CallTypes) -> None:
         data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}}
-        spend.record(data, Report("eyes"))
+        metadata.save_report(data, Report("eyes"))
         kwargs = await self.called(data["metadata"], call_type)
         assert kwargs is not None
         assert kwargs["metadata"].items() >= {"user_api_key": "hashed", **self.NOTED}.items()

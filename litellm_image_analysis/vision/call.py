@@ -21,8 +21,8 @@ from litellm.exceptions import (
 from litellm.types.router import RouterErrors
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.journal import LOGGER
-from litellm_image_analysis.spend import hidden, reported_cost
+from litellm_image_analysis.billing.prices import hidden_params, reported_cost
+from litellm_image_analysis.log import LOGGER
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.ports import AskVision
@@ -175,7 +175,7 @@ def _outcome_of(response: Any, max_characters: int) -> Outcome:
         truncated=finish_reason == "length" or len(text) > max_characters,
         cost=cost,
         call_id=call_id,
-        cached=hidden(response).get("cache_hit") is True,
+        cached=hidden_params(response).get("cache_hit") is True,
     )
 
 

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from litellm_image_analysis.log import LOGGER, quoted
+from litellm_image_analysis.vision.circuit_breaker import FAILURES, Change
 from litellm_image_analysis.vision.gate import MOST_MODELS, ModelStatus, Observer
 
 if TYPE_CHECKING:
@@ -50,3 +52,18 @@ class _Metrics:
         self._queued.labels(model).set(load.queued)
         if refused is not None:
             self._refused.labels(model, refused.code).inc()
+
+
+def log_circuit(vision_model: str, change: Change, reason: FailureReason | None) -> None:
+    """Write a line when a vision model's circuit opens, with its last failure, and when it closes."""
+    name = quoted(vision_model)
+    if change is Change.CLOSED or reason is None:
+        LOGGER.info("image analysis: vision_model=%s answers again; its circuit is closed", name)
+        return
+    LOGGER.warning(
+        "image analysis: vision_model=%s failed %d times in a row, at last with reason=%s: its circuit is open. It is"
+        " asked by one call at a time, after a pause, until it answers.",
+        name,
+        FAILURES,
+        reason.code,
+    )

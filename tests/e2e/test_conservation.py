@@ -22,7 +22,7 @@ from support.images import data_uri
 from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.upstream import MAIN_COST, VISION_COST, Body, Rule, Upstream, images_in
 
-from litellm_image_analysis.spend import plain
+from litellm_image_analysis.billing.prices import format_usd
 
 pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL")
 
@@ -249,7 +249,7 @@ def table() -> str:
     heads = [f"{route}{', stream' if stream else ''}" for route, stream in CASES]
     lines = [f"| situation | {' | '.join(heads)} |", "|---" * (len(CASES) + 1) + "|"]
     for name, cells in measured.items():
-        amounts = [" / ".join(plain(Decimal(repr(round(amount, 12)))) for amount in cells[case]) for case in CASES]
+        amounts = [" / ".join(format_usd(Decimal(repr(round(amount, 12)))) for amount in cells[case]) for case in CASES]
         lines.append(f"| {name} | {' | '.join(amounts)} |")
     return "\n".join(lines)
 

@@ -83,7 +83,7 @@ def settings(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Callabl
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """Every line of ours, and every line of LiteLLM's that an operator sees without asking for more."""
-    from litellm_image_analysis import journal
+    from litellm_image_analysis.log import LOGGER
 
-    caplog.set_level(logging.DEBUG, journal.LOGGER.name)
+    caplog.set_level(logging.DEBUG, LOGGER.name)
     return caplog

@@ -22,17 +22,16 @@ from litellm_image_analysis import (
     access,
     admission,
     analyst,
-    bill,
     budgets,
     cluster,
     gateway,
-    journal,
     plugin,
     sdk,
-    spend,
 )
 from litellm_image_analysis.analysis import pipeline, plan
+from litellm_image_analysis.billing import identity, metadata, summary, total
 from litellm_image_analysis.cache.cache import Cache
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision import call as vision_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -60,7 +59,7 @@ ANALYSIS: list[Point] = [
     (analyst.Analyst, "replace"),
     (analyst, "VisionTarget"),
     (analyst, "rewrite"),
-    (spend, "child_identity"),
+    (identity, "child_identity"),
     (vision_call, "make_ask"),
     (vision_call, "_fresh"),
     (vision_call, "_outcome_of"),
@@ -76,15 +75,15 @@ ANALYSIS: list[Point] = [
     (pipeline, "_report"),
 ]
 BOOKKEEPING: list[Point] = [
-    (spend, "record"),
-    (spend, "summary"),
-    (journal, "log_request"),
-    (bill, "make"),
-    (spend, "headers"),
-    (bill, "base_cost"),
+    (metadata, "save_report"),
+    (summary, "summary"),
+    (summary, "log_request"),
+    (total, "attach_cost"),
+    (summary, "response_headers"),
+    (total, "get_base_cost"),
     (sdk, "after_call"),
-    (bill, "log_base_cost"),
-    (bill, "settle"),
+    (total, "log_base_cost"),
+    (total, "finish"),
 ]
 
 
@@ -108,7 +107,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[Point], None]:
 
 def assert_told(log: pytest.LogCaptureFixture, *, of_it: bool = True) -> None:
     """The log has the traceback of the bug, and nobody's words."""
-    ours = [record.getMessage() for record in log.records if record.name == journal.LOGGER.name]
+    ours = [record.getMessage() for record in log.records if record.name == LOGGER.name]
     assert any("in bug\n" in line for line in ours) is of_it
     assert SECRET not in "".join(ours)
 
@@ -270,7 +269,9 @@ class TestProgram:
 
         return call
 
-    @each([*[point for point in ANALYSIS if point[0] not in (admission, budgets)], (sdk, "decide"), (bill, "noted")])
+    @each(
+        [*[point for point in ANALYSIS if point[0] not in (admission, budgets)], (sdk, "decide"), (total, "get_note")]
+    )
     @pytest.mark.parametrize("on_failure", POLICIES)
     @pytest.mark.parametrize(
         "asked",
@@ -288,7 +289,7 @@ class TestProgram:
         asked: dict[str, Any],
     ) -> None:
         put(point)
-        if point == (bill, "noted"):  # nothing but bookkeeping
+        if point == (total, "get_note"):  # nothing but bookkeeping
             await call(on_failure, **asked)
             assert "as read by openai/seeing-mini" in str(upstream.calls("blind"))
         elif on_failure == "reject":

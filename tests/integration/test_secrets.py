@@ -19,8 +19,8 @@ from support.billing import ROUTES, of_main, of_vision
 from support.images import data_uri, image, message, text
 from support.upstream import Rule, Upstream
 
-from litellm_image_analysis import journal
 from litellm_image_analysis.analysis import pipeline
+from litellm_image_analysis.log import LOGGER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,7 +75,7 @@ def written(record: logging.LogRecord) -> str:
 
 
 def assert_no_canary(log: pytest.LogCaptureFixture, answer: httpx.Response) -> None:
-    ours = [written(record) for record in log.records if record.name == journal.LOGGER.name]
+    ours = [written(record) for record in log.records if record.name == LOGGER.name]
     heard = ours + [written(record) for record in log.records if record.levelno >= logging.WARNING]
     heard.append(f"{answer.text} {answer.headers}")
     for canary in (*CANARIES, answer.request.headers["authorization"].removeprefix("Bearer ")):

@@ -40,7 +40,7 @@ from litellm.types.utils import Choices, Message
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
-from litellm_image_analysis.journal import LOGGER
+from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.vision.call import failure_of, is_vision_call, make_ask
 

@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 import pytest
 from litellm import ModelResponse
 
-from litellm_image_analysis import bill, spend
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.bill import Bill
+from litellm_image_analysis.billing import identity, metadata, summary, total
+from litellm_image_analysis.billing.total import RequestCost
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"), call_ids=("call-1",))
 UNKNOWN = Report("eyes", images=1, cost=None)
 
 
-def billed(report: Report = REPORT, base_cost: str | None = "0.0012", *, is_shown: bool = True) -> Bill:
-    return Bill("acompletion", report, is_shown, None if base_cost is None else Decimal(base_cost))
+def billed(report: Report = REPORT, base_cost: str | None = "0.0012", *, is_shown: bool = True) -> RequestCost:
+    return RequestCost("acompletion", report, is_shown, None if base_cost is None else Decimal(base_cost))
 
 
 class TestTotal:
@@ -35,25 +35,25 @@ class TestRecord:
     @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
     def test_a_bill_is_found_again(self, bucket: str) -> None:
         data: dict[str, Any] = {bucket: {}}
-        spend.record(data, REPORT)
-        bill.make(data, "aresponses", is_shown=True)
-        assert bill.made(data) == Bill("aresponses", REPORT)
+        metadata.save_report(data, REPORT)
+        total.attach_cost(data, "aresponses", is_shown=True)
+        assert total.get_cost(data) == RequestCost("aresponses", REPORT)
 
     def test_it_is_the_same_in_a_copy_for_a_logger(self) -> None:
         data: dict[str, Any] = {"metadata": {}}
-        spend.record(data, REPORT)
-        bill.make(data, "acompletion", is_shown=True)
-        assert bill.made(deepcopy(data)) is bill.made(data)
+        metadata.save_report(data, REPORT)
+        total.attach_cost(data, "acompletion", is_shown=True)
+        assert total.get_cost(deepcopy(data)) is total.get_cost(data)
 
     @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_bill": {"total": 0}}}])
     def test_without_one_there_is_none(self, data: dict[str, Any]) -> None:
-        assert bill.made(data) is None
+        assert total.get_cost(data) is None
 
     def test_a_vision_call_does_not_inherit_it(self) -> None:
         data: dict[str, Any] = {"metadata": {}}
-        spend.record(data, REPORT)
-        bill.make(data, "acompletion", is_shown=True)
-        assert bill.made(spend.child_identity(data)) is None
+        metadata.save_report(data, REPORT)
+        total.attach_cost(data, "acompletion", is_shown=True)
+        assert total.get_cost(identity.child_identity(data)) is None
 
 
 class TestBaseCost:
@@ -62,27 +62,27 @@ class TestBaseCost:
     def test_what_the_response_carries_goes_first(self) -> None:
         response = ModelResponse()
         response._hidden_params = {"response_cost": 0.5}
-        assert bill.base_cost(self.BILLED, response) == Decimal("0.5")
+        assert total.get_base_cost(self.BILLED, response) == Decimal("0.5")
 
     def test_otherwise_it_is_what_was_taken_down(self) -> None:
-        assert bill.base_cost(self.BILLED, {"id": "msg-1"}) == Decimal("0.0012")
+        assert total.get_base_cost(self.BILLED, {"id": "msg-1"}) == Decimal("0.0012")
 
     def test_what_litellm_s_response_cache_answered_costs_nothing(self) -> None:
         logging = SimpleNamespace(caching_details={"cache_hit": True})
-        assert bill.base_cost({**self.BILLED, "litellm_logging_obj": logging}, {"id": "msg-1"}) == 0
+        assert total.get_base_cost({**self.BILLED, "litellm_logging_obj": logging}, {"id": "msg-1"}) == 0
 
     def test_without_a_bill_it_is_unknown(self) -> None:
-        assert bill.base_cost({}, {"id": "msg-1"}) is None
+        assert total.get_base_cost({}, {"id": "msg-1"}) is None
 
     @pytest.mark.parametrize("response", [None, SimpleNamespace(__aiter__=None)])
     def test_no_answer_and_a_stream_have_none_yet(self, response: object) -> None:
-        assert bill.base_cost(self.BILLED, response) is None
+        assert total.get_base_cost(self.BILLED, response) is None
 
 
 class TestSettle:
     @staticmethod
-    def told(made: Bill) -> None:
-        bill.settle({"response_cost": 0.0012, "litellm_params": {"metadata": {"_image_analysis_bill": made}}})
+    def told(made: RequestCost) -> None:
+        total.finish({"response_cost": 0.0012, "litellm_params": {"metadata": {"_image_analysis_bill": made}}})
 
     def test_a_stream_s_price_is_taken_down_when_litellm_tells_it(self) -> None:
         made = billed(base_cost=None)
@@ -97,34 +97,34 @@ class TestSettle:
         assert made.base_cost == Decimal("0.5")
 
     def test_other_calls_are_none_of_its_business(self) -> None:
-        bill.settle({"response_cost": 0.0012})
+        total.finish({"response_cost": 0.0012})
 
 
 class TestShow:
-    BREAKDOWN: ClassVar[dict[str, Any]] = {"base_cost": 0.0012, **spend.summary(REPORT)}
+    BREAKDOWN: ClassVar[dict[str, Any]] = {"base_cost": 0.0012, **summary.summary(REPORT)}
 
     def test_a_response_s_hidden_parameters_have_total_and_breakdown(self) -> None:
         response = ModelResponse()
         response._hidden_params = {"model_id": "1"}
-        bill.show(response, billed())
+        total.show_total(response, billed())
         shown = {"model_id": "1", "response_cost": 0.00141, "image_analysis": self.BREAKDOWN}
         assert response._hidden_params == shown
 
     def test_a_response_that_is_a_dict_has_them_under_litellm_s_key(self) -> None:
         response: dict[str, Any] = {"content": []}
-        bill.show(response, billed())
+        total.show_total(response, billed())
         assert response["_hidden_params"] == {"response_cost": 0.00141, "image_analysis": self.BREAKDOWN}
 
     def test_an_unknown_total_leaves_the_price_to_litellm(self) -> None:
         response: dict[str, Any] = {"_hidden_params": {"response_cost": None}}
-        bill.show(response, billed(base_cost=None))
+        total.show_total(response, billed(base_cost=None))
         assert response["_hidden_params"]["response_cost"] is None
         assert response["_hidden_params"]["image_analysis"]["base_cost"] is None
 
     @pytest.mark.parametrize("response", [None, "text", SimpleNamespace(_hidden_params=None)])
     def test_what_has_no_place_for_them_is_left_alone(self, response: object) -> None:
         before = deepcopy(response)
-        bill.show(response, billed())
+        total.show_total(response, billed())
         assert response == before
 
 
@@ -135,21 +135,21 @@ class TestLoggers:
 
     def test_they_see_a_call_at_its_own_price(self) -> None:
         details = self.details(billed())
-        bill.log_base_cost(details)
+        total.log_base_cost(details)
         assert details["response_cost"] == details["standard_logging_object"]["response_cost"] == 0.0012
 
     def test_without_a_payload_too(self) -> None:
         details = {**self.details(billed()), "standard_logging_object": None}
-        bill.log_base_cost(details)
+        total.log_base_cost(details)
         assert details["response_cost"] == 0.0012
 
     @pytest.mark.parametrize("made", [None, billed(base_cost=None), billed(UNKNOWN), billed(is_shown=False)])
     def test_where_nothing_was_added_nothing_is_taken_away(self, made: object) -> None:
         details = self.details(made)
-        bill.log_base_cost(details)
+        total.log_base_cost(details)
         assert details == self.details(made)
 
     def test_a_call_without_parameters_is_left_alone(self) -> None:
         details: dict[str, Any] = {"response_cost": 1.0, "litellm_params": None}
-        bill.log_base_cost(details)
+        total.log_base_cost(details)
         assert details["response_cost"] == 1.0

@@ -10,28 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from litellm_image_analysis.spend import (
-    BILL_KEY,
-    METADATA_KEY,
-    came_from_cache,
-    metadata_of,
-    noted,
-    recorded,
-    reported_cost,
-    summary,
-    usd,
-)
+from litellm_image_analysis.billing.metadata import BILL_KEY, METADATA_KEY, get_note, load_report, metadata_of
+from litellm_image_analysis.billing.prices import came_from_cache, parse_usd, reported_cost
+from litellm_image_analysis.billing.summary import summary
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.report import Report
 
 _HIDDEN = "_hidden_params"
-LATEST: ContextVar[Bill | None] = ContextVar("litellm_image_analysis_bill", default=None)
+LATEST_COST: ContextVar[RequestCost | None] = ContextVar("litellm_image_analysis_bill", default=None)
 """The bill of the call that this task has made last."""
 
 
 @dataclass(slots=True)
-class Bill:
+class RequestCost:
     """What one request costs with its image analysis.
 
     Attributes:
@@ -55,35 +47,35 @@ class Bill:
             return None
         return self.base_cost + self.report.cost
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Bill:
+    def __deepcopy__(self, memo: dict[int, Any]) -> RequestCost:
         """Itself: LiteLLM copies what it logs, and the price is known later."""
         return self
 
 
-def make(data: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
-    """Note in ``data`` that its own call is to be paid for; its report is recorded already."""
-    report: Any = recorded(data)
-    made = metadata_of(data)[BILL_KEY] = Bill(call_type, report, is_shown)
-    LATEST.set(made)
+def attach_cost(data: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
+    """Note in ``data`` that its own call is to be paid for; its report is load_report already."""
+    report: Any = load_report(data)
+    made = metadata_of(data)[BILL_KEY] = RequestCost(call_type, report, is_shown)
+    LATEST_COST.set(made)
 
 
-def made(data: Mapping[str, Any]) -> Bill | None:
+def get_cost(data: Mapping[str, Any]) -> RequestCost | None:
     """The bill ``make`` made, or ``None``."""
-    found = noted(data, BILL_KEY)
-    return found if isinstance(found, Bill) else None
+    found = get_note(data, BILL_KEY)
+    return found if isinstance(found, RequestCost) else None
 
 
-def base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
+def get_base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
     """USD of the request's own call; ``None`` for a stream or an unknown price."""
     if response is None or hasattr(response, "__aiter__"):
         return None
     if came_from_cache(data):
         return Decimal(0)
-    reported, found = reported_cost(response), made(data)
+    reported, found = reported_cost(response), get_cost(data)
     return reported if reported is not None or found is None else found.base_cost
 
 
-def show(response: Any, bill: Bill) -> None:
+def show_total(response: Any, bill: RequestCost) -> None:
     """Put the total and what it is made of into a response's hidden parameters, where LiteLLM has its prices."""
     base_cost = None if bill.base_cost is None else float(bill.base_cost)
     shown: dict[str, Any] = {METADATA_KEY: {"base_cost": base_cost, **summary(bill.report)}}
@@ -96,7 +88,7 @@ def show(response: Any, bill: Bill) -> None:
 
 def log_base_cost(details: MutableMapping[str, Any]) -> None:
     """Let loggers see a call at its own price: the vision call is logged for itself."""
-    found = made(details.get("litellm_params") or {})
+    found = get_cost(details.get("litellm_params") or {})
     if found is None or not found.is_shown or found.base_cost is None or found.total is None:
         return
     details["response_cost"] = float(found.base_cost)
@@ -105,10 +97,10 @@ def log_base_cost(details: MutableMapping[str, Any]) -> None:
         payload["response_cost"] = details["response_cost"]
 
 
-def settle(details: Mapping[str, Any]) -> None:
+def finish(details: Mapping[str, Any]) -> None:
     """Take down what LiteLLM tells its loggers of a call's own price, which it knows only then in a stream."""
-    found = made(details.get("litellm_params") or {})
+    found = get_cost(details.get("litellm_params") or {})
     if found is not None and not found.is_settled.is_set():
         if found.base_cost is None:
-            found.base_cost = usd(details.get("response_cost"))
+            found.base_cost = parse_usd(details.get("response_cost"))
         found.is_settled.set()

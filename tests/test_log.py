@@ -9,8 +9,10 @@ import pytest
 
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.journal import LOGGER, log_circuit, log_request, show_requests
+from litellm_image_analysis.billing.summary import log_request
+from litellm_image_analysis.log import LOGGER, show_requests
 from litellm_image_analysis.vision.circuit_breaker import Change
+from litellm_image_analysis.vision.monitoring import log_circuit
 
 REPORT = Report("eyes", images=3, cached=1, failed=0, cost=Decimal("0.00021"), duration_ms=812)
 

@@ -1,0 +1,1 @@
+"""Who pays, what it cost, and where that is shown."""

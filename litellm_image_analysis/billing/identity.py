@@ -1,0 +1,112 @@
+"""Who pays for a vision call: the identity that it inherits from its request, as LiteLLM's own sub-calls do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from litellm import constants
+
+from litellm_image_analysis.billing.metadata import (
+    BILL_KEY,
+    METADATA_KEY,
+    OUTCOMES_KEY,
+    REPORT_KEY,
+    STANDBY_KEY,
+    metadata_of,
+    tell,
+)
+from litellm_image_analysis.config import SETTINGS_PATH
+from litellm_image_analysis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.config import ImageAnalysisConfig
+
+TAG = "image-analysis"
+"""Request tag of every vision call's spend-log row."""
+_ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_routing_request_tags")
+_PARENTS_OWN = frozenset(
+    {
+        # Settling the parent's budget reservation is the parent's business: forwarded, it settles twice.
+        "user_api_key_budget_reservation",
+        # What guardrails cost is billed with the parent; forwarded, it is billed again.
+        "standard_logging_guardrail_information",
+        "applied_guardrails",
+        "routing_decision",
+        "queue_time_seconds",
+        METADATA_KEY,
+        REPORT_KEY,
+        BILL_KEY,
+        STANDBY_KEY,
+        OUTCOMES_KEY,
+        # Which of the parent's deployments was about to be called.
+        "model_group",
+        "model_group_alias",
+        "model_info",
+        "deployment",
+        "deployment_model_name",
+        "api_base",
+        "previous_models",
+    }
+)
+
+
+def check_supported(config: ImageAnalysisConfig) -> None:
+    """Stop a start with settings this LiteLLM cannot follow.
+
+    Raises:
+        ConfigError: says which, and what to do.
+    """
+    if config.billing == "per_request":
+        raise ConfigError(
+            f"{SETTINGS_PATH}.billing: per_request would lose money: LiteLLM writes no row for a stream of"
+            " /v1/messages or generateContent whose client hangs up, and counts the cost of a request that fails"
+            " against no budget. Use billing: per_call; a session's rows belong together."
+        )
+    if not config.count_vision_tokens and not hasattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY"):
+        raise ConfigError(
+            f"{SETTINGS_PATH}.count_vision_tokens: false needs a newer LiteLLM: this one counts every call's tokens"
+        )
+
+
+def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True) -> dict[str, Any]:
+    """Keyword arguments that bill a vision call to the caller of ``data`` and group it with the parent's row.
+
+    Args:
+        data: the parent request.
+        count_tokens: whether the call's tokens count against the caller's limits.
+    """
+    metadata = {key: value for key, value in metadata_of(data).items() if key not in _PARENTS_OWN}
+    if "user_api_key_auth" in metadata:
+        metadata["user_api_key_auth"] = _without_reservation(metadata["user_api_key_auth"])
+    tell(metadata, {"parent_call_id": data.get("litellm_call_id")})
+    _tag(metadata)
+    if not count_tokens:
+        metadata[constants.INTERNAL_CALL_ORIGIN_METADATA_KEY] = METADATA_KEY
+    identity: dict[str, Any] = {"metadata": metadata}
+    request = data.get("proxy_server_request")
+    if isinstance(request, Mapping):  # its headers make tags, too; its body is the parent's
+        identity["proxy_server_request"] = {key: request.get(key) for key in ("url", "method", "headers")}
+    trace_id = data.get("litellm_trace_id") or getattr(data.get("litellm_logging_obj"), "litellm_trace_id", None)
+    if trace_id is not None:
+        data["litellm_trace_id"] = identity["litellm_trace_id"] = trace_id
+    if data.get("litellm_session_id") is not None:
+        identity["litellm_session_id"] = data["litellm_session_id"]
+    return identity
+
+
+def _tag(metadata: dict[str, Any]) -> None:
+    """Add our tag to those of the parent, but not to those that choose a deployment."""
+    tags = metadata.get(_ROUTING_TAGS, metadata.get("tags"))  # the Router adds those of a deployment to the latter
+    tags = list(tags) if isinstance(tags, (list, tuple)) else []
+    metadata.setdefault(_ROUTING_TAGS, tags)
+    metadata["tags"] = [*(tag for tag in tags if tag != TAG), TAG]
+
+
+def _without_reservation(auth: Any) -> Any:
+    """The caller's auth object without the parent's budget reservation; LiteLLM also looks for it in there."""
+    if isinstance(auth, dict):
+        return {key: value for key, value in auth.items() if key != "budget_reservation"}
+    if getattr(auth, "budget_reservation", None) is None:
+        return auth
+    return auth.model_copy(update={"budget_reservation": None})

@@ -1,0 +1,65 @@
+"""Prices as LiteLLM reports them, as decimals in USD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+_PLACES = 15
+_CALCULATOR_BEFORE = "_response_cost_calculator"
+"""What its cost calculator was called in LiteLLM 1.84."""
+
+
+def parse_usd(value: object) -> Decimal | None:
+    """LiteLLM's price (a float, or nothing) as a decimal; ``None`` if it is unknown."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        price = Decimal(repr(float(value)))
+    except OverflowError:
+        return None
+    return price if price.is_finite() else None
+
+
+def format_usd(amount: Decimal) -> str:
+    """USD without an exponent or a float's noise: ``0.00021``, never ``2.1E-4`` or ``0.00020999999999999998``."""
+    return f"{amount:.{_PLACES}f}".rstrip("0").rstrip(".")
+
+
+def reported_cost(response: Any) -> Decimal | None:
+    """USD billed for a call, as LiteLLM reports it in the response; ``None`` for an unknown price.
+
+    LiteLLM shows a hit in its response cache at its old price, but bills nothing.
+    """
+    shown = hidden_params(response)
+    return Decimal(0) if shown.get("cache_hit") is True else parse_usd(shown.get("response_cost"))
+
+
+def hidden_params(response: Any) -> Mapping[str, Any]:
+    """The hidden parameters of a response, where LiteLLM has its prices."""
+    found = getattr(response, "_hidden_params", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def came_from_cache(data: Mapping[str, Any]) -> bool:
+    """Whether LiteLLM's response cache answered the call, which is shown to no hook then."""
+    details = getattr(data.get("litellm_logging_obj"), "caching_details", None)
+    return isinstance(details, Mapping) and details.get("cache_hit") is True
+
+
+def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
+    """USD of a call that has just been answered, as LiteLLM will report it; ``None`` for an unknown price.
+
+    Args:
+        kwargs: the call's, as they went to the deployment.
+        response: its answer, whole.
+    """
+    logging: Any = kwargs.get("litellm_logging_obj")
+    if came_from_cache(kwargs):
+        return Decimal(0)
+    calculate = getattr(logging, "response_cost_calculator", None) or getattr(logging, _CALCULATOR_BEFORE, None)
+    if calculate is None:
+        return None
+    deployment = (kwargs.get("model_info") or {}).get("id")
+    return parse_usd(calculate(result=response, litellm_model_name=kwargs.get("model"), router_model_id=deployment))

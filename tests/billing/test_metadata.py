@@ -1,0 +1,132 @@
+"""What is noted in the request's metadata, and read back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+from support.reports import REPORT, SUMMARY
+
+from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing.metadata import filled_buckets, load_report, metadata_of, save_report, share_notes
+
+BUCKETS = ["metadata", "litellm_metadata"]
+in_each_bucket = pytest.mark.parametrize("bucket", BUCKETS)
+
+
+
+class TestMetadata:
+    @in_each_bucket
+    def test_the_bucket_is_the_one_litellm_made(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        assert metadata_of(data) is data[bucket]
+
+    def test_litellms_bucket_goes_before_the_callers(self) -> None:
+        data: dict[str, Any] = {"metadata": {"mine": "yes"}, "litellm_metadata": {"user_api_key": "hashed"}}
+        assert metadata_of(data) == {"user_api_key": "hashed"}
+
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"litellm_metadata": None}, {"metadata": "text"}])
+    def test_a_missing_bucket_is_made(self, data: dict[str, Any]) -> None:
+        metadata_of(data)["key"] = "value"
+        assert data["metadata"] == {"key": "value"}
+
+
+class TestFilledBuckets:
+    NOTED: ClassVar[dict[str, Any]] = {"model_group": "blind", "model_info": {"id": "1"}, "deployment": "openai/blind"}
+
+    def test_what_the_router_noted_is_handed_on(self) -> None:
+        metadata = {"user_api_key": "hashed"}
+        kwargs: dict[str, Any] = {"metadata": metadata, "litellm_metadata": {**self.NOTED, "tags": ["other"]}}
+        assert filled_buckets(kwargs)["metadata"] == {"user_api_key": "hashed", **self.NOTED}
+        assert metadata == {"user_api_key": "hashed"}
+
+    def test_what_is_known_already_stays(self) -> None:
+        kwargs = {"metadata": {"model_group": "mine"}, "litellm_metadata": {"model_group": "blind"}}
+        assert filled_buckets(kwargs)["metadata"] == {"model_group": "mine"}
+
+    def test_what_was_done_is_told_where_litellm_s_spend_log_looks(self) -> None:
+        metadata = {"spend_logs_metadata": {"team": "a"}}
+        save_report({"metadata": metadata}, REPORT)
+        assert filled_buckets({"metadata": metadata, "litellm_metadata": self.NOTED})["litellm_metadata"] == {
+            **self.NOTED,
+            "spend_logs_metadata": {"team": "a", "image_analysis": SUMMARY},
+            "image_analysis": SUMMARY,
+        }
+        assert "image_analysis" not in self.NOTED
+
+    @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": 1}}, {"metadata": None, "litellm_metadata": NOTED}])
+    def test_with_one_bucket_there_is_nothing_to_do(self, kwargs: dict[str, Any]) -> None:
+        assert filled_buckets(kwargs) == kwargs
+
+
+class TestShare:
+    def test_what_a_fallback_s_attempt_noted_is_noted_in_the_request(self) -> None:
+        home: dict[str, Any] = {"user_api_key": "hashed"}
+        attempt: dict[str, Any] = {"metadata": {**home, "deployment": "blind"}}
+        save_report(attempt, REPORT)
+        share_notes(attempt, home)
+        assert load_report({"metadata": home}) is REPORT
+        assert home["image_analysis"] == SUMMARY
+        assert "deployment" not in home
+
+    def test_the_bucket_where_analysis_stands_by_is_the_request_s(self) -> None:
+        data: dict[str, Any] = {"litellm_metadata": {"model_group": "a"}, "metadata": {"_image_analysis_standby": 1}}
+        save_report(data, REPORT)
+        assert data["metadata"]["image_analysis"] == SUMMARY
+        assert data["litellm_metadata"] == {"model_group": "a"}
+
+
+class TestRecord:
+    @in_each_bucket
+    def test_a_report_is_found_again(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        save_report(data, REPORT)
+        assert load_report(data) is REPORT
+
+    @in_each_bucket
+    def test_loggers_and_spend_logs_get_a_summary(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        save_report(data, REPORT)
+        assert data[bucket]["user_api_key"] == "hashed"
+        assert data[bucket]["image_analysis"] == SUMMARY
+        assert data[bucket]["spend_logs_metadata"] == {"image_analysis": SUMMARY}
+
+    def test_an_unknown_cost_is_null_in_the_summary(self) -> None:
+        data: dict[str, Any] = {}
+        save_report(data, Report("eyes", images=1, cost=None))
+        assert data["metadata"]["image_analysis"]["cost"] is None
+
+    def test_the_summary_is_json(self) -> None:
+        data: dict[str, Any] = {}
+        save_report(data, REPORT)
+        assert json.loads(json.dumps(data["metadata"]["image_analysis"])) == SUMMARY
+
+    def test_the_callers_own_spend_log_entries_stay(self) -> None:
+        entries = {"project": "blue"}
+        data: dict[str, Any] = {"metadata": {"spend_logs_metadata": entries}}
+        save_report(data, REPORT)
+        assert data["metadata"]["spend_logs_metadata"] == {"project": "blue", "image_analysis": SUMMARY}
+        assert entries == {"project": "blue"}
+
+    @pytest.mark.parametrize("entries", [None, "text", ["list"]])
+    def test_spend_log_entries_of_another_type_give_way(self, entries: object) -> None:
+        data: dict[str, Any] = {"metadata": {"spend_logs_metadata": entries}}
+        save_report(data, REPORT)
+        assert data["metadata"]["spend_logs_metadata"] == {"image_analysis": SUMMARY}
+
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {}}, {"litellm_metadata": "text"}])
+    def test_without_a_record_there_is_no_report(self, data: dict[str, Any]) -> None:
+        assert load_report(data) is None
+
+    @in_each_bucket
+    @pytest.mark.parametrize("forged", [{"vision_model": "eyes", "images": 99}, "Report(vision_model='eyes')", None])
+    def test_a_caller_cannot_forge_a_report(self, bucket: str, forged: object) -> None:
+        assert not isinstance(load_report({bucket: {"_image_analysis_report": forged}}), Report)
+
+    @in_each_bucket
+    def test_a_forged_report_gives_way_to_the_true_one(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"_image_analysis_report": {"images": 99}, "image_analysis": {"images": 99}}}
+        save_report(data, REPORT)
+        assert load_report(data) is REPORT
+        assert data[bucket]["image_analysis"] == SUMMARY
