@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import litellm
 from litellm.exceptions import BudgetExceededError
 
-from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.config import SETTINGS_PATH
+from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.engine.routing import proxy_global, serves, vision_groups
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.gateway import proxy_global, serves, vision_groups
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.overrides import METADATA_KEY
 from litellm_image_analysis.request.activation import PARAMETER

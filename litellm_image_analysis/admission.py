@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import access, budgets, gateway
+from litellm_image_analysis import access, budgets
 from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.engine import routing
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.overrides import Terms, terms
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
@@ -48,12 +49,12 @@ async def check_name(
     Raises:
         AccessDeniedError: LiteLLM says that the caller may not call the base model, or has spent its budget for it.
     """
-    router, model = gateway.running_router(), data.get("model")
-    activation = gateway.activation_of({"model": model}, config, router)
+    router, model = routing.running_router(), data.get("model")
+    activation = routing.activation_of({"model": model}, config, router)
     if isinstance(activation, Inactive | Active) and activation.model != model:
         await access.check_access(activation.model.split(","), router, caller)
         await budgets.check_models(activation.model, router, caller)
-        if is_routed and router is not None and gateway.serves(router, activation.model, caller.team_id):
+        if is_routed and router is not None and routing.serves(router, activation.model, caller.team_id):
             data["model"] = activation.model
             access.apply_aliases(data, caller)
 
@@ -74,8 +75,8 @@ async def take_request(
     Raises:
         RequestError: the caller may not have it, or asks in a way that makes no sense.
     """
-    router = gateway.running_router()
-    activation = gateway.activation_of(data, config, router)
+    router = routing.running_router()
+    activation = routing.activation_of(data, config, router)
     if isinstance(activation, Invalid):
         raise await access.wrong_choice(activation.problem, config, router, caller)
     if activation.model != data.get("model"):

@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from litellm_image_analysis import admission, gateway, guard, sight
+from litellm_image_analysis import admission
 from litellm_image_analysis.admission import Asked
 from litellm_image_analysis.billing import metadata, total
+from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.last_hook import guardrails_behind
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.engine.analyzer import Analyzer
     from litellm_image_analysis.request import WireFormat
     from litellm_image_analysis.standby import Standby
 
@@ -44,7 +45,7 @@ class Attempts:
     """
 
     config: ImageAnalysisConfig
-    analyst: Analyst
+    analyzer: Analyzer
     check_alone: Callable[[], None]
 
     async def before_call(
@@ -65,15 +66,15 @@ class Attempts:
             RequestError: the call cannot be served.
         """
         mode = standby.config.mode
-        may_be_due = not sight.is_ruled_out(kwargs, mode) and wire_format.find_images(kwargs)
-        if not may_be_due or not sight.needs_analysis(kwargs, mode):
+        may_be_due = not vision_support.is_ruled_out(kwargs, mode) and wire_format.find_images(kwargs)
+        if not may_be_due or not vision_support.should_analyze(kwargs, mode):
             return NOTHING_TO_DO
         self.check_alone()
         request, run_guardrails = dict(kwargs), None
-        with guard.analysing(request, wire_format, standby.config, standby.config.vision_model):
+        with containment.contained_analysis(request, wire_format, standby.config, standby.config.vision_model):
             await self._analyse(request, wire_format, standby)
             run_guardrails = guardrails_behind(request, standby.caller, call_type)
-        with guard.harmless("making out a bill"):
+        with containment.log_and_continue("making out a bill"):
             total.attach_cost(request, call_type, is_shown=False)
             metadata.share_notes(request, standby.home)
         return Attempt(request, run_guardrails)
@@ -81,11 +82,11 @@ class Attempts:
     async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, standby: Standby) -> None:
         if standby.problem is not None:
             raise standby.problem
-        found = self.analyst.find_images(request, wire_format, standby.config)
-        router, caller, config = gateway.running_router(), standby.caller, standby.config
+        found = self.analyzer.find_images(request, wire_format, standby.config)
+        router, caller, config = routing.running_router(), standby.caller, standby.config
         asked = Asked(config.vision_model, chosen_by_caller=False, config=config)
         as_sent = {**request, "model": metadata.get_note(request, "model_group")}  # not the deployment's own name
         await admission.check_vision(asked, as_sent, self.config, router, caller)
-        await self.analyst.replace(
+        await self.analyzer.replace(
             request, found, wire_format, config.vision_model, config, router, caller, earlier=standby.outcomes
         )

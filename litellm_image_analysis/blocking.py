@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from litellm_image_analysis import guard
 from litellm_image_analysis.billing import total
+from litellm_image_analysis.engine import containment
 
 if TYPE_CHECKING:
     from litellm.router import Router
@@ -154,7 +154,7 @@ class Stream:
         except StopAsyncIteration:
             with anyio.move_on_after(_LOG_SECONDS):
                 await self._made.is_settled.wait()
-            with guard.harmless("showing what a stream cost"):
+            with containment.log_and_continue("showing what a stream cost"):
                 total.show_total(self, self._made)
             raise
 

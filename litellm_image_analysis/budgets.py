@@ -14,7 +14,7 @@ import litellm
 from litellm.exceptions import BudgetExceededError
 
 from litellm_image_analysis.access import AccessDeniedError, check_access, litellms, looked_up
-from litellm_image_analysis.gateway import proxy_global
+from litellm_image_analysis.engine.routing import proxy_global
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
-from litellm_image_analysis import guard
+from litellm_image_analysis.engine import containment
+from litellm_image_analysis.engine.routing import proxy_global
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.gateway import proxy_global
 
 T = TypeVar("T")
 _Message: TypeAlias = "MutableMapping[str, Any]"
@@ -100,6 +100,6 @@ async def unless_gone(work: Awaitable[T]) -> T:
 
 
 async def _cancel_once_gone(line: _Line, scope: anyio.CancelScope) -> None:
-    with guard.harmless("watching for a client that hangs up"):
+    with containment.log_and_continue("watching for a client that hangs up"):
         await line.wait_until_gone()
         scope.cancel()

@@ -6,9 +6,10 @@ import asyncio
 
 import litellm
 
-from litellm_image_analysis import departures, guard, log, startup
+from litellm_image_analysis import departures, log, startup
 from litellm_image_analysis.advertise import check_suffix
 from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.engine import containment
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.plugin import ImageAnalysis
 
@@ -37,7 +38,7 @@ def from_proxy_settings() -> ImageAnalysis:
         startup.announce_at_exit(str(error))
         raise
     log.show_requests()
-    with guard.harmless("watching for clients that hang up"):
+    with containment.log_and_continue("watching for clients that hang up"):
         departures.watch()
     for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):
         _in_background.add(task)

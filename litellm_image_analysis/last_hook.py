@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis.gateway import proxy_global
+from litellm_image_analysis.engine.routing import proxy_global
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth

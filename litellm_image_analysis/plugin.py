@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import admission, departures, gateway, guard, sdk, startup, wire_errors
+from litellm_image_analysis import admission, departures, sdk, startup, wire_errors
 from litellm_image_analysis.advertise import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
 from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.blocking import serve_calls
 from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.engine import containment, routing
+from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.last_hook import LastHook, guardrails_behind, limits_are_in_place
 from litellm_image_analysis.request import WireFormat, generate_content, responses
@@ -56,9 +57,9 @@ class ImageAnalysis(CustomLogger):
     def __init__(self, config: ImageAnalysisConfig | None = None, *, router: Router | None = None) -> None:
         super().__init__()
         self.config = config or ImageAnalysisConfig()
-        self._analyst = Analyst(self.config)
-        self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
-        self._attempts = Attempts(self.config, self._analyst, self._check_alone)
+        self._analyzer = Analyzer(self.config)
+        self._library = sdk.Library(self.config, self._analyzer, self._check_alone, router)
+        self._attempts = Attempts(self.config, self._analyzer, self._check_alone)
         self._last_hook = LastHook(self._analyse)
 
     def attach(self, router: Router) -> ImageAnalysis:
@@ -79,7 +80,7 @@ class ImageAnalysis(CustomLogger):
         else:
             check_suffix(self.config.suffix)
             advertise(router, self.config.suffix)
-        self._library = sdk.Library(self.config, self._analyst, self._check_alone, router)
+        self._library = sdk.Library(self.config, self._analyzer, self._check_alone, router)
         serve_calls(router, partial(self._prepare, router))
         if not self._is_registered():
             litellm.callbacks.append(self)
@@ -89,7 +90,7 @@ class ImageAnalysis(CustomLogger):
         """What to make an attached Router's call with, while this instance serves it."""
         if not self._is_registered():
             return arguments
-        with guard.harmless("keeping names"):
+        with containment.log_and_continue("keeping names"):
             advertise_again(router)
         return self._library.ask_by_parameter(router, arguments)
 
@@ -136,41 +137,41 @@ class ImageAnalysis(CustomLogger):
             ConnectionError: the cache is to live in Redis, but there is none to connect to.
             redis.exceptions.RedisError: Redis could not be reached, or refused; this process has forgotten.
         """
-        await self._analyst.cache.flush(scope)
+        await self._analyzer.cache.flush(scope)
 
     def stats(self) -> dict[str, ModelStatus]:
         """How each vision model that was asked lately fares in this process: circuit, calls in flight, queue."""
-        return self._analyst.gate.loads()
+        return self._analyzer.gate.loads()
 
     async def check_start(self) -> None:
         """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""
-        with guard.harmless("checking the start"):
+        with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
-            await self._analyst.cache.check()
+            await self._analyzer.cache.check()
             await startup.report_unserved_default(self.config.vision_model)
 
     async def keep_in_place(self) -> None:
         """Proxy: keep what LiteLLM may drop at run time: the suffixed names, and our place behind its limits."""
-        with guard.harmless("waiting for the proxy"):
+        with containment.log_and_continue("waiting for the proxy"):
             await startup.router_is_up()
             self._advertise()
             await startup.wait_for(limits_are_in_place)
         while True:
             pause = _SECONDS_AFTER_A_BUG
-            with guard.harmless("keeping names and place"):
+            with containment.log_and_continue("keeping names and place"):
                 self._advertise()
                 self._last_hook.keep_in_place()
                 pause = _WATCH_SECONDS
             await asyncio.sleep(pause)
 
     def _advertise(self) -> None:
-        router = gateway.running_router()
+        router = routing.running_router()
         if router is not None and self.config.advertise and self.config.suffix is not None:
             advertise(router, self.config.suffix)
 
     async def aclose(self) -> None:
         """Close the cache's connection to Redis, in programs that end their event loop before themselves."""
-        await self._analyst.cache.aclose()
+        await self._analyzer.cache.aclose()
 
     async def async_pre_call_hook(
         self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
@@ -183,7 +184,7 @@ class ImageAnalysis(CustomLogger):
         del cache  # the proxy's auth cache: never a place for analyses
         _asked.set(None)
         try:
-            with guard.admitting(data, WIRE_FORMATS.get(call_type), self.config):
+            with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
                     is_routed = call_type not in _FORWARDED
                     await admission.check_name(data, self.config, user_api_key_dict, is_routed=is_routed)
@@ -208,15 +209,15 @@ class ImageAnalysis(CustomLogger):
         _asked.set(None)
         wire_format, run_guardrails = WIRE_FORMATS[call_type], None
         try:
-            with guard.analysing(data, wire_format, asked.config, asked.vision_model):
-                router = gateway.running_router()
-                found = self._analyst.find_images(data, wire_format, asked.config)
+            with containment.contained_analysis(data, wire_format, asked.config, asked.vision_model):
+                router = routing.running_router()
+                found = self._analyzer.find_images(data, wire_format, asked.config)
                 if found:
                     await admission.check_vision(asked, data, self.config, router, caller)
                 await departures.unless_gone(
-                    self._analyst.replace(data, found, wire_format, asked.vision_model, asked.config, router, caller)
+                    self._analyzer.replace(data, found, wire_format, asked.vision_model, asked.config, router, caller)
                 )
-                with guard.harmless("making out a bill"):
+                with containment.log_and_continue("making out a bill"):
                     total.attach_cost(data, call_type, is_shown=False)
                 if found:
                     run_guardrails = guardrails_behind(data, caller, call_type)
@@ -239,7 +240,7 @@ class ImageAnalysis(CustomLogger):
         """
         name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
         waiting = None if is_vision_call() else standing_by(kwargs)
-        with guard.harmless("looking at a call"):
+        with containment.log_and_continue("looking at a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
             else:
@@ -258,7 +259,7 @@ class ImageAnalysis(CustomLogger):
 
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
-        with guard.harmless("telling LiteLLM of a deployment"):
+        with containment.log_and_continue("telling LiteLLM of a deployment"):
             if WIRE_FORMATS.get(name) is generate_content and isinstance(metadata.load_report(kwargs), Report):
                 return metadata.filled_buckets(kwargs)
         return None
@@ -267,7 +268,7 @@ class ImageAnalysis(CustomLogger):
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
     ) -> None:
         """Take down what the call cost; SDK: show in the response's hidden parameters what it cost altogether."""
-        with guard.harmless("taking down what a call cost"):
+        with containment.log_and_continue("taking down what a call cost"):
             if call_type is not None:
                 sdk.after_call(request_data, response, call_type.value)
 
@@ -280,7 +281,7 @@ class ImageAnalysis(CustomLogger):
     def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
         """SDK: the same for those that log in a thread."""
         del call_type
-        with guard.harmless("showing loggers a call's own price"):
+        with containment.log_and_continue("showing loggers a call's own price"):
             total.log_base_cost(kwargs)
         return kwargs, result
 
@@ -289,7 +290,7 @@ class ImageAnalysis(CustomLogger):
     ) -> None:
         """SDK: take down what a stream cost."""
         del response_obj, start_time, end_time
-        with guard.harmless("taking down what a stream cost"):
+        with containment.log_and_continue("taking down what a stream cost"):
             total.finish(kwargs)
 
     async def async_post_call_response_headers_hook(
@@ -301,7 +302,7 @@ class ImageAnalysis(CustomLogger):
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
         """Proxy: tell the caller which model looked, how many images, how long and at what cost."""
-        with guard.harmless("telling headers"):
+        with containment.log_and_continue("telling headers"):
             report = metadata.load_report(data)
             if isinstance(report, Report):
                 return summary.response_headers(report, total.get_base_cost(data, response))

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import gateway, guard, sight
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, prices, total
 from litellm_image_analysis.cache.per_request import RequestOutcomes
+from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
@@ -21,8 +21,8 @@ from litellm_image_analysis.vision.call import is_vision_call
 if TYPE_CHECKING:
     from litellm.router import Router
 
-    from litellm_image_analysis.analyst import Analyst
     from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.engine.analyzer import Analyzer
 
 WIRE_FORMATS: dict[str, WireFormat] = {
     "acompletion": chat,
@@ -49,7 +49,7 @@ class Library:
     """
 
     config: ImageAnalysisConfig
-    analyst: Analyst
+    analyzer: Analyzer
     check_alone: Callable[[], None]
     router: Router | None = None
 
@@ -70,7 +70,7 @@ class Library:
         if wire_format is None or self._is_settled(kwargs, group):
             return None
         activation: Active | Inactive | None = None
-        with guard.harmless("reading what a call asks for"):
+        with containment.log_and_continue("reading what a call asks for"):
             activation = self._decide(kwargs, group)
         request = {key: value for key, value in kwargs.items() if key != PARAMETER}
         if activation is None:
@@ -83,7 +83,7 @@ class Library:
             return None if request == kwargs else request
         _have_own_metadata(request, call_type)
         try:
-            with guard.analysing(request, wire_format, self.config, activation.vision_model):
+            with containment.contained_analysis(request, wire_format, self.config, activation.vision_model):
                 await self._analyse(request, wire_format, activation, call_type, _earlier(kwargs))
         except RequestError as error:
             raise error if group is None else AttemptError(error) from None
@@ -91,7 +91,7 @@ class Library:
 
     def _is_settled(self, kwargs: dict[str, Any], group: str | None) -> bool:
         """Whether this is a call of ours, was served already, or is a proxy's, settled before it was routed."""
-        is_proxy_s = group is not None and self.router is None and gateway.running_router() is not None
+        is_proxy_s = group is not None and self.router is None and routing.running_router() is not None
         return is_proxy_s or is_vision_call() or isinstance(metadata.load_report(kwargs), Report)
 
     def ask_by_parameter(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +103,8 @@ class Library:
             router: whose call it is.
             arguments: the call's, by name.
         """
-        with guard.harmless("looking for a suffix"):
-            activation = gateway.activation_of({"model": arguments.get("model")}, self.config, router)
+        with containment.log_and_continue("looking for a suffix"):
+            activation = routing.activation_of({"model": arguments.get("model")}, self.config, router)
             if isinstance(activation, Active):
                 return {PARAMETER: activation.vision_model, **arguments, "model": activation.model}
         return arguments
@@ -116,9 +116,9 @@ class Library:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
-        with guard.analysing(request, chat, self.config, vision_model):
-            found = self.analyst.find_images(request, chat, self.config)
-            await self.analyst.replace(request, found, chat, vision_model, self.config, self.router)
+        with containment.contained_analysis(request, chat, self.config, vision_model):
+            found = self.analyzer.find_images(request, chat, self.config)
+            await self.analyzer.replace(request, found, chat, vision_model, self.config, self.router)
         return list(request["messages"])
 
     def _is_due(self, activation: Active | Inactive, request: dict[str, Any], wire_format: WireFormat) -> bool:
@@ -126,9 +126,9 @@ class Library:
         if not isinstance(activation, Inactive) or activation.is_refused:
             return False
         mode = self.config.mode
-        with guard.harmless("looking whether a model sees"):
-            if not sight.is_ruled_out(request, mode) and wire_format.find_images(request):
-                return sight.needs_analysis(request, mode)
+        with containment.log_and_continue("looking whether a model sees"):
+            if not vision_support.is_ruled_out(request, mode) and wire_format.find_images(request):
+                return vision_support.should_analyze(request, mode)
         return False
 
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Active | Inactive:
@@ -142,7 +142,7 @@ class Library:
         seen = getattr(kwargs.get("litellm_logging_obj"), "model", None) if is_positional else kwargs.get("model")
         asked = {PARAMETER: kwargs[PARAMETER]} if PARAMETER in kwargs else {}
         named = seen if group is None else group
-        activation = gateway.activation_of({**asked, "model": named}, self.config, self.router)
+        activation = routing.activation_of({**asked, "model": named}, self.config, self.router)
         if isinstance(activation, Invalid):
             raise RequestError(f"{PARAMETER}: {activation.problem}", param=PARAMETER, code="invalid_ocr_model")
         if not is_positional:
@@ -178,7 +178,7 @@ class Library:
         if not has_suffix and kwargs.get(PARAMETER, False) is False:
             return request if PARAMETER in kwargs else None
         _have_own_metadata(request, call_type)
-        guard.follow(request, WIRE_FORMATS[call_type], self.config, self.config.vision_model)
+        containment.apply_on_failure_after_bug(request, WIRE_FORMATS[call_type], self.config, self.config.vision_model)
         return request
 
     async def _analyse(
@@ -189,17 +189,17 @@ class Library:
         call_type: str,
         earlier: RequestOutcomes | None,
     ) -> None:
-        if self.router is not None and not gateway.serves(self.router, active.vision_model, None):
+        if self.router is not None and not routing.serves(self.router, active.vision_model, None):
             raise RequestError(
                 f"vision_model: the attached router serves no model {active.vision_model!r}. Add a deployment with"
                 f" model_name: {active.vision_model} to its model_list, or name one that it has.",
                 code="vision_model_not_served",
             )
         self.check_alone()
-        found = self.analyst.find_images(request, wire_format, self.config)
+        found = self.analyzer.find_images(request, wire_format, self.config)
         router, model = self.router, active.vision_model
-        await self.analyst.replace(request, found, wire_format, model, self.config, router, earlier=earlier)
-        with guard.harmless("making out a bill"):
+        await self.analyzer.replace(request, found, wire_format, model, self.config, router, earlier=earlier)
+        with containment.log_and_continue("making out a bill"):
             total.attach_cost(request, call_type, is_shown=True)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import anyio
 
 from litellm_image_analysis.access import unserved_default
-from litellm_image_analysis.gateway import models_in_database, running_router, serves
+from litellm_image_analysis.engine.routing import models_in_database, running_router, serves
 from litellm_image_analysis.log import LOGGER
 
 _POLL_SECONDS = 0.02

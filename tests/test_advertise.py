@@ -18,8 +18,8 @@ from support.routers import TEAM, deployment, router_of, team_deployment
 
 from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.advertise import SuffixedAliases, advertise, advertise_again, check_suffix, withdraw
-from litellm_image_analysis.compat import view_of
-from litellm_image_analysis.gateway import bears_name
+from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.engine.routing import bears_name
 
 SUFFIX = "-ocr"
 HIDDEN = {"model": "deepseek-chat", "hidden": True}

@@ -11,9 +11,9 @@ from support.images import data_uri, image, message, text
 
 from litellm_image_analysis import sdk
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.billing import metadata, total
 from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.request.activation import Mode
 from litellm_image_analysis.sdk import Library
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("proxy_module")  # no router, whatever prox
 
 
 def library(router: Router | None = None) -> Library:
-    return Library(CONFIG, Analyst(CONFIG), lambda: None, router)
+    return Library(CONFIG, Analyzer(CONFIG), lambda: None, router)
 
 
 async def taken(call_type: str = "acompletion", router: Router | None = None, **kwargs: Any) -> dict[str, Any] | None:
@@ -141,7 +141,7 @@ class TestNotAsked:
     async def due(self, mode: Mode = "auto", **kwargs: Any) -> bool:
         """Whether analysis was begun: more images than are allowed tell."""
         config = CONFIG.model_copy(update={"mode": mode})
-        served = Library(config, Analyst(config), lambda: None)
+        served = Library(config, Analyzer(config), lambda: None)
         try:
             assert await served.before_call({"messages": TWO_IMAGES, **kwargs}, "acompletion") in (None, kwargs)
         except RequestError as error:
@@ -163,7 +163,7 @@ class TestNotAsked:
 
     async def test_who_says_false_means_it(self) -> None:
         config = ImageAnalysisConfig(mode="auto", max_images=1)
-        served = Library(config, Analyst(config), lambda: None)
+        served = Library(config, Analyzer(config), lambda: None)
         kwargs = {**self.BLIND, "messages": TWO_IMAGES}
         assert await served.before_call({**kwargs, "ocr_model": False}, "acompletion") == kwargs
 

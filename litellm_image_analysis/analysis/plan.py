@@ -34,7 +34,7 @@ def steps(
     config: ImageAnalysisConfig,
     tenant: Tenant,
     vision_model: str,
-    holders: Collection[str] = (),
+    file_providers: Collection[str] = (),
 ) -> list[Step]:
     """Decide for every image who is asked what.
 
@@ -43,13 +43,13 @@ def steps(
         config: the settings.
         tenant: who asks.
         vision_model: who is asked.
-        holders: the providers that serve the vision model; one alone can look at the files it keeps.
+        file_providers: the providers that serve the vision model; one alone can look at the files it keeps.
     """
     planned: list[Step] = []
     for group in _groups(found, config):
         shown: list[FoundImage] = []
         for image in group:
-            reason = _exclusion(image, config, holders)
+            reason = _exclusion(image, config, file_providers)
             if reason is None:
                 shown.append(image)
             else:
@@ -74,7 +74,7 @@ def _groups(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> list[li
     return list(groups.values())
 
 
-def _exclusion(image: FoundImage, config: ImageAnalysisConfig, holders: Collection[str]) -> FailureReason | None:
+def _exclusion(image: FoundImage, config: ImageAnalysisConfig, file_providers: Collection[str]) -> FailureReason | None:
     """Why nobody is asked about an image, if nobody is."""
     source = image.source
     if source is None:
@@ -85,7 +85,7 @@ def _exclusion(image: FoundImage, config: ImageAnalysisConfig, holders: Collecti
         case "inline":
             return None if source.flaw is None else FailureReason[source.flaw.upper()]
         case "held":
-            return None if set(holders) == {source.holder} else FailureReason.NOT_HELD
+            return None if set(file_providers) == {source.holder} else FailureReason.NOT_HELD
         case "remote":
             return _url_exclusion(source.url, config)
 

@@ -86,13 +86,13 @@ def decide(
     return Active(model, _bare(asked.strip(), suffix, is_real_name), chosen_by_caller=True)
 
 
-def is_due(mode: Mode, policy: Policy | None, sees: bool | None) -> bool | None:
+def is_due(mode: Mode, policy: Policy | None, accepts_images: bool | None) -> bool | None:
     """Whether the images of a request that did not ask are analysed for the deployment that is about to be called.
 
     Args:
         mode: the settings'.
         policy: what is said of the deployment itself; it goes before the mode.
-        sees: whether the deployment takes images; ``None`` if nobody said.
+        accepts_images: whether the deployment takes images; ``None`` if nobody said.
 
     Returns:
         ``None`` if it depends on what nobody said: the images stay.
@@ -100,7 +100,7 @@ def is_due(mode: Mode, policy: Policy | None, sees: bool | None) -> bool | None:
     if policy is None:
         policy = "auto" if mode == "auto" else "never"
     if policy == "auto":
-        return None if sees is None else not sees
+        return None if accepts_images is None else not accepts_images
     return policy == "always"
 
 

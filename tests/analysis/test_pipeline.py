@@ -81,10 +81,10 @@ def empty_cache(**settings: Any) -> Cache:
 
 
 def viewer(
-    look: AskVision, cache: Cache | None = None, tenant: Tenant = RESEARCH, holders: Collection[str] = ()
+    look: AskVision, cache: Cache | None = None, tenant: Tenant = RESEARCH, file_providers: Collection[str] = ()
 ) -> VisionTarget:
     """Somebody who asks ``look`` and remembers nothing yet, unless a cache is given."""
-    return VisionTarget("eyes", look, tenant, cache or empty_cache(), holders)
+    return VisionTarget("eyes", look, tenant, cache or empty_cache(), file_providers)
 
 
 async def answer_to(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Rewrite | RequestError:
@@ -618,7 +618,7 @@ class TestPerMessage:
 
         body = body_with("A")
         body["messages"][0]["content"].append({"type": "input_image", "file_id": "file-1"})
-        report = await report_on(body, viewer(look, holders=["openai"]), grouping="per_message")
+        report = await report_on(body, viewer(look, file_providers=["openai"]), grouping="per_message")
         [request] = asked
         assert request.input is not None
         assert [part for part in request.input[0]["content"] if part["type"] == "input_image"] == [

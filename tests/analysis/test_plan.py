@@ -42,8 +42,8 @@ def message_of(*sources: ImageSource | None, index: int = 0, questions: Sequence
     ]
 
 
-def planned(found: Sequence[FoundImage], holders: Sequence[str] = (), **settings: Any) -> list[Step]:
-    return steps(found, ImageAnalysisConfig(**settings), RESEARCH, "eyes", holders)
+def planned(found: Sequence[FoundImage], file_providers: Sequence[str] = (), **settings: Any) -> list[Step]:
+    return steps(found, ImageAnalysisConfig(**settings), RESEARCH, "eyes", file_providers)
 
 
 def together(plan: Sequence[Step]) -> list[list[int]]:
@@ -105,12 +105,13 @@ class TestPerImage:
         assert step.ask == Failed(reason)
 
     @pytest.mark.parametrize(
-        ("holders", "is_asked"), [(["openai"], True), ([], False), (["gemini"], False), (["openai", "gemini"], False)]
+        ("file_providers", "is_asked"),
+        [(["openai"], True), ([], False), (["gemini"], False), (["openai", "gemini"], False)],
     )
     def test_a_file_is_asked_about_if_its_holder_alone_serves_the_model(
-        self, holders: list[str], is_asked: bool
+        self, file_providers: list[str], is_asked: bool
     ) -> None:
-        assert (together(planned(message_of(HELD), holders)) == [[1]]) is is_asked
+        assert (together(planned(message_of(HELD), file_providers)) == [[1]]) is is_asked
 
     def test_several_deployments_of_one_holder_are_one_holder(self) -> None:
         assert together(planned(message_of(HELD), ["openai", "openai"])) == [[1]]

@@ -21,7 +21,6 @@ BUCKETS = ["metadata", "litellm_metadata"]
 in_each_bucket = pytest.mark.parametrize("bucket", BUCKETS)
 
 
-
 class TestIdentity:
     @in_each_bucket
     def test_a_vision_call_is_billed_to_its_parents_caller(self, bucket: str) -> None:

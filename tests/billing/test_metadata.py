@@ -15,7 +15,6 @@ BUCKETS = ["metadata", "litellm_metadata"]
 in_each_bucket = pytest.mark.parametrize("bucket", BUCKETS)
 
 
-
 class TestMetadata:
     @in_each_bucket
     def test_the_bucket_is_the_one_litellm_made(self, bucket: str) -> None:

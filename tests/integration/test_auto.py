@@ -27,7 +27,8 @@ from support.images import message, text
 from support.sdk_features import needs_bridge_prices
 from support.upstream import Rule, Upstream, images_in
 
-from litellm_image_analysis import ImageAnalysis, last_hook, sight
+from litellm_image_analysis import ImageAnalysis, last_hook
+from litellm_image_analysis.engine import vision_support
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -130,7 +131,7 @@ async def test_false_switches_it_off_for_one_request(app: httpx.AsyncClient, ups
 async def test_a_model_nobody_knows_gets_the_images_and_the_log_says_how_to_declare_it_once(
     app: httpx.AsyncClient, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sight._told.clear()
+    vision_support._told.clear()
     with caplog.at_level(logging.INFO, logger="LiteLLM.image_analysis"):
         for _ in range(2):
             assert (await ask(app, "undeclared")).status_code == 400

@@ -21,16 +21,14 @@ from litellm_image_analysis import (
     RequestError,
     access,
     admission,
-    analyst,
     budgets,
-    cluster,
-    gateway,
     plugin,
     sdk,
 )
 from litellm_image_analysis.analysis import pipeline, plan
 from litellm_image_analysis.billing import identity, metadata, summary, total
 from litellm_image_analysis.cache.cache import Cache
+from litellm_image_analysis.engine import analyzer, routing, tenancy
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision import call as vision_call
 
@@ -45,10 +43,10 @@ ADMISSION: list[Point] = [
     (admission, "decide"),
     (admission, "take_request"),
     (admission, "terms"),
-    (gateway, "running_router"),
+    (routing, "running_router"),
 ]
 OF_A_SUFFIX: list[Point] = [
-    (gateway, "bears_name"),
+    (routing, "bears_name"),
     (access, "check_access"),
     (access, "apply_aliases"),
     (budgets, "affordable"),
@@ -56,15 +54,15 @@ OF_A_SUFFIX: list[Point] = [
 ANALYSIS: list[Point] = [
     (admission, "check_vision"),
     (budgets, "check_vision"),
-    (analyst.Analyst, "replace"),
-    (analyst, "VisionTarget"),
-    (analyst, "rewrite"),
+    (analyzer.Analyzer, "replace"),
+    (analyzer, "VisionTarget"),
+    (analyzer, "rewrite"),
     (identity, "child_identity"),
     (vision_call, "make_ask"),
     (vision_call, "_fresh"),
     (vision_call, "_outcome_of"),
-    (cluster, "tenant"),
-    (gateway, "holders"),
+    (tenancy, "tenant"),
+    (routing, "file_providers"),
     (pipeline, "check_sizes"),
     (pipeline, "check_count"),
     (pipeline, "steps"),
@@ -214,7 +212,7 @@ class TestProxy:
     async def test_the_headers_tell_of_the_failed_image(
         self, app: httpx.AsyncClient, upstream: Upstream, put: Callable[[Point], None]
     ) -> None:
-        put((analyst, "rewrite"))
+        put((analyzer, "rewrite"))
         headers = (await ask(app, model="deepseek-chat-ocr")).headers
         assert headers["x-litellm-image-analysis-failed"] == headers["x-litellm-image-analysis-images"] == "1"
         assert "x-litellm-image-analysis-cost" not in headers
@@ -242,7 +240,7 @@ class TestProxy:
             sent = json.dumps(upstream.calls("blind")[-1])
             assert (NOTE in sent) is (on_failure == "placeholder")
 
-    @each([(budgets, "affordable"), (admission, "check_name"), (gateway, "bears_name")])
+    @each([(budgets, "affordable"), (admission, "check_name"), (routing, "bears_name")])
     async def test_a_suffix_opens_no_model_on_other_routes_either(
         self, app: httpx.AsyncClient, put: Callable[[Point], None], point: Point
     ) -> None:

@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from support.sdk_features import needs
 
 from litellm_image_analysis.access import litellms
-from litellm_image_analysis.compat import view_of
+from litellm_image_analysis.engine.compat import view_of
 
 needs_guardrails_only = needs(
     "run of guardrails alone, so limits come after vision calls",

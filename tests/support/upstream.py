@@ -35,7 +35,7 @@ def description_of(url: str) -> str:
     return f"a picture with mark {hashlib.sha256(url.encode()).hexdigest()[:10]}"
 
 
-def sees(model: str) -> bool:
+def accepts_images(model: str) -> bool:
     """Whether this provider's model takes images."""
     return model.startswith("seeing") or model == "gpt-4o-mini"
 
@@ -150,14 +150,14 @@ class Upstream:
         if rule.status != 200:
             return _error(rule.status, rule.error, rule.headers)
         images = images_in(body.get("messages", body.get("input")))
-        if images and not sees(body["model"]):
+        if images and not accepts_images(body["model"]):
             return _error(400, "this model takes no images", {})
         if body.get("stream") and rule.hangs != "never":
             return StreamingResponse(self._hanging(body, rule, request), media_type="text/event-stream")
         self.answered.append(body)
         text = rule.text
         if text is None:
-            text = "; ".join(map(description_of, images)) if sees(body["model"]) else ANSWER
+            text = "; ".join(map(description_of, images)) if accepts_images(body["model"]) else ANSWER
         stream, whole = (_events, _response) if "input" in body else (_chunks, _completion)
         if body.get("stream"):
             return StreamingResponse(stream(body, text), media_type="text/event-stream")
@@ -178,7 +178,7 @@ def _price_of(model: str) -> float:
     """USD, at the prices of ``support.configs``."""
     if model == "free":
         return 0.0
-    return VISION_COST if sees(model) and model != "seeing-chat" else MAIN_COST
+    return VISION_COST if accepts_images(model) and model != "seeing-chat" else MAIN_COST
 
 
 def _error(status: int, message: str, headers: dict[str, str]) -> JSONResponse:

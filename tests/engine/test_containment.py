@@ -16,9 +16,10 @@ from litellm.proxy._types import ProxyException
 from support.images import image, message, text
 from support.routers import deployment, router_of
 
-from litellm_image_analysis import ImageAnalysisConfig, RequestError, gateway, guard
+from litellm_image_analysis import ImageAnalysisConfig, RequestError
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
 
@@ -38,15 +39,21 @@ def body(**keys: Any) -> dict[str, Any]:
     return {"model": "deepseek-chat", "messages": [message(text("?"), image("a"))], "metadata": {"tags": ["a"]}, **keys}
 
 
-def analysing(data: dict[str, Any] | None = None, on_failure: Policy = "placeholder") -> AbstractContextManager[None]:
-    return guard.analysing(body() if data is None else data, chat, config(on_failure), "eyes")
+def contained_analysis(
+    data: dict[str, Any] | None = None, on_failure: Policy = "placeholder"
+) -> AbstractContextManager[None]:
+    return containment.contained_analysis(body() if data is None else data, chat, config(on_failure), "eyes")
 
 
-def admitting(data: dict[str, Any] | None = None, on_failure: Policy = "placeholder") -> AbstractContextManager[None]:
-    return guard.admitting(body() if data is None else data, chat, config(on_failure))
+def fail_closed_admission(
+    data: dict[str, Any] | None = None, on_failure: Policy = "placeholder"
+) -> AbstractContextManager[None]:
+    return containment.fail_closed_admission(body() if data is None else data, chat, config(on_failure))
 
 
-every_guard = pytest.mark.parametrize("contained", [lambda: guard.harmless("work"), analysing, admitting])
+every_guard = pytest.mark.parametrize(
+    "contained", [lambda: containment.log_and_continue("work"), contained_analysis, fail_closed_admission]
+)
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ class TestWhatIsCaught:
             bug()
         record = log.records[0]
         assert (record.name, record.levelno, record.exc_info) == ("LiteLLM.image_analysis", logging.ERROR, None)
-        assert 'test_guard.py", line' in record.getMessage()
+        assert 'test_containment.py", line' in record.getMessage()
         assert "in bug\n" in record.getMessage()
         assert record.getMessage().endswith("builtins.ValueError\n")
         assert SECRET not in log.text
@@ -98,7 +105,7 @@ class TestWhatIsCaught:
         started = asyncio.Event()
 
         async def serve() -> None:
-            with analysing():
+            with contained_analysis():
                 started.set()
                 await asyncio.Event().wait()
 
@@ -117,7 +124,7 @@ class TestWhatIsCaught:
 
 class TestTraceback:
     def test_it_shows_what_came_before(self, log: pytest.LogCaptureFixture) -> None:
-        with guard.harmless("work"):
+        with containment.log_and_continue("work"):
             try:
                 bug()
             except ValueError as error:
@@ -130,7 +137,7 @@ class TestTraceback:
         async def fail() -> None:
             bug()
 
-        with guard.harmless("work"):
+        with containment.log_and_continue("work"):
             async with anyio.create_task_group() as group:
                 group.start_soon(fail)
                 group.start_soon(fail)
@@ -146,7 +153,7 @@ class TestTraceback:
         def shallower(level: int) -> int:
             return 1 + deeper(level + 1)
 
-        with guard.harmless("work"):
+        with containment.log_and_continue("work"):
             deeper(0)
         assert log.messages[0].endswith("builtins.RecursionError\n")
         assert len(log.messages[0].splitlines()) < 200
@@ -155,13 +162,13 @@ class TestTraceback:
 class TestOnFailure:
     def test_placeholder_puts_a_note_in_every_image_s_place(self) -> None:
         data = body(messages=[message(text("?"), image("a")), message(image("b"), image("c"), role="assistant")])
-        with analysing(data):
+        with contained_analysis(data):
             bug()
         assert chat.find_images(data) == []
         assert str(data["messages"]).count("image analysis failed within the gateway") == 3
 
     def test_reject_is_a_500_of_neutral_words(self) -> None:
-        with pytest.raises(RequestError) as raised, analysing(on_failure="reject"):
+        with pytest.raises(RequestError) as raised, contained_analysis(on_failure="reject"):
             bug()
         assert (raised.value.status_code, raised.value.code) == (500, "image_analysis_internal")
         assert SECRET not in str(raised.value)
@@ -169,14 +176,14 @@ class TestOnFailure:
 
     def test_keep_keeps_the_images(self) -> None:
         data = body()
-        with analysing(data, "keep"):
+        with contained_analysis(data, "keep"):
             bug()
         assert data["messages"] == body()["messages"]
 
     @pytest.mark.parametrize("on_failure", POLICIES)
     def test_a_request_without_images_goes_on(self, on_failure: Policy) -> None:
         data = body(messages=[message(text("?"))])
-        with analysing(data, on_failure):
+        with contained_analysis(data, on_failure):
             bug()
         assert data["messages"] == [message(text("?"))]
 
@@ -184,7 +191,7 @@ class TestOnFailure:
     def test_what_was_half_done_is_undone(self, on_failure: Policy) -> None:
         data = body()
         metadata = data["metadata"]
-        with analysing(data, on_failure):
+        with contained_analysis(data, on_failure):
             data.update(messages=[], litellm_trace_id="x")
             metadata["half"] = "done"
             del data["model"]
@@ -200,7 +207,7 @@ class TestOnFailure:
     @pytest.mark.parametrize(("on_failure", "replaced"), [("placeholder", 1), ("keep", 0)])
     def test_the_caller_is_told_of_failed_images_at_an_unknown_cost(self, on_failure: Policy, replaced: int) -> None:
         data = body()
-        with analysing(data, on_failure):
+        with contained_analysis(data, on_failure):
             bug()
         report = Report("eyes", images=replaced, failed=1, cost=None, reasons=("internal",))
         assert metadata.load_report(data) == report
@@ -208,7 +215,7 @@ class TestOnFailure:
     def test_a_bug_in_telling_so_costs_no_note(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(metadata, "save_report", lambda *_: bug())
         data = body()
-        with analysing(data):
+        with contained_analysis(data):
             bug()
         assert NOTE in str(data["messages"])
 
@@ -219,11 +226,11 @@ class TestOnFailure:
         monkeypatch.setattr(chat, "find_images", lambda _: bug())
         data = body()
         if on_failure == "keep":
-            with analysing(data, on_failure):
+            with contained_analysis(data, on_failure):
                 bug()
             assert data == body()
         else:
-            with pytest.raises(RequestError, match="within the gateway"), analysing(data, on_failure):
+            with pytest.raises(RequestError, match="within the gateway"), contained_analysis(data, on_failure):
                 bug()
 
 
@@ -232,14 +239,14 @@ class TestAdmission:
     @pytest.mark.parametrize("off", [{}, {"ocr_model": False}])
     def test_a_request_that_asks_for_nothing_goes_on_as_it_was(self, on_failure: Policy, off: dict[str, Any]) -> None:
         data = body(**off)
-        with admitting(data, on_failure):
+        with fail_closed_admission(data, on_failure):
             data["messages"] = []
             bug()
         assert data == body()
 
     def test_one_that_names_a_vision_model_follows_on_failure(self) -> None:
         data = body(ocr_model="eyes")
-        with admitting(data):
+        with fail_closed_admission(data):
             bug()
         assert "ocr_model" not in data
         assert NOTE in str(data["messages"])
@@ -248,27 +255,27 @@ class TestAdmission:
     @pytest.mark.parametrize("served", [True, False])
     def test_a_suffix_opens_no_model_by_a_bug(self, on_failure: Policy, served: bool) -> None:
         data = body(model="deepseek-chat-ocr")
-        guarded = guard.admitting(data, chat if served else None, config(on_failure))
+        guarded = containment.fail_closed_admission(data, chat if served else None, config(on_failure))
         with pytest.raises(RequestError, match="within the gateway"), guarded:
             bug()
 
     @pytest.mark.parametrize("keys", [{"model": "deepseek-chat-ocr"}, {"model": 5}, {"model": None}])
     def test_without_a_suffix_in_the_settings_there_is_none(self, keys: dict[str, Any]) -> None:
         data = body(**keys)
-        with guard.admitting(data, chat, config(suffix=None)):
+        with containment.fail_closed_admission(data, chat, config(suffix=None)):
             bug()
         assert data == body(**keys)
 
     def test_a_model_that_is_really_called_so_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         router = router_of(deployment("scan-ocr"))
-        monkeypatch.setattr(gateway, "running_router", lambda: router)
+        monkeypatch.setattr(routing, "running_router", lambda: router)
         data = body(model="scan-ocr")
-        with admitting(data):
+        with fail_closed_admission(data):
             bug()
         assert data == body(model="scan-ocr")
 
     def test_on_other_routes_ocr_model_is_left_alone(self) -> None:
         data = body(ocr_model="eyes")
-        with guard.admitting(data, None, config()):
+        with containment.fail_closed_admission(data, None, config()):
             bug()
         assert data == body(ocr_model="eyes")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import litellm
 from litellm.exceptions import BadRequestError
 
-from litellm_image_analysis.compat import RouterView, view_of
+from litellm_image_analysis.engine.compat import RouterView, view_of
 from litellm_image_analysis.request.activation import Activation, decide
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def vision_groups(router: Router, team_id: str | None) -> list[str]:
     return sorted(name for name in names if _takes_images(view.deployments(name, team_id)))
 
 
-def holders(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:
+def file_providers(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:
     """The providers behind a vision model, if an image is a file that one of them may keep; else nobody asks."""
     if not any(image.source is not None and image.source.kind == "held" for image in found):
         return set()

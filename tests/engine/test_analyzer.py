@@ -15,9 +15,9 @@ from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outc
 from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.analyst import Analyst
 from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
+from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
@@ -31,7 +31,7 @@ NO_URLS = ImageAnalysisConfig(remote_urls="reject")
 async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[str, Any]:
     """A request after its images were replaced; nobody is asked about a URL that is not allowed."""
     data: dict[str, Any] = {"messages": [message(text("?"), *parts)], "metadata": {}, "litellm_call_id": "call-1"}
-    await Analyst(config).replace(data, chat.find_images(data), chat, "eyes", config)
+    await Analyzer(config).replace(data, chat.find_images(data), chat, "eyes", config)
     return data
 
 
@@ -63,7 +63,7 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
         keys.append(key)
         return guarded(gate, look, key)
 
-    monkeypatch.setattr("litellm_image_analysis.analyst.make_ask", lambda caller, identity: fail)
+    monkeypatch.setattr("litellm_image_analysis.engine.analyzer.make_ask", lambda caller, identity: fail)
     monkeypatch.setattr(Gate, "guarded", noted)
     plugin, reports = ImageAnalysis(), []
     for number in range(FAILURES + 1):
@@ -85,10 +85,10 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
 )
 def test_a_request_is_measured_before_it_is_searched(limits: ImageAnalysisConfig, code: str) -> None:
     data = {"messages": [message(text("?")), message(image("a"))]}
-    [found] = Analyst.find_images(data, chat, ImageAnalysisConfig())
+    [found] = Analyzer.find_images(data, chat, ImageAnalysisConfig())
     assert found.place == "messages[1].content[0]"
     with pytest.raises(RequestError) as refused:
-        Analyst.find_images(data, chat, limits)
+        Analyzer.find_images(data, chat, limits)
     assert refused.value.code == code
 
 
@@ -96,7 +96,7 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     config = ImageAnalysisConfig(max_images=1)
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
     with pytest.raises(RequestError, match="max_images"):
-        await Analyst(config).replace(data, chat.find_images(data), chat, "eyes", config)
+        await Analyzer(config).replace(data, chat.find_images(data), chat, "eyes", config)
     assert data["messages"] == [message(image("a"), image("b"))]
     assert metadata.load_report(data) is None
 
@@ -107,6 +107,6 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
 def test_settings_that_cannot_be_followed_stop_the_start(
     config: ImageAnalysisConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("litellm_image_analysis.cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("litellm_image_analysis.engine.redis_settings.find_spec", lambda name: None)
     with pytest.raises(ConfigError):
-        Analyst(config)
+        Analyzer(config)

@@ -1,69 +1,26 @@
-"""What the processes of a gateway have in common: tenants, the secret behind their keys, Redis."""
+"""Which Redis the cache uses: the one of its own settings, else the gateway's."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
-from hashlib import sha256
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import litellm
 
-from litellm_image_analysis.analysis.tenant import EVERYBODY, Tenant, derived_secret
 from litellm_image_analysis.cache.redis_connection import NamespacedClient
 from litellm_image_analysis.config import SETTINGS_PATH
+from litellm_image_analysis.engine.routing import proxy_global
+from litellm_image_analysis.engine.tenancy import shared_secret
 from litellm_image_analysis.errors import ConfigError
-from litellm_image_analysis.gateway import proxy_global
 from litellm_image_analysis.log import LOGGER
 
 if TYPE_CHECKING:
-    from litellm.proxy._types import UserAPIKeyAuth
-
     from litellm_image_analysis.config import CacheConfig
 
-_THIS_PROCESS: Final = f"process:{secrets.token_hex(8)}"
-_RANDOM_SECRET: Final = secrets.token_bytes(32)
 _SOCKET_SECONDS: Final = 5
 """The plugin's own limit is far shorter; this one ends what that one gave up."""
-
-
-def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None) -> Tenant:
-    """Those with whom the caller of a request shares analyses: the team, else the key; without a proxy the process."""
-    scope = EVERYBODY if config.scope == "global" else _scope(caller)
-    return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
-
-
-def _scope(caller: UserAPIKeyAuth | None) -> str:
-    return f"team:{caller.team_id}" if caller is not None and caller.team_id else payer(caller)
-
-
-def payer(caller: UserAPIKeyAuth | None) -> str:
-    """Who takes turns with others at vision calls: a key, its team's other keys apart; without a proxy the process."""
-    if caller is None:
-        return _THIS_PROCESS
-    if caller.api_key:
-        return f"key:{_hashed(caller.api_key)}"
-    if caller.user_id:
-        return f"user:{caller.user_id}"
-    if caller.team_id:
-        return f"team:{caller.team_id}"
-    return f"organization:{caller.org_id}" if caller.org_id else "nobody"
-
-
-def _hashed(key: str) -> str:
-    """LiteLLM gives virtual keys as SHA-256; a gateway's own way of authentication may give them as they are."""
-    is_hash = len(key) == sha256().digest_size * 2 and all(digit in "0123456789abcdef" for digit in key)
-    return key if is_hash else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def shared_secret(config: CacheConfig) -> bytes | None:
-    """The secret all workers of this gateway have: the setting, else the proxy's salt key, else its master key."""
-    if config.secret is not None:
-        return derived_secret(config.secret.get_secret_value())
-    material = os.environ.get("LITELLM_SALT_KEY") or proxy_global("master_key")
-    return derived_secret(material) if isinstance(material, str) and material else None
 
 
 def check_client_library(config: CacheConfig) -> None:
@@ -92,7 +49,7 @@ def connect(config: CacheConfig) -> NamespacedClient | None:
             SETTINGS_PATH,
         )
         return None
-    connection = _own(config) or _gateway_s()
+    connection = _own(config) or _gateway_redis()
     if connection is None:
         LOGGER.error(
             "%s.cache.backend: redis, but this gateway has no Redis settings: set %s.cache.redis_url, REDIS_URL or"
@@ -115,7 +72,7 @@ def _own(config: CacheConfig) -> NamespacedClient | None:
     return NamespacedClient(client)
 
 
-def _gateway_s() -> NamespacedClient | None:
+def _gateway_redis() -> NamespacedClient | None:
     """The Redis that LiteLLM itself uses: for coordination, for its response cache, or by the environment."""
     from litellm._redis import get_redis_async_client
 

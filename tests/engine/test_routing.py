@@ -11,9 +11,9 @@ from litellm.types.router import RouterGeneralSettings
 from support.features import needs_routing_groups, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of, team_deployment
 
-from litellm_image_analysis import gateway
 from litellm_image_analysis.advertise import advertise
-from litellm_image_analysis.compat import view_of
+from litellm_image_analysis.engine import routing
+from litellm_image_analysis.engine.compat import view_of
 from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.image import ImageSource
 
@@ -37,13 +37,13 @@ def advertised() -> Router:
 
 class TestProxyGlobal:
     def test_it_is_read_when_asked_for(self, proxy_module: ModuleType) -> None:
-        assert gateway.proxy_global("master_key") is None
+        assert routing.proxy_global("master_key") is None
         vars(proxy_module).update(master_key="sk-master")
-        assert gateway.proxy_global("master_key") == "sk-master"
+        assert routing.proxy_global("master_key") == "sk-master"
 
     def test_a_program_has_none_and_starts_no_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
-        assert gateway.proxy_global("master_key") is None
+        assert routing.proxy_global("master_key") is None
         assert "litellm.proxy.proxy_server" not in sys.modules
 
 
@@ -51,25 +51,25 @@ class TestModelsInDatabase:
     @pytest.mark.parametrize(("value", "stored"), [(True, True), (False, False), (None, False)])
     def test_the_proxy_says_whether_there_are_any(self, proxy_module: ModuleType, value: object, stored: bool) -> None:
         vars(proxy_module).update(store_model_in_db=value)
-        assert gateway.models_in_database() is stored
+        assert routing.models_in_database() is stored
 
     def test_a_program_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
-        assert gateway.models_in_database() is False
+        assert routing.models_in_database() is False
 
 
 class TestRunningRouter:
     def test_it_is_the_proxys(self, proxy_module: ModuleType, router: Router) -> None:
         vars(proxy_module).update(llm_router=router)
-        assert gateway.running_router() is router
+        assert routing.running_router() is router
 
     @pytest.mark.usefixtures("proxy_module")
     def test_there_is_none_before_the_proxy_is_up(self) -> None:
-        assert gateway.running_router() is None
+        assert routing.running_router() is None
 
     def test_there_is_none_without_a_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
-        assert gateway.running_router() is None
+        assert routing.running_router() is None
 
 
 class TestNames:
@@ -90,16 +90,16 @@ class TestNames:
         ],
     )
     def test_a_real_name_is_listed_or_in_the_cost_map(self, router: Router, name: str, is_real: bool) -> None:
-        assert gateway.bears_name(router, name) is is_real
+        assert routing.bears_name(router, name) is is_real
 
     @pytest.mark.parametrize(("name", "is_real"), [("gpt-4o", True), ("deepseek-chat-ocr", False)])
     def test_without_a_router_a_real_name_is_in_the_cost_map(self, name: str, is_real: bool) -> None:
-        assert gateway.bears_name(None, name) is is_real
+        assert routing.bears_name(None, name) is is_real
 
     @pytest.mark.parametrize("name", ["deepseek-chat-ocr", "chat-ocr", "unheard-of-ocr", "scan-ocr-ocr"])
     def test_an_advertised_name_is_no_real_one(self, advertised: Router, name: str) -> None:
         assert name in view_of(advertised).aliases()
-        assert not gateway.bears_name(advertised, name)
+        assert not routing.bears_name(advertised, name)
 
     @pytest.mark.parametrize(
         "name",
@@ -110,7 +110,7 @@ class TestNames:
         ],
     )
     def test_a_real_name_stays_one_when_names_are_advertised(self, advertised: Router, name: str) -> None:
-        assert gateway.bears_name(advertised, name)
+        assert routing.bears_name(advertised, name)
 
 
 class TestServes:
@@ -131,29 +131,29 @@ class TestServes:
         ],
     )
     def test_names_aliases_groups_ids_and_wildcards_are_served(self, router: Router, name: str, served: bool) -> None:
-        assert gateway.serves(router, name, team_id=None) is served
+        assert routing.serves(router, name, team_id=None) is served
 
     @pytest.mark.parametrize(("team_id", "served"), [(TEAM, True), (OTHER_TEAM, False)])
     def test_a_teams_model_is_served_to_that_team(self, router: Router, team_id: str, served: bool) -> None:
-        assert gateway.serves(router, "team-eyes", team_id) is served
+        assert routing.serves(router, "team-eyes", team_id) is served
 
     @pytest.mark.parametrize(("name", "served"), [("eyes", True), ("eyes-ocr", False), ("unheard-of-ocr", False)])
     def test_an_advertised_name_is_served_under_its_own_name_only(
         self, advertised: Router, name: str, served: bool
     ) -> None:
-        assert gateway.serves(advertised, name, team_id=None) is served
+        assert routing.serves(advertised, name, team_id=None) is served
 
     def test_a_router_that_passes_all_models_through_serves_every_model(self) -> None:
         router = router_of(router_general_settings=RouterGeneralSettings(pass_through_all_models=True))
-        assert gateway.serves(router, "anything", team_id=None)
+        assert routing.serves(router, "anything", team_id=None)
 
 
 class TestVisionGroups:
     def test_they_are_models_known_to_take_images_and_no_wildcards(self, router: Router) -> None:
-        assert gateway.vision_groups(router, team_id=None) == ["eyes", "gpt-4o-mini"]
+        assert routing.vision_groups(router, team_id=None) == ["eyes", "gpt-4o-mini"]
 
     def test_a_team_has_its_own_too(self, router: Router) -> None:
-        assert gateway.vision_groups(router, TEAM) == ["eyes", "gpt-4o-mini", "team-eyes"]
+        assert routing.vision_groups(router, TEAM) == ["eyes", "gpt-4o-mini", "team-eyes"]
 
     def test_what_the_operator_declares_goes_before_what_litellm_knows(self) -> None:
         """The router teaches LiteLLM the last declaration for a backend, here that it sees."""
@@ -161,19 +161,19 @@ class TestVisionGroups:
             deployment("blindfolded", "openai/gpt-4.1-mini", supports_vision=False),
             deployment("eyes", "openai/gpt-4.1-mini", supports_vision=True),
         )
-        assert gateway.vision_groups(declared, team_id=None) == ["eyes"]
+        assert routing.vision_groups(declared, team_id=None) == ["eyes"]
 
     def test_one_seeing_deployment_makes_a_seeing_group(self) -> None:
         mixed = router_of(deployment("mixed"), deployment("mixed", supports_vision=True))
-        assert gateway.vision_groups(mixed, team_id=None) == ["mixed"]
+        assert routing.vision_groups(mixed, team_id=None) == ["mixed"]
 
     def test_an_alias_of_a_seeing_model_is_one(self) -> None:
         aliased = router_of(deployment("eyes", supports_vision=True), model_group_alias={"alias": "eyes"})
-        assert gateway.vision_groups(aliased, team_id=None) == ["alias", "eyes"]
+        assert routing.vision_groups(aliased, team_id=None) == ["alias", "eyes"]
 
     def test_advertised_names_are_left_out(self, advertised: Router) -> None:
         assert "eyes-ocr" in view_of(advertised).listed_names(team_id=None)
-        assert gateway.vision_groups(advertised, team_id=None) == ["eyes", "look-ocr", "sight"]
+        assert routing.vision_groups(advertised, team_id=None) == ["eyes", "look-ocr", "sight"]
 
 
 class TestHolders:
@@ -181,15 +181,15 @@ class TestHolders:
     INLINE = FoundImage(("input", 1), ImageSource("data:image/png;base64,aaaa"), 1, 1, "")
 
     def test_nobody_asks_unless_an_image_is_a_file_somewhere(self, router: Router) -> None:
-        assert gateway.holders([self.INLINE], router, "eyes") == set()
+        assert routing.file_providers([self.INLINE], router, "eyes") == set()
 
     def test_they_are_the_providers_of_all_deployments(self) -> None:
         both = router_of(deployment("eyes", "openai/gpt-4o"), deployment("eyes", "anthropic/claude-sonnet-4-5"))
-        assert gateway.holders([self.INLINE, self.HELD], both, "eyes") == {"openai", "anthropic"}
+        assert routing.file_providers([self.INLINE, self.HELD], both, "eyes") == {"openai", "anthropic"}
 
     @pytest.mark.parametrize(("model", "provider"), [("gpt-4o", "openai"), ("gemini/gemini-2.0-flash", "gemini")])
     def test_without_a_router_it_is_the_model_s(self, model: str, provider: str) -> None:
-        assert gateway.holders([self.HELD], None, model) == {provider}
+        assert routing.file_providers([self.HELD], None, model) == {provider}
 
     def test_a_model_litellm_does_not_know_has_none(self) -> None:
-        assert gateway.holders([self.HELD], None, "no-such-model") == {""}
+        assert routing.file_providers([self.HELD], None, "no-such-model") == {""}

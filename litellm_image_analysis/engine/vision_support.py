@@ -30,7 +30,7 @@ def is_ruled_out(kwargs: Mapping[str, Any], mode: Mode) -> bool:
     return said == "never" or (said is None and mode == "on_request")
 
 
-def needs_analysis(kwargs: Mapping[str, Any], mode: Mode) -> bool:
+def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
     """Whether the images of a request that did not ask are analysed, given the deployment that is about to be called.
 
     Args:
@@ -39,7 +39,7 @@ def needs_analysis(kwargs: Mapping[str, Any], mode: Mode) -> bool:
     """
     model = str(kwargs.get("model") or "")
     model_info = _model_info(kwargs)
-    due = is_due(mode, _policy(model, model_info), sees(model, model_info))
+    due = is_due(mode, _policy(model, model_info), accepts_images(model, model_info))
     if due is None:
         _tell_once(
             model,
@@ -49,7 +49,7 @@ def needs_analysis(kwargs: Mapping[str, Any], mode: Mode) -> bool:
     return due is True
 
 
-def sees(model: str, model_info: Mapping[str, Any]) -> bool | None:
+def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:
     """Whether a deployment takes images: as ``model_info`` says, else LiteLLM's cost map; ``None``: neither does."""
     declared = model_info.get("supports_vision")
     if isinstance(declared, bool):

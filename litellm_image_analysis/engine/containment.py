@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import gateway
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.render import failure_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, summary
+from litellm_image_analysis.engine import routing
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.activation import PARAMETER
@@ -36,7 +36,7 @@ _FRAMES = 30
 
 
 @contextmanager
-def harmless(work: str) -> Iterator[None]:
+def log_and_continue(work: str) -> Iterator[None]:
     """Do what no request depends on: a bug in it is logged and ends the block, nothing more.
 
     Args:
@@ -47,7 +47,9 @@ def harmless(work: str) -> Iterator[None]:
 
 
 @contextmanager
-def admitting(data: dict[str, Any], wire_format: WireFormat | None, config: ImageAnalysisConfig) -> Iterator[None]:
+def fail_closed_admission(
+    data: dict[str, Any], wire_format: WireFormat | None, config: ImageAnalysisConfig
+) -> Iterator[None]:
     """Proxy: read what a request asks for, and check whether it may have it.
 
     A bug in that leaves a request alone that asks for nothing. One whose model has a suffix is refused whatever
@@ -66,14 +68,14 @@ def admitting(data: dict[str, Any], wire_format: WireFormat | None, config: Imag
         if _may_open_a_model(data, config):
             raise _internal_error() from None
         if wire_format is not None and data.pop(PARAMETER, False) is not False:
-            follow(data, wire_format, config, config.vision_model)
+            apply_on_failure_after_bug(data, wire_format, config, config.vision_model)
 
     with _contained("reading what a request asks for", data, recover):
         yield
 
 
 @contextmanager
-def analysing(
+def contained_analysis(
     data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str
 ) -> Iterator[None]:
     """Analyse the images of a request: a bug in that undoes what was done to it, and follows ``on_failure``.
@@ -87,11 +89,15 @@ def analysing(
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
     """
-    with _contained("analysing images", data, lambda: follow(data, wire_format, config, vision_model)):
+    with _contained(
+        "analysing images", data, lambda: apply_on_failure_after_bug(data, wire_format, config, vision_model)
+    ):
         yield
 
 
-def follow(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str) -> None:
+def apply_on_failure_after_bug(
+    data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str
+) -> None:
     """Do with a request's images what ``on_failure`` says, after a bug.
 
     Raises:
@@ -103,14 +109,14 @@ def follow(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisC
 
 def _notes_stand(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str) -> bool:
     """Put a note in each image's place, unless images are to stay; whether the request can go on like that."""
-    with harmless("putting notes in the images' places"):
+    with log_and_continue("putting notes in the images' places"):
         found = wire_format.find_images(data)
         if found and config.on_failure == "reject":
             return False
         noted = found if config.on_failure == "placeholder" else []
         notes = {image.path: failure_text(image, FailureReason.INTERNAL) for image in noted}
         data.update(wire_format.replace_images(data, notes))
-        with harmless("reporting failed images"):
+        with log_and_continue("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # What had been paid by then is in the spend log; nobody here knows it.
             report = Report(vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
@@ -134,8 +140,8 @@ def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool
     model = data.get("model")
     if config.suffix is None or not isinstance(model, str) or config.suffix not in model:
         return False
-    with harmless("looking for a model"):
-        return not gateway.bears_name(gateway.running_router(), model)
+    with log_and_continue("looking for a model"):
+        return not routing.bears_name(routing.running_router(), model)
     return True
 
 

@@ -1,13 +1,11 @@
-"""Tenants, the secret behind their keys and the Redis they share, with LiteLLM's own objects and real servers."""
+"""The Redis of the cache, with LiteLLM's own objects and real servers."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -19,21 +17,17 @@ import pytest
 from litellm.caching.caching import Cache
 from litellm.caching.redis_cache import RedisCache
 from litellm.caching.redis_cluster_cache import RedisClusterCache
-from litellm.proxy._types import UserAPIKeyAuth
 from redis.asyncio import RedisCluster
 from support.features import needs_numbers_of_redis
 from support.redis_server import RedisServer, running_redis_cluster
 
 from litellm_image_analysis.cache.redis_connection import PREFIX, NamespacedClient
 from litellm_image_analysis.cache.redis_store import RedisStore
-from litellm_image_analysis.cluster import check_client_library, connect, payer, shared_secret, tenant
 from litellm_image_analysis.config import CacheConfig
+from litellm_image_analysis.engine.redis_settings import check_client_library, connect
 from litellm_image_analysis.errors import ConfigError
 
-CONFIG = CacheConfig()
 KEY = "a" * 64
-RAW_KEY = "sk-raw-and-secret"
-KEY_HASH = hashlib.sha256(RAW_KEY.encode()).hexdigest()
 
 
 def in_redis(server: RedisServer | None = None, **settings: Any) -> CacheConfig:
@@ -106,150 +100,6 @@ async def names_written(config: CacheConfig, redis: RedisServer) -> list[str]:
         assert warnings == []
     with redis.client as client:
         return list(client.keys())
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> dict[str, str]:
-    """What another process makes of the same."""
-    code = """
-import json, os
-from litellm_image_analysis.cluster import tenant
-from litellm_image_analysis.config import CacheConfig
-everybody = CacheConfig(scope="global")
-seen = {"scope": tenant(CacheConfig(), None).scope, "own key": tenant(everybody, None).key("image")}
-os.environ["LITELLM_SALT_KEY"] = "salt"
-print(json.dumps({**seen, "shared key": tenant(everybody, None).key("image")}))
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "LITELLM_SALT_KEY"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True)
-    seen: dict[str, str] = json.loads(done.stdout)
-    return seen
-
-
-class TestTenant:
-    @pytest.mark.parametrize(
-        ("caller", "scope"),
-        [
-            (UserAPIKeyAuth(team_id="research", api_key=RAW_KEY, user_id="ada", org_id="acme"), "team:research"),
-            (UserAPIKeyAuth(api_key=RAW_KEY, user_id="ada", org_id="acme"), f"key:{KEY_HASH}"),
-            (UserAPIKeyAuth(user_id="ada", org_id="acme"), "user:ada"),
-            (UserAPIKeyAuth(org_id="acme"), "organization:acme"),
-            (UserAPIKeyAuth(), "nobody"),
-            (UserAPIKeyAuth(team_id="", api_key="", user_id="", org_id=""), "nobody"),
-        ],
-    )
-    def test_it_is_the_nearest_of_team_key_user_and_organization(self, caller: UserAPIKeyAuth, scope: str) -> None:
-        assert tenant(CONFIG, caller).scope == scope
-
-    def test_callers_of_a_team_are_one_tenant(self) -> None:
-        callers = [UserAPIKeyAuth(team_id="research", api_key=f"sk-{number}") for number in range(2)]
-        assert len({tenant(CONFIG, caller) for caller in callers}) == 1
-
-    def test_no_name_makes_one_kind_of_tenant_look_like_another(self) -> None:
-        name = "key:research"
-        callers = [
-            UserAPIKeyAuth(team_id=name),
-            UserAPIKeyAuth(user_id=name),
-            UserAPIKeyAuth(org_id=name),
-            UserAPIKeyAuth(user_id="research"),
-            UserAPIKeyAuth(team_id="research"),
-            None,
-        ]
-        assert len({tenant(CONFIG, caller).scope for caller in callers}) == len(callers)
-
-    @pytest.mark.parametrize("api_key", ["raw and secret", KEY_HASH.upper(), KEY_HASH[1:], "\ud800", "g" * 64])
-    def test_a_key_that_is_no_hash_is_hashed(self, api_key: str) -> None:
-        """A gateway's own way of authentication may hand over the key as it is."""
-        caller = UserAPIKeyAuth()
-        caller.api_key = api_key
-        scope = tenant(CONFIG, caller).scope
-        assert scope == f"key:{hashlib.sha256(api_key.encode('utf-8', 'surrogatepass')).hexdigest()}"
-
-    def test_a_hashed_key_is_named_as_in_litellms_own_tables(self) -> None:
-        assert tenant(CONFIG, UserAPIKeyAuth(api_key=KEY_HASH)).scope == f"key:{KEY_HASH}"
-
-    def test_without_a_proxy_it_is_the_process(self, elsewhere: dict[str, str]) -> None:
-        here = tenant(CONFIG, None)
-        assert here.scope.startswith("process:")
-        assert here == tenant(CONFIG, None)
-        assert elsewhere["scope"] != here.scope
-
-    @pytest.mark.parametrize("caller", [None, UserAPIKeyAuth(), UserAPIKeyAuth(team_id="research")])
-    def test_by_choice_it_is_everybody(self, caller: UserAPIKeyAuth | None) -> None:
-        assert tenant(CacheConfig(scope="global"), caller).scope == "global"
-
-    def test_its_secret_is_not_shown(self) -> None:
-        here = tenant(in_redis(secret="open sesame"), None)
-        assert "secret" not in repr(here)
-        assert repr(here.secret) not in repr(here)
-
-
-class TestPayer:
-    @pytest.mark.parametrize(
-        ("caller", "name"),
-        [
-            (UserAPIKeyAuth(team_id="research", api_key=RAW_KEY, user_id="ada", org_id="acme"), f"key:{KEY_HASH}"),
-            (UserAPIKeyAuth(team_id="research", user_id="ada", org_id="acme"), "user:ada"),
-            (UserAPIKeyAuth(team_id="research", org_id="acme"), "team:research"),
-            (UserAPIKeyAuth(org_id="acme"), "organization:acme"),
-            (UserAPIKeyAuth(), "nobody"),
-        ],
-    )
-    def test_it_is_the_key_not_its_team(self, caller: UserAPIKeyAuth, name: str) -> None:
-        assert payer(caller) == name
-
-    def test_without_a_proxy_it_is_the_process(self) -> None:
-        assert payer(None) == tenant(CONFIG, None).scope
-
-
-class TestSecret:
-    def test_it_is_the_setting_before_all(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType) -> None:
-        alone = shared_secret(in_redis(secret="open sesame"))
-        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
-        vars(proxy).update(master_key="sk-master")
-        assert shared_secret(in_redis(secret="open sesame")) == alone
-        assert shared_secret(in_redis(secret="another")) != alone
-
-    def test_the_salt_key_goes_before_the_master_key(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType) -> None:
-        """A master key may be changed from one day to the next; a salt key never."""
-        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
-        with_salt = shared_secret(CONFIG)
-        vars(proxy).update(master_key="sk-master")
-        assert shared_secret(CONFIG) == with_salt
-        monkeypatch.setenv("LITELLM_SALT_KEY", "pepper")
-        assert shared_secret(CONFIG) != with_salt
-
-    def test_else_it_comes_from_the_master_key(self, proxy: ModuleType) -> None:
-        vars(proxy).update(master_key="sk-master")
-        with_master_key = shared_secret(CONFIG)
-        assert with_master_key is not None
-        vars(proxy).update(master_key="sk-other")
-        assert shared_secret(CONFIG) not in (None, with_master_key)
-
-    @pytest.mark.parametrize("master_key", [None, "", 7])
-    def test_else_there_is_none(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType, master_key: object) -> None:
-        monkeypatch.setenv("LITELLM_SALT_KEY", "")
-        vars(proxy).update(master_key=master_key)
-        assert shared_secret(CONFIG) is None
-
-    def test_without_one_keys_are_this_process_own(self, elsewhere: dict[str, str]) -> None:
-        key = tenant(CacheConfig(scope="global"), None).key("image")
-        assert key == tenant(CacheConfig(scope="global"), None).key("image")
-        assert elsewhere["own key"] != key
-
-    def test_two_processes_with_one_secret_make_the_same_keys(
-        self, monkeypatch: pytest.MonkeyPatch, elsewhere: dict[str, str]
-    ) -> None:
-        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
-        assert elsewhere["shared key"] == tenant(CacheConfig(scope="global"), None).key("image")
-
-    def test_no_material_is_used_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
-        for secret in (shared_secret(CONFIG), shared_secret(in_redis(secret="open sesame"))):
-            assert secret is not None
-            assert len(secret) == 32
-            assert b"salt" not in secret
-            assert b"sesame" not in secret
 
 
 class TestConnect:

@@ -8,44 +8,44 @@ from typing import Any
 import litellm
 import pytest
 
-from litellm_image_analysis import sight
+from litellm_image_analysis.engine import vision_support
 from litellm_image_analysis.request.activation import Mode
 
 
 @pytest.fixture(autouse=True)
 def nothing_was_told() -> None:
-    sight._told.clear()
+    vision_support._told.clear()
 
 
 @pytest.mark.parametrize("model", ["openai/o3-mini", "o3-mini", "azure/o1-mini", "azure_ai/Phi-4"])
 def test_litellm_s_cost_map_says_false(model: str) -> None:
-    assert sight.sees(model, {}) is False
+    assert vision_support.accepts_images(model, {}) is False
 
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini", "openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5"])
 def test_litellm_s_cost_map_says_true(model: str) -> None:
-    assert sight.sees(model, {}) is True
+    assert vision_support.accepts_images(model, {}) is True
 
 
 @pytest.mark.parametrize("model", ["openai/unheard-of", "no-provider-has-this", "", "deepseek/deepseek-chat"])
 def test_nobody_says(model: str) -> None:
-    assert sight.sees(model, {}) is None
+    assert vision_support.accepts_images(model, {}) is None
 
 
 def test_the_deployment_s_own_word_goes_first_then_its_base_model_s() -> None:
-    assert sight.sees("gpt-4o-mini", {"supports_vision": False}) is False
-    assert sight.sees("o3-mini", {"supports_vision": True, "base_model": "o3-mini"}) is True
-    assert sight.sees("azure/my-deployment", {"base_model": "azure/o1-mini"}) is False
-    assert sight.sees("o3-mini", {"supports_vision": "no"}) is False
+    assert vision_support.accepts_images("gpt-4o-mini", {"supports_vision": False}) is False
+    assert vision_support.accepts_images("o3-mini", {"supports_vision": True, "base_model": "o3-mini"}) is True
+    assert vision_support.accepts_images("azure/my-deployment", {"base_model": "azure/o1-mini"}) is False
+    assert vision_support.accepts_images("o3-mini", {"supports_vision": "no"}) is False
 
 
 def test_the_provider_s_entry_goes_before_one_without_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         litellm, "model_cost", {"groq/x": {"supports_vision": False}, "x": {"supports_vision": True}, "groq/y": {}}
     )
-    assert sight.sees("groq/x", {}) is False
-    assert sight.sees("openai/x", {}) is True
-    assert sight.sees("groq/y", {}) is None
+    assert vision_support.accepts_images("groq/x", {}) is False
+    assert vision_support.accepts_images("openai/x", {}) is True
+    assert vision_support.accepts_images("groq/y", {}) is None
 
 
 BLIND, SEEING = {"supports_vision": False}, {"supports_vision": True}
@@ -74,8 +74,8 @@ def test_what_a_deployment_says_goes_before_the_mode(
 ) -> None:
     kwargs = {"model_info": model_info} if place == "itself" else {place: {"model_info": model_info}}
     call = {"model": "openai/unheard-of", **kwargs}
-    assert sight.needs_analysis(call, mode) is needs
-    assert not (needs and sight.is_ruled_out(call, mode))
+    assert vision_support.should_analyze(call, mode) is needs
+    assert not (needs and vision_support.is_ruled_out(call, mode))
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_what_a_deployment_says_goes_before_the_mode(
     ],
 )
 def test_most_calls_need_not_be_searched_for_images(mode: Mode, said: str | None, ruled_out: bool) -> None:
-    assert sight.is_ruled_out({"model_info": {"image_analysis": said}}, mode) is ruled_out
+    assert vision_support.is_ruled_out({"model_info": {"image_analysis": said}}, mode) is ruled_out
 
 
 class TestTheLog:
     def told(self, caplog: pytest.LogCaptureFixture, *calls: dict[str, Any], mode: Mode = "auto") -> list[str]:
         with caplog.at_level(logging.INFO, logger="LiteLLM.image_analysis"):
             for kwargs in calls:
-                sight.needs_analysis(kwargs, mode)
+                vision_support.should_analyze(kwargs, mode)
         assert all(record.levelno == logging.INFO for record in caplog.records)
         return [record.getMessage() for record in caplog.records]
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis import cluster, gateway, guard
 from litellm_image_analysis.analysis.limits import check_shape
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
 from litellm_image_analysis.analysis.report import Report
@@ -15,6 +14,7 @@ from litellm_image_analysis.billing import identity, metadata, summary
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.cache.redis_store import RedisStore
+from litellm_image_analysis.engine import containment, redis_settings, routing, tenancy
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision import local_ocr, monitoring
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.vision.call import CompletionApi
 
 
-class Analyst:
+class Analyzer:
     """Replaces images by what a vision model says of them, and remembers that.
 
     Args:
@@ -45,9 +45,9 @@ class Analyst:
 
     def __init__(self, config: ImageAnalysisConfig) -> None:
         identity.check_supported(config)
-        cluster.check_client_library(config.cache)
+        redis_settings.check_client_library(config.cache)
         in_redis = config.cache.backend == "redis"
-        store = RedisStore(partial(cluster.connect, config.cache), LOGGER.warning) if in_redis else None
+        store = RedisStore(partial(redis_settings.connect, config.cache), LOGGER.warning) if in_redis else None
         self.cache = Cache(config.cache, config.timeout_seconds, store)
         self.gate = Gate(config, monitoring.observer(), monitoring.log_circuit)
         local_ocr.register()
@@ -103,10 +103,10 @@ class Analyst:
         ask = make_ask(callee, identity.child_identity(data, count_tokens=config.count_vision_tokens))
         target = VisionTarget(
             model=vision_model,
-            ask=self.gate.guarded(ask, cluster.payer(caller)),
-            tenant=cluster.tenant(config.cache, caller),
+            ask=self.gate.guarded(ask, tenancy.payer(caller)),
+            tenant=tenancy.tenant(config.cache, caller),
             answers=self.cache if earlier is None else RequestCache(self.cache, earlier),
-            file_providers=gateway.holders(found, router, vision_model),
+            file_providers=routing.file_providers(found, router, vision_model),
         )
         result = await rewrite(data, found, wire_format, config, target)
         if isinstance(result, RequestError):
@@ -114,6 +114,6 @@ class Analyst:
         data.update(result.changes)
         if result.report.failed and cast("object", litellm.cache) is not None:
             data["cache"] = {**(data.get("cache") or {}), "no-store": True}  # an answer to what could not be seen
-        with guard.harmless("reporting what was done"):
+        with containment.log_and_continue("reporting what was done"):
             metadata.save_report(data, result.report)
             summary.log_request(data.get("litellm_call_id"), result.report)

@@ -1,0 +1,56 @@
+"""Which callers share analyses and which take turns, and the secret that the processes of a gateway share."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from litellm_image_analysis.analysis.tenant import EVERYBODY, Tenant, derived_secret
+from litellm_image_analysis.engine.routing import proxy_global
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+
+    from litellm_image_analysis.config import CacheConfig
+
+_THIS_PROCESS: Final = f"process:{secrets.token_hex(8)}"
+_RANDOM_SECRET: Final = secrets.token_bytes(32)
+
+
+def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None) -> Tenant:
+    """Those with whom the caller of a request shares analyses: the team, else the key; without a proxy the process."""
+    scope = EVERYBODY if config.scope == "global" else _scope(caller)
+    return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
+
+
+def _scope(caller: UserAPIKeyAuth | None) -> str:
+    return f"team:{caller.team_id}" if caller is not None and caller.team_id else payer(caller)
+
+
+def payer(caller: UserAPIKeyAuth | None) -> str:
+    """Who takes turns with others at vision calls: a key, its team's other keys apart; without a proxy the process."""
+    if caller is None:
+        return _THIS_PROCESS
+    if caller.api_key:
+        return f"key:{_hashed(caller.api_key)}"
+    if caller.user_id:
+        return f"user:{caller.user_id}"
+    if caller.team_id:
+        return f"team:{caller.team_id}"
+    return f"organization:{caller.org_id}" if caller.org_id else "nobody"
+
+
+def _hashed(key: str) -> str:
+    """LiteLLM gives virtual keys as SHA-256; a gateway's own way of authentication may give them as they are."""
+    is_hash = len(key) == sha256().digest_size * 2 and all(digit in "0123456789abcdef" for digit in key)
+    return key if is_hash else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def shared_secret(config: CacheConfig) -> bytes | None:
+    """The secret all workers of this gateway have: the setting, else the proxy's salt key, else its master key."""
+    if config.secret is not None:
+        return derived_secret(config.secret.get_secret_value())
+    material = os.environ.get("LITELLM_SALT_KEY") or proxy_global("master_key")
+    return derived_secret(material) if isinstance(material, str) and material else None
