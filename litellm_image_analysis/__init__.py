@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.calls import acompletion, anthropic_messages, aresponses, completion, responses
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.errors import ConfigError, ImageAnalysisError, RequestError
     from litellm_image_analysis.plugin import ImageAnalysis
+    from litellm_image_analysis.sdk.functions import acompletion, anthropic_messages, aresponses, completion, responses
 
     image_analysis: ImageAnalysis
 
@@ -40,11 +40,11 @@ _HOMES = {
     "ImageAnalysisConfig": "config",
     "ImageAnalysisError": "errors",
     "RequestError": "errors",
-    "acompletion": "calls",
-    "anthropic_messages": "calls",
-    "aresponses": "calls",
-    "completion": "calls",
-    "responses": "calls",
+    "acompletion": "sdk.functions",
+    "anthropic_messages": "sdk.functions",
+    "aresponses": "sdk.functions",
+    "completion": "sdk.functions",
+    "responses": "sdk.functions",
 }
 
 

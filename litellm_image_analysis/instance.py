@@ -6,12 +6,13 @@ import asyncio
 
 import litellm
 
-from litellm_image_analysis import departures, log, startup
-from litellm_image_analysis.advertise import check_suffix
+from litellm_image_analysis import log
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import containment
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.plugin import ImageAnalysis
+from litellm_image_analysis.proxy import disconnects, startup
+from litellm_image_analysis.proxy.aliases import check_suffix
 
 _in_background: set[asyncio.Task[None]] = set()
 """The event loop keeps only weak references to its tasks."""
@@ -39,7 +40,7 @@ def from_proxy_settings() -> ImageAnalysis:
         raise
     log.show_requests()
     with containment.log_and_continue("watching for clients that hang up"):
-        departures.watch()
+        disconnects.watch()
     for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):
         _in_background.add(task)
         task.add_done_callback(_in_background.discard)

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis import admission, departures, sdk, startup, wire_errors
-from litellm_image_analysis.advertise import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempt, Attempts
 from litellm_image_analysis.billing import metadata, summary, total
-from litellm_image_analysis.blocking import serve_calls
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.last_hook import LastHook, guardrails_behind, limits_are_in_place
+from litellm_image_analysis.proxy import admission, disconnects, http_errors, startup
+from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
+from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, Attempt, AutoMode
+from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
+from litellm_image_analysis.proxy.late_hook import LateHook, limits_are_in_place, rerun_guardrails
 from litellm_image_analysis.request import WireFormat, generate_content, responses
-from litellm_image_analysis.standby import Standby, standing_by
+from litellm_image_analysis.sdk import library
+from litellm_image_analysis.sdk.blocking import serve_calls
 from litellm_image_analysis.vision.call import is_vision_call
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from litellm.router import Router
     from litellm.types.utils import CallTypes
 
-    from litellm_image_analysis.admission import Asked
+    from litellm_image_analysis.proxy.admission import Asked
     from litellm_image_analysis.vision.gate import ModelStatus
 
-WIRE_FORMATS: dict[str, WireFormat] = {**sdk.WIRE_FORMATS, "acompact_responses": responses}
+WIRE_FORMATS: dict[str, WireFormat] = {**library.WIRE_FORMATS, "acompact_responses": responses}
 """Wire format by LiteLLM's call type, on a proxy."""
 
 _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
@@ -58,9 +59,9 @@ class ImageAnalysis(CustomLogger):
         super().__init__()
         self.config = config or ImageAnalysisConfig()
         self._analyzer = Analyzer(self.config)
-        self._library = sdk.Library(self.config, self._analyzer, self._check_alone, router)
-        self._attempts = Attempts(self.config, self._analyzer, self._check_alone)
-        self._last_hook = LastHook(self._analyse)
+        self._library = library.Library(self.config, self._analyzer, self._check_alone, router)
+        self._attempts = AutoMode(self.config, self._analyzer, self._check_alone)
+        self._late_hook = LateHook(self._analyse)
 
     def attach(self, router: Router) -> ImageAnalysis:
         """In a program: serve the calls of this Router, under its models' names and the suffixed ones.
@@ -80,7 +81,7 @@ class ImageAnalysis(CustomLogger):
         else:
             check_suffix(self.config.suffix)
             advertise(router, self.config.suffix)
-        self._library = sdk.Library(self.config, self._analyzer, self._check_alone, router)
+        self._library = library.Library(self.config, self._analyzer, self._check_alone, router)
         serve_calls(router, partial(self._prepare, router))
         if not self._is_registered():
             litellm.callbacks.append(self)
@@ -160,7 +161,7 @@ class ImageAnalysis(CustomLogger):
             pause = _SECONDS_AFTER_A_BUG
             with containment.log_and_continue("keeping names and place"):
                 self._advertise()
-                self._last_hook.keep_in_place()
+                self._late_hook.keep_in_place()
                 pause = _WATCH_SECONDS
             await asyncio.sleep(pause)
 
@@ -190,14 +191,14 @@ class ImageAnalysis(CustomLogger):
                     await admission.check_name(data, self.config, user_api_key_dict, is_routed=is_routed)
                     return None
                 asked = await admission.take_request(data, self.config, user_api_key_dict)
-                if isinstance(asked, Standby):
-                    asked.stand_by(data)
+                if isinstance(asked, DeferredAnalysis):
+                    asked.remember(data)
                 elif asked is not None:
                     self._check_alone()
                     _asked.set(asked)
         except RequestError as error:
-            raise wire_errors.http_error(error, call_type) from None
-        if not self._last_hook.is_in_place:
+            raise http_errors.http_error(error, call_type) from None
+        if not self._late_hook.is_in_place:
             await self._analyse(user_api_key_dict, data, call_type)
         return data
 
@@ -214,15 +215,15 @@ class ImageAnalysis(CustomLogger):
                 found = self._analyzer.find_images(data, wire_format, asked.config)
                 if found:
                     await admission.check_vision(asked, data, self.config, router, caller)
-                await departures.unless_gone(
+                await disconnects.cancel_on_disconnect(
                     self._analyzer.replace(data, found, wire_format, asked.vision_model, asked.config, router, caller)
                 )
                 with containment.log_and_continue("making out a bill"):
                     total.attach_cost(data, call_type, is_shown=False)
                 if found:
-                    run_guardrails = guardrails_behind(data, caller, call_type)
+                    run_guardrails = rerun_guardrails(data, caller, call_type)
         except RequestError as error:
-            raise wire_errors.http_error(error, call_type) from None
+            raise http_errors.http_error(error, call_type) from None
         if run_guardrails is not None:
             await run_guardrails()
 
@@ -239,7 +240,7 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the same on a proxy.
         """
         name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
-        waiting = None if is_vision_call() else standing_by(kwargs)
+        waiting = None if is_vision_call() else deferred_analysis(kwargs)
         with containment.log_and_continue("looking at a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
@@ -249,13 +250,13 @@ class ImageAnalysis(CustomLogger):
             await run_guardrails()
         return self._filled_buckets(kwargs if request is None else request, name) or request
 
-    async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: Standby) -> Attempt:
+    async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: DeferredAnalysis) -> Attempt:
         if name not in WIRE_FORMATS:
             return NOTHING_TO_DO
         try:
             return await self._attempts.before_call(kwargs, name, WIRE_FORMATS[name], waiting)
         except RequestError as error:
-            raise wire_errors.attempt_error(error, name) from None
+            raise http_errors.attempt_error(error, name) from None
 
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -270,7 +271,7 @@ class ImageAnalysis(CustomLogger):
         """Take down what the call cost; SDK: show in the response's hidden parameters what it cost altogether."""
         with containment.log_and_continue("taking down what a call cost"):
             if call_type is not None:
-                sdk.after_call(request_data, response, call_type.value)
+                library.after_call(request_data, response, call_type.value)
 
     async def async_logging_hook(
         self, kwargs: dict[str, Any], result: Any, call_type: str

@@ -12,16 +12,9 @@ import pytest
 from litellm.router import Router
 from support.routers import deployment, router_of
 
-from litellm_image_analysis import (
-    ConfigError,
-    ImageAnalysisConfig,
-    access,
-    instance,
-    log,
-    plugin,
-    startup,
-)
-from litellm_image_analysis.advertise import advertise
+from litellm_image_analysis import ConfigError, ImageAnalysisConfig, instance, log, plugin
+from litellm_image_analysis.proxy import startup, vision_choice
+from litellm_image_analysis.proxy.aliases import advertise
 
 
 @pytest.fixture
@@ -120,7 +113,7 @@ class TestAProxyThatStarts:
         assert caplog.messages == []
         vars(proxy_module).update(llm_router=router)
         await a_few_turns()
-        assert caplog.messages == [access.unserved_default("some-vision", router)]
+        assert caplog.messages == [vision_choice.unserved_default("some-vision", router)]
 
     @pytest.mark.parametrize(
         ("given", "names"),

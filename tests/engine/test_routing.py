@@ -11,9 +11,9 @@ from litellm.types.router import RouterGeneralSettings
 from support.features import needs_routing_groups, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of, team_deployment
 
-from litellm_image_analysis.advertise import advertise
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.proxy.aliases import advertise
 from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.image import ImageSource
 

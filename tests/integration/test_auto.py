@@ -27,8 +27,9 @@ from support.images import message, text
 from support.sdk_features import needs_bridge_prices
 from support.upstream import Rule, Upstream, images_in
 
-from litellm_image_analysis import ImageAnalysis, last_hook
+from litellm_image_analysis import ImageAnalysis
 from litellm_image_analysis.engine import vision_support
+from litellm_image_analysis.proxy import late_hook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -292,7 +293,7 @@ async def test_a_bug_in_looking_for_guardrails_is_contained(
     def gone() -> None:
         raise AttributeError("'ProxyLogging' object has no attribute 'callback_capabilities'")
 
-    monkeypatch.setattr(last_hook, "_guardrails_alone", gone)
+    monkeypatch.setattr(late_hook, "_guardrails_alone", gone)
     response = await ask(app, model, route=route)
     assert response.status_code == 200
     assert models(upstream) == LOOKED

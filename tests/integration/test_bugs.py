@@ -15,21 +15,14 @@ from support.billing import ROUTES
 from support.images import data_uri, image, message, text
 from support.upstream import Upstream, images_in
 
-from litellm_image_analysis import (
-    ImageAnalysis,
-    ImageAnalysisConfig,
-    RequestError,
-    access,
-    admission,
-    budgets,
-    plugin,
-    sdk,
-)
+from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError, plugin
 from litellm_image_analysis.analysis import pipeline, plan
 from litellm_image_analysis.billing import identity, metadata, summary, total
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.engine import analyzer, routing, tenancy
 from litellm_image_analysis.log import LOGGER
+from litellm_image_analysis.proxy import access, admission, budgets, vision_choice
+from litellm_image_analysis.sdk import library
 from litellm_image_analysis.vision import call as vision_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,9 +33,9 @@ NOTE = "image 1 of 1 is not available: image analysis failed within the gateway"
 
 Point = tuple[Any, str]
 ADMISSION: list[Point] = [
-    (admission, "decide"),
+    (routing, "decide"),
     (admission, "take_request"),
-    (admission, "terms"),
+    (admission, "effective_settings"),
     (routing, "running_router"),
 ]
 OF_A_SUFFIX: list[Point] = [
@@ -58,7 +51,7 @@ ANALYSIS: list[Point] = [
     (analyzer, "VisionTarget"),
     (analyzer, "rewrite"),
     (identity, "child_identity"),
-    (vision_call, "make_ask"),
+    (analyzer, "make_ask"),
     (vision_call, "_fresh"),
     (vision_call, "_outcome_of"),
     (tenancy, "tenant"),
@@ -70,16 +63,16 @@ ANALYSIS: list[Point] = [
     (Cache, "recall"),
     (Cache, "ask"),
     (pipeline, "analysis_text"),
-    (pipeline, "_report"),
+    (pipeline, "make_report"),
 ]
 BOOKKEEPING: list[Point] = [
     (metadata, "save_report"),
-    (summary, "summary"),
+    (metadata, "summary"),
     (summary, "log_request"),
     (total, "attach_cost"),
     (summary, "response_headers"),
     (total, "get_base_cost"),
-    (sdk, "after_call"),
+    (library, "after_call"),
     (total, "log_base_cost"),
     (total, "finish"),
 ]
@@ -129,7 +122,7 @@ async def ask(app: httpx.AsyncClient, **body: Any) -> httpx.Response:
 
 
 class TestProxy:
-    @each([*ANALYSIS, (access, "check_chosen"), *ADMISSION])
+    @each([*ANALYSIS, (vision_choice, "check_chosen"), *ADMISSION])
     @pytest.mark.parametrize("on_failure", POLICIES)
     async def test_a_request_that_names_a_vision_model_follows_on_failure(
         self,
@@ -268,7 +261,11 @@ class TestProgram:
         return call
 
     @each(
-        [*[point for point in ANALYSIS if point[0] not in (admission, budgets)], (sdk, "decide"), (total, "get_note")]
+        [
+            *[point for point in ANALYSIS if point[0] not in (admission, budgets)],
+            (routing, "decide"),
+            (total, "get_note"),
+        ]
     )
     @pytest.mark.parametrize("on_failure", POLICIES)
     @pytest.mark.parametrize(
@@ -302,7 +299,7 @@ class TestProgram:
             assert NOTE in str(upstream.calls("blind"))
         assert_told(log)
 
-    @each([*ANALYSIS, *BOOKKEEPING, (sdk, "decide"), (sdk, "_model_group"), (plugin, "isinstance")])
+    @each([*ANALYSIS, *BOOKKEEPING, (routing, "decide"), (library, "_model_group"), (plugin, "isinstance")])
     async def test_a_call_that_asks_for_nothing_never_notices(
         self, call: Callable[..., Any], upstream: Upstream, monkeypatch: pytest.MonkeyPatch, point: Point
     ) -> None:

@@ -20,8 +20,8 @@ from litellm.router import Router
 from redis.asyncio.retry import Retry
 from support.sdk_features import needs
 
-from litellm_image_analysis.access import litellms
 from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.proxy.access import litellm_function
 
 needs_guardrails_only = needs(
     "run of guardrails alone, so limits come after vision calls",
@@ -52,7 +52,7 @@ needs_key_aliases = needs(
 )
 needs_project_counters = needs(
     "counter of a project's spend",
-    there="get_current_spend" in litellms("project_max_budget_check", auth_checks).__code__.co_names,
+    there="get_current_spend" in litellm_function("project_max_budget_check", auth_checks).__code__.co_names,
 )
 needs_anthropic_errors = needs(
     "error of Anthropic's shape",

@@ -18,16 +18,16 @@ needs_prometheus = pytest.mark.skipif(find_spec("prometheus_client") is None, re
 WORKER = """
 import os
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
-from litellm_image_analysis.vision.gate import MOST_MODELS, ModelLoad
+from litellm_image_analysis.vision.gate import MOST_MODELS, ModelStatus
 from litellm_image_analysis.vision.monitoring import observer
 from litellm_image_analysis.analysis.outcomes import FailureReason
 
 assert observer() is observer()  # also for a second plugin in the same process
-observer()("eyes", ModelLoad(in_flight=9), None)
-observer()("eyes", ModelLoad(is_open=True, in_flight=3, queued=2), FailureReason.CIRCUIT_OPEN)
-observer()("eyes", ModelLoad(is_open=True, in_flight=3, queued=2), FailureReason.BUSY)
+observer()("eyes", ModelStatus(in_flight=9), None)
+observer()("eyes", ModelStatus(is_open=True, in_flight=3, queued=2), FailureReason.CIRCUIT_OPEN)
+observer()("eyes", ModelStatus(is_open=True, in_flight=3, queued=2), FailureReason.BUSY)
 for number in range(2 * MOST_MODELS):
-    observer()(f"made up {number}", ModelLoad(in_flight=1), None)
+    observer()(f"made up {number}", ModelStatus(in_flight=1), None)
 registry = REGISTRY
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # as LiteLLM does
     registry = CollectorRegistry()

@@ -22,7 +22,7 @@ _LIMITS = "parallel_request_limiter"
 
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
-class LastHook(CustomLogger):
+class LateHook(CustomLogger):
     """Runs what it is given, last of all.
 
     Args:
@@ -40,7 +40,7 @@ class LastHook(CustomLogger):
 
     def keep_in_place(self) -> None:
         """Go to the end of LiteLLM's callbacks: others are added at run time."""
-        if not can_guard_again() or (litellm.callbacks and litellm.callbacks[-1] is self):
+        if not can_rerun_guardrails() or (litellm.callbacks and litellm.callbacks[-1] is self):
             return
         litellm.callbacks[:] = [*(callback for callback in litellm.callbacks if callback is not self), self]
 
@@ -58,12 +58,12 @@ def limits_are_in_place() -> bool:
     return _LIMITS in (getattr(proxy_global("proxy_logging_obj"), "proxy_hook_mapping", None) or {})
 
 
-def can_guard_again() -> bool:
+def can_rerun_guardrails() -> bool:
     """Whether this LiteLLM can run guardrails alone, so that they see what stands in the images' places."""
     return _guardrails_alone() is not None
 
 
-def guardrails_behind(
+def rerun_guardrails(
     data: dict[str, Any], caller: UserAPIKeyAuth, call_type: str
 ) -> Callable[[], Awaitable[None]] | None:
     """The gateway's guardrails and content enforcers, to be run on a request that was rewritten behind them.

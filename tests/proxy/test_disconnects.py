@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from litellm_image_analysis.departures import Watched, unless_gone, watch
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.proxy.disconnects import DisconnectMiddleware, cancel_on_disconnect, watch
 
 HTTP: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
 BODY = {"type": "http.request", "body": b"all of it", "more_body": False}
@@ -61,18 +61,18 @@ def settings(proxy_module: ModuleType) -> dict[str, Any]:
     return found
 
 
-def serving(work: Work, *, reads: bool = True) -> Watched:
+def serving(work: Work, *, reads: bool = True) -> DisconnectMiddleware:
     """An application that works for whoever asks."""
 
     async def serve(request: Request) -> PlainTextResponse:
         if reads:
             await request.body()
         try:
-            return PlainTextResponse(await unless_gone(work()))
+            return PlainTextResponse(await cancel_on_disconnect(work()))
         except RequestError as error:
             return PlainTextResponse(error.message, error.status_code)
 
-    return Watched(Starlette(routes=[Route("/", serve, methods=["POST"])]))
+    return DisconnectMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))
 
 
 async def others() -> set[asyncio.Task[Any]]:
@@ -136,11 +136,11 @@ async def test_a_failure_is_the_work_s_own() -> None:
     async def serve(request: Request) -> PlainTextResponse:
         await request.body()
         with pytest.raises(LookupError):
-            await unless_gone(fail())
+            await cancel_on_disconnect(fail())
         return PlainTextResponse("?")
 
     client = Client(BODY)
-    app = Watched(Starlette(routes=[Route("/", serve, methods=["POST"])]))
+    app = DisconnectMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))
     await app(HTTP, client.receive, client.send)
     assert client.sent[0]["status"] == 200
 
@@ -180,7 +180,7 @@ async def test_a_server_that_fails_to_say_ends_nothing(caplog: pytest.LogCapture
 async def test_where_nobody_watches_work_is_done() -> None:
     work = Work()
     work.may_end.set()
-    assert await unless_gone(work()) == "done"
+    assert await cancel_on_disconnect(work()) == "done"
 
 
 async def test_that_a_client_is_gone_is_said_as_often_as_it_is_asked() -> None:
@@ -192,7 +192,7 @@ async def test_that_a_client_is_gone_is_said_as_often_as_it_is_asked() -> None:
         said.extend([await receive() for _ in range(3)])
 
     client = Client(BODY, GONE)
-    await Watched(serve)(HTTP, client.receive, client.send)
+    await DisconnectMiddleware(serve)(HTTP, client.receive, client.send)
     assert said == [BODY, GONE, GONE]
 
 
@@ -203,7 +203,9 @@ async def test_a_request_may_come_in_pieces() -> None:
         return PlainTextResponse("?")
 
     client = Client({**BODY, "more_body": True}, GONE)
-    await Watched(Starlette(routes=[Route("/", serve, methods=["POST"])]))(HTTP, client.receive, client.send)
+    await DisconnectMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))(
+        HTTP, client.receive, client.send
+    )
     assert client.sent[0]["status"] == 200
 
 
@@ -214,7 +216,7 @@ async def test_what_is_no_request_passes_as_it_is() -> None:
         passed.extend(connection)
 
     client, scope = Client(), {"type": "lifespan"}
-    await Watched(serve)(scope, client.receive, client.send)
+    await DisconnectMiddleware(serve)(scope, client.receive, client.send)
     assert passed == [scope, client.receive, client.send]
 
 
@@ -238,4 +240,4 @@ class TestWatch:
     def test_one_that_has_not_gets_its_middleware_once(self, app: Starlette) -> None:
         watch()
         watch()
-        assert [str(middleware.cls) for middleware in app.user_middleware] == [str(Watched)]
+        assert [str(middleware.cls) for middleware in app.user_middleware] == [str(DisconnectMiddleware)]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import litellm
 from litellm.exceptions import BudgetExceededError
 
-from litellm_image_analysis.access import AccessDeniedError, check_access, litellms, looked_up
 from litellm_image_analysis.engine.routing import proxy_global
+from litellm_image_analysis.proxy.access import AccessDeniedError, check_access, fetch, litellm_function
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -128,7 +128,7 @@ def _cost_nothing(models: object, router: Router | None) -> bool:
     from litellm.proxy.auth import auth_checks
 
     names = models.split(",") if isinstance(models, str) else None
-    return bool(litellms("is_model_cost_zero", auth_checks)(model=names, llm_router=router))
+    return bool(litellm_function("is_model_cost_zero", auth_checks)(model=names, llm_router=router))
 
 
 async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None:
@@ -139,10 +139,10 @@ async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None
     """
     from litellm.proxy.auth import auth_checks
 
-    team = await looked_up(auth_checks.get_team_object, caller.team_id)
-    user = await looked_up(auth_checks.get_user_object, caller.user_id, user_id_upsert=False)
-    end_user = await looked_up(auth_checks.get_end_user_object, caller.end_user_id, route=_ROUTE)
-    project = await looked_up(auth_checks.get_project_object, caller.project_id)
+    team = await fetch(auth_checks.get_team_object, caller.team_id)
+    user = await fetch(auth_checks.get_user_object, caller.user_id, user_id_upsert=False)
+    end_user = await fetch(auth_checks.get_end_user_object, caller.end_user_id, route=_ROUTE)
+    project = await fetch(auth_checks.get_project_object, caller.project_id)
     token, logging = {"valid_token": caller}, {"proxy_logging_obj": proxy_global("proxy_logging_obj")}
     rows = {name: proxy_global(name) for name in ("prisma_client", "user_api_key_cache")}
     of_team = {"team_object": team}
@@ -159,7 +159,7 @@ async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None
     if end_user is not None and end_user.litellm_budget_table is not None:
         checks.append(("check_end_user_budget", {"end_user_obj": end_user, "route": _ROUTE}))
     for name, arguments in checks:
-        await litellms(name, auth_checks)(**arguments)
+        await litellm_function(name, auth_checks)(**arguments)
     await _check_user(user, caller)
 
 

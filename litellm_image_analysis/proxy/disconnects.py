@@ -20,11 +20,11 @@ T = TypeVar("T")
 _Message: TypeAlias = "MutableMapping[str, Any]"
 _Receive: TypeAlias = "Callable[[], Awaitable[_Message]]"
 
-_line: ContextVar[_Line | None] = ContextVar("litellm_image_analysis_line", default=None)
+_line: ContextVar[_ClientConnection | None] = ContextVar("litellm_image_analysis_line", default=None)
 """To the client of the request at hand."""
 
 
-class _Line:
+class _ClientConnection:
     """What comes from one request's client, seen by who passes it on."""
 
     def __init__(self, receive: _Receive) -> None:
@@ -48,7 +48,7 @@ class _Line:
             await self.receive()
 
 
-class Watched:
+class DisconnectMiddleware:
     """An ASGI application whose requests know their line.
 
     Args:
@@ -61,7 +61,7 @@ class Watched:
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: Any) -> None:
         """Serve one connection."""
         if scope["type"] == "http":
-            line = _Line(receive)
+            line = _ClientConnection(receive)
             _line.set(line)
             receive = line.receive
         await self._app(scope, receive, send)
@@ -73,15 +73,15 @@ def watch() -> None:
     LiteLLM loads callbacks when its application is starting, which takes no middleware from then on.
     """
     app: Any = proxy_global("app")
-    if app is None or isinstance(app.middleware_stack, Watched):
+    if app is None or isinstance(app.middleware_stack, DisconnectMiddleware):
         return
     if app.middleware_stack is not None:
-        app.middleware_stack = Watched(app.middleware_stack)
-    elif all(middleware.cls is not Watched for middleware in app.user_middleware):
-        app.add_middleware(Watched)
+        app.middleware_stack = DisconnectMiddleware(app.middleware_stack)
+    elif all(middleware.cls is not DisconnectMiddleware for middleware in app.user_middleware):
+        app.add_middleware(DisconnectMiddleware)
 
 
-async def unless_gone(work: Awaitable[T]) -> T:
+async def cancel_on_disconnect(work: Awaitable[T]) -> T:
     """Do what is done for the client of the request at hand; if it hangs up and LiteLLM is to care, do no more of it.
 
     Raises:
@@ -99,7 +99,7 @@ async def unless_gone(work: Awaitable[T]) -> T:
     raise RequestError("The client closed the request.", status_code=499, code="client_closed_request")
 
 
-async def _cancel_once_gone(line: _Line, scope: anyio.CancelScope) -> None:
+async def _cancel_once_gone(line: _ClientConnection, scope: anyio.CancelScope) -> None:
     with containment.log_and_continue("watching for a client that hangs up"):
         await line.wait_until_gone()
         scope.cancel()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.access import AccessDeniedError, status_of
 from litellm_image_analysis.errors import FAILED_DEPENDENCY
+from litellm_image_analysis.proxy.access import AccessDeniedError, status_of
 
 if TYPE_CHECKING:
     from litellm.proxy._types import ProxyException

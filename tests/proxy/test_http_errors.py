@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.wire_errors import attempt_error, http_error
+from litellm_image_analysis.proxy.http_errors import attempt_error, http_error
 
 
 def test_within_an_attempt_the_router_is_told_that_no_deployment_is_to_blame() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis import access, budgets
 from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.overrides import Terms, terms
+from litellm_image_analysis.proxy import access, budgets, vision_choice
+from litellm_image_analysis.proxy.deferred import DeferredAnalysis
+from litellm_image_analysis.proxy.overrides import EffectiveSettings, effective_settings
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
-from litellm_image_analysis.standby import Standby
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -61,7 +61,7 @@ async def check_name(
 
 async def take_request(
     data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
-) -> Asked | Standby | None:
+) -> Asked | DeferredAnalysis | None:
     """Take what asks for analysis out of the request, and see whether the caller may have it.
 
     Args:
@@ -78,30 +78,30 @@ async def take_request(
     router = routing.running_router()
     activation = routing.activation_of(data, config, router)
     if isinstance(activation, Invalid):
-        raise await access.wrong_choice(activation.problem, config, router, caller)
+        raise await vision_choice.wrong_choice(activation.problem, config, router, caller)
     if activation.model != data.get("model"):
         # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
         await access.check_access(activation.model.split(","), router, caller)
         data["model"] = await budgets.affordable(activation.model, router, caller)
         access.apply_aliases(data, caller)
     data.pop(PARAMETER, None)
-    settled = terms(config, caller.team_metadata, caller.metadata)
+    settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(activation, Active):
         return await _asked(activation, settled, config, router, caller)
     return None if activation.is_refused else _standby(settled, data, config, caller)
 
 
 def _standby(
-    settled: Terms | RequestError, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
-) -> Standby | None:
+    settled: EffectiveSettings | RequestError, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
+) -> DeferredAnalysis | None:
     if isinstance(settled, RequestError):
-        return Standby(config, caller, metadata.metadata_of(data), problem=settled)
-    return Standby(settled.config, caller, metadata.metadata_of(data)) if settled.enabled else None
+        return DeferredAnalysis(config, caller, metadata.metadata_of(data), problem=settled)
+    return DeferredAnalysis(settled.config, caller, metadata.metadata_of(data)) if settled.enabled else None
 
 
 async def _asked(
     active: Active,
-    settled: Terms | RequestError,
+    settled: EffectiveSettings | RequestError,
     config: ImageAnalysisConfig,
     router: Router | None,
     caller: UserAPIKeyAuth,
@@ -113,7 +113,7 @@ async def _asked(
         return None
     if not active.chosen_by_caller:
         return Asked(settled.config.vision_model, chosen_by_caller=False, config=settled.config)
-    await access.check_chosen(active.vision_model, config, router, caller)
+    await vision_choice.check_chosen(active.vision_model, config, router, caller)
     return Asked(active.vision_model, chosen_by_caller=True, config=settled.config)
 
 
@@ -127,6 +127,6 @@ async def check_vision(
     """
     if not asked.chosen_by_caller:
         is_default = asked.vision_model == config.vision_model
-        check = access.check_default if is_default else access.check_preferred
+        check = vision_choice.check_default if is_default else vision_choice.check_preferred
         await check(asked.vision_model, config, router, caller)
     await budgets.check_vision(asked.vision_model, data, router, caller)

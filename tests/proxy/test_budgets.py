@@ -31,9 +31,9 @@ from support.features import (
 )
 from support.routers import ANYONE, deployment, router_of
 
-from litellm_image_analysis import budgets
-from litellm_image_analysis.access import AccessDeniedError
-from litellm_image_analysis.wire_errors import http_error
+from litellm_image_analysis.proxy import budgets
+from litellm_image_analysis.proxy.access import AccessDeniedError
+from litellm_image_analysis.proxy.http_errors import http_error
 
 BUDGET: dict[str, Any] = {
     "chat": {"max_budget": 1.0, "budget_duration": "1d"},

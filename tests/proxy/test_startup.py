@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from litellm.router import Router
 from support.routers import deployment, router_of
 
-from litellm_image_analysis import access, startup
+from litellm_image_analysis.proxy import startup, vision_choice
 
 
 class TestReportAtStart:
@@ -34,7 +34,7 @@ class TestReportAtStart:
         await startup.report_unserved_default("ears")
         [record] = caplog.records
         assert (record.name, record.levelno) == ("LiteLLM.image_analysis", logging.ERROR)
-        assert record.getMessage() == access.unserved_default("ears", router)
+        assert record.getMessage() == vision_choice.unserved_default("ears", router)
 
     async def test_the_router_is_waited_for(
         self, proxy_module: ModuleType, router: Router, caplog: pytest.LogCaptureFixture
@@ -44,7 +44,7 @@ class TestReportAtStart:
             await checkpoint()
             assert caplog.messages == []
             vars(proxy_module).update(llm_router=router)
-        assert caplog.messages == [access.unserved_default("ears", router)]
+        assert caplog.messages == [vision_choice.unserved_default("ears", router)]
 
     async def test_models_in_the_database_are_waited_for(
         self, proxy_module: ModuleType, caplog: pytest.LogCaptureFixture
@@ -67,7 +67,7 @@ class TestReportAtStart:
         monkeypatch.setattr(startup, "_STARTUP_SECONDS", 0.0)
         vars(proxy_module).update(store_model_in_db=in_database)
         await startup.report_unserved_default("eyes")
-        assert caplog.messages == [access.unserved_default("eyes", None)]
+        assert caplog.messages == [vision_choice.unserved_default("eyes", None)]
 
 
 def test_an_announcement_is_the_last_thing_on_stderr(

@@ -30,7 +30,7 @@ class Overrides(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EffectiveSettings:
     """How a caller's images are analysed.
 
     Attributes:
@@ -42,7 +42,7 @@ class Terms:
     enabled: bool = True
 
 
-def terms(config: ImageAnalysisConfig, team: object, key: object) -> Terms | RequestError:
+def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -> EffectiveSettings | RequestError:
     """Settle what holds for a caller: the key's word goes before the team's, and the team's before the operator's.
 
     What is switched off for a team is off for its keys.
@@ -68,4 +68,4 @@ def terms(config: ImageAnalysisConfig, team: object, key: object) -> Terms | Req
             return RequestError(f"{owner} metadata: {'; '.join(wrong)}", code="invalid_image_analysis_metadata")
         enabled = overrides.pop("enabled", True) and enabled
         changes |= overrides
-    return Terms(config.model_copy(update=changes), enabled)
+    return EffectiveSettings(config.model_copy(update=changes), enabled)

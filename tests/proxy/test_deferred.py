@@ -8,36 +8,36 @@ from typing import Any
 import pytest
 from litellm.proxy._types import UserAPIKeyAuth
 
-from litellm_image_analysis import standby
 from litellm_image_analysis.analysis.outcomes import Analysed
 from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.proxy import deferred
 
 
-def waiting(home: dict[str, Any]) -> standby.Standby:
-    return standby.Standby(ImageAnalysisConfig(), UserAPIKeyAuth(api_key="sk-secret"), home)
+def waiting(home: dict[str, Any]) -> deferred.DeferredAnalysis:
+    return deferred.DeferredAnalysis(ImageAnalysisConfig(), UserAPIKeyAuth(api_key="sk-secret"), home)
 
 
 @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
 def test_it_is_found_in_the_request_and_in_copies_of_its_metadata(bucket: str) -> None:
     home: dict[str, Any] = {}
     left = waiting(home)
-    left.stand_by({})
-    assert standby.standing_by({bucket: home}) is left
-    assert standby.standing_by({bucket: dict(home)}) is left
-    assert standby.standing_by({bucket: copy.deepcopy(home)}) is left
+    left.remember({})
+    assert deferred.deferred_analysis({bucket: home}) is left
+    assert deferred.deferred_analysis({bucket: dict(home)}) is left
+    assert deferred.deferred_analysis({bucket: copy.deepcopy(home)}) is left
 
 
 def test_the_first_to_stand_by_does() -> None:
     home: dict[str, Any] = {}
     first, second = waiting(home), waiting(home)
-    first.stand_by({"metadata": home})
-    second.stand_by({"metadata": home})
-    assert standby.standing_by({"metadata": home}) is first
+    first.remember({"metadata": home})
+    second.remember({"metadata": home})
+    assert deferred.deferred_analysis({"metadata": home}) is first
 
 
 @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_standby": {"config": {}}}}])
 def test_a_caller_cannot_forge_one(data: dict[str, Any]) -> None:
-    assert standby.standing_by(data) is None
+    assert deferred.deferred_analysis(data) is None
 
 
 def test_it_shows_nothing_of_the_request() -> None:

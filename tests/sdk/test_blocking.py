@@ -12,7 +12,7 @@ from anyio.from_thread import start_blocking_portal
 
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing.total import RequestCost
-from litellm_image_analysis.blocking import BlockingStream, Stream, by_name, parameters, serve_calls
+from litellm_image_analysis.sdk.blocking import BlockingStream, Stream, by_name, parameters, serve_calls
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))
 

@@ -10,12 +10,12 @@ from litellm.router import Router
 from support.images import image, message, text
 from support.routers import ANYONE
 
-from litellm_image_analysis.attempts import NOTHING_TO_DO, Attempts
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, AutoMode
+from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.request import chat
-from litellm_image_analysis.standby import Standby
 
 AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_images=1)
 BLIND = {"supports_vision": False}
@@ -28,8 +28,8 @@ def running(proxy_module: ModuleType, router: Router) -> None:
 
 
 async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | None = None, **kwargs: Any) -> Any:
-    attempts = Attempts(config, Analyzer(config), lambda: None)
-    standby = Standby(config, ANYONE, {}, problem)
+    attempts = AutoMode(config, Analyzer(config), lambda: None)
+    standby = DeferredAnalysis(config, ANYONE, {}, problem)
     called = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}, **kwargs}
     before = dict(called)
     try:

@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from litellm_image_analysis import admission
-from litellm_image_analysis.admission import Asked
 from litellm_image_analysis.billing import metadata, total
 from litellm_image_analysis.engine import containment, routing, vision_support
-from litellm_image_analysis.last_hook import guardrails_behind
+from litellm_image_analysis.proxy import admission
+from litellm_image_analysis.proxy.admission import Asked
+from litellm_image_analysis.proxy.late_hook import rerun_guardrails
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.engine.analyzer import Analyzer
+    from litellm_image_analysis.proxy.deferred import DeferredAnalysis
     from litellm_image_analysis.request import WireFormat
-    from litellm_image_analysis.standby import Standby
 
 
 class Attempt(NamedTuple):
@@ -35,7 +35,7 @@ NOTHING_TO_DO = Attempt(None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
+class AutoMode:
     """What an operator set up.
 
     Attributes:
@@ -49,7 +49,7 @@ class Attempts:
     check_alone: Callable[[], None]
 
     async def before_call(
-        self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, standby: Standby
+        self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, standby: DeferredAnalysis
     ) -> Attempt:
         """Replace the images of a call whose deployment cannot see them, or whose operator always wants that.
 
@@ -73,13 +73,13 @@ class Attempts:
         request, run_guardrails = dict(kwargs), None
         with containment.contained_analysis(request, wire_format, standby.config, standby.config.vision_model):
             await self._analyse(request, wire_format, standby)
-            run_guardrails = guardrails_behind(request, standby.caller, call_type)
+            run_guardrails = rerun_guardrails(request, standby.caller, call_type)
         with containment.log_and_continue("making out a bill"):
             total.attach_cost(request, call_type, is_shown=False)
             metadata.share_notes(request, standby.home)
         return Attempt(request, run_guardrails)
 
-    async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, standby: Standby) -> None:
+    async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, standby: DeferredAnalysis) -> None:
         if standby.problem is not None:
             raise standby.problem
         found = self.analyzer.find_images(request, wire_format, standby.config)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import anyio
 
-from litellm_image_analysis.access import unserved_default
 from litellm_image_analysis.engine.routing import models_in_database, running_router, serves
 from litellm_image_analysis.log import LOGGER
+from litellm_image_analysis.proxy.vision_choice import unserved_default
 
 _POLL_SECONDS = 0.02
 _STARTUP_SECONDS = 30.0

@@ -14,7 +14,7 @@ from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
 from litellm.proxy.utils import ProxyLogging
 from support.features import needs_guardrails_only
 
-from litellm_image_analysis.last_hook import LastHook, can_guard_again, guardrails_behind, limits_are_in_place
+from litellm_image_analysis.proxy.late_hook import LateHook, can_rerun_guardrails, limits_are_in_place, rerun_guardrails
 
 CALLER = UserAPIKeyAuth(api_key="sk-a")
 
@@ -49,24 +49,24 @@ def callbacks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture
-def hook() -> LastHook:
+def hook() -> LateHook:
     async def run(caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
         data["ran"] = caller, call_type
 
-    return LastHook(run)
+    return LateHook(run)
 
 
 def test_litellm_finds_the_hook_on_the_class_itself() -> None:
-    assert "async_pre_call_hook" in vars(LastHook)
+    assert "async_pre_call_hook" in vars(LateHook)
 
 
-async def test_it_runs_what_it_is_given(hook: LastHook) -> None:
+async def test_it_runs_what_it_is_given(hook: LateHook) -> None:
     data: dict[str, Any] = {}
     assert await hook.async_pre_call_hook(CALLER, DualCache(), data, "acompletion") is data
     assert data == {"ran": (CALLER, "acompletion")}
 
 
-def test_it_goes_behind_whatever_came_later(callbacks: list[Any], hook: LastHook, proxy_module: ModuleType) -> None:
+def test_it_goes_behind_whatever_came_later(callbacks: list[Any], hook: LateHook, proxy_module: ModuleType) -> None:
     vars(proxy_module).update(proxy_logging_obj=Guards())
     first, later = CustomLogger(), CustomLogger()
     callbacks.append(first)
@@ -82,11 +82,11 @@ def test_it_goes_behind_whatever_came_later(callbacks: list[Any], hook: LastHook
 
 @pytest.mark.parametrize("logging", [None, Old()], ids=["no proxy", "an older LiteLLM"])
 def test_without_guardrails_that_run_alone_it_stays_away(
-    callbacks: list[Any], hook: LastHook, proxy_module: ModuleType, logging: object
+    callbacks: list[Any], hook: LateHook, proxy_module: ModuleType, logging: object
 ) -> None:
     """Else they would not see what stands in an image's place."""
     vars(proxy_module).update(proxy_logging_obj=logging)
-    assert not can_guard_again()
+    assert not can_rerun_guardrails()
     hook.keep_in_place()
     assert callbacks == []
 
@@ -94,7 +94,7 @@ def test_without_guardrails_that_run_alone_it_stays_away(
 @needs_guardrails_only
 def test_this_litellm_can_run_guardrails_alone(proxy_module: ModuleType) -> None:
     vars(proxy_module).update(proxy_logging_obj=ProxyLogging(user_api_key_cache=UserApiKeyCache()))
-    assert can_guard_again()
+    assert can_rerun_guardrails()
 
 
 def test_limits_are_in_place_once_the_proxy_has_added_them(proxy_module: ModuleType) -> None:
@@ -107,7 +107,7 @@ def test_limits_are_in_place_once_the_proxy_has_added_them(proxy_module: ModuleT
 
 
 async def run_guardrails(data: dict[str, Any]) -> None:
-    run = guardrails_behind(data, CALLER, "acompletion")
+    run = rerun_guardrails(data, CALLER, "acompletion")
     assert run is not None
     await run()
 
@@ -131,4 +131,4 @@ async def test_what_guardrails_make_of_it_goes_out(proxy_module: ModuleType) -> 
 @pytest.mark.parametrize("logging", [None, Old()], ids=["no proxy", "an older LiteLLM"])
 def test_where_guardrails_cannot_run_alone_there_is_nothing_to_run(proxy_module: ModuleType, logging: object) -> None:
     vars(proxy_module).update(proxy_logging_obj=logging)
-    assert guardrails_behind({}, CALLER, "acompletion") is None
+    assert rerun_guardrails({}, CALLER, "acompletion") is None

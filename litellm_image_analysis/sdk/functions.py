@@ -13,8 +13,7 @@ from typing import ParamSpec, TypeVar
 import litellm
 
 import litellm_image_analysis
-from litellm_image_analysis.blocking import blocking, by_name, called, parameters
-from litellm_image_analysis.plugin import ImageAnalysis
+from litellm_image_analysis.sdk.blocking import blocking, by_name, called, parameters
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +44,7 @@ def _blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[object]
 
 
 def _register() -> None:
-    if not any(isinstance(callback, ImageAnalysis) for callback in litellm.callbacks):
+    if not any(isinstance(callback, litellm_image_analysis.ImageAnalysis) for callback in litellm.callbacks):
         litellm.callbacks.append(litellm_image_analysis.image_analysis)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.overrides import Overrides, Terms, terms
+from litellm_image_analysis.proxy.overrides import EffectiveSettings, Overrides, effective_settings
 
 OPERATOR = ImageAnalysisConfig(vision_model="operator-eyes", prompt="Look.", max_images=3)
 JSON = st.recursive(
@@ -19,27 +19,27 @@ JSON = st.recursive(
 )
 
 
-def decisions(team: dict[str, Any] | None = None, key: dict[str, Any] | None = None) -> Terms:
-    found = terms(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
-    assert isinstance(found, Terms)
+def decisions(team: dict[str, Any] | None = None, key: dict[str, Any] | None = None) -> EffectiveSettings:
+    found = effective_settings(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
+    assert isinstance(found, EffectiveSettings)
     return found
 
 
 def refusal_of(key: object) -> RequestError:
-    found = terms(OPERATOR, None, {"image_analysis": key})
+    found = effective_settings(OPERATOR, None, {"image_analysis": key})
     assert isinstance(found, RequestError)
     return found
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"image_analysis": None}, {"image_analysis": {}}, {"else": 1}, "text"])
 def test_without_settings_of_their_own_the_operator_s_hold(metadata: object) -> None:
-    assert terms(OPERATOR, metadata, metadata) == Terms(OPERATOR)
+    assert effective_settings(OPERATOR, metadata, metadata) == EffectiveSettings(OPERATOR)
 
 
 @pytest.mark.parametrize("owner", ["team", "key"])
 def test_a_team_or_a_key_has_its_own_vision_model_and_prompt(owner: str) -> None:
     found = decisions(**{owner: {"vision_model": "own-eyes", "prompt": "Read.", "mode": "on_request", "enabled": True}})
-    assert found == Terms(OPERATOR.model_copy(update={"vision_model": "own-eyes", "prompt": "Read."}))
+    assert found == EffectiveSettings(OPERATOR.model_copy(update={"vision_model": "own-eyes", "prompt": "Read."}))
 
 
 def test_the_key_s_word_goes_before_the_team_s_one_setting_at_a_time() -> None:
@@ -77,7 +77,7 @@ def test_wrong_metadata_are_told_with_their_path_and_what_would_be_right(setting
 
 
 def test_the_team_s_are_told_as_the_team_s() -> None:
-    error = terms(OPERATOR, {"image_analysis": {"enabled": 1, "prompt": 2}}, {})
+    error = effective_settings(OPERATOR, {"image_analysis": {"enabled": 1, "prompt": 2}}, {})
     assert isinstance(error, RequestError)
     assert error.message == (
         "team metadata: image_analysis.enabled: got 1; it must be true or false;"
@@ -87,7 +87,7 @@ def test_the_team_s_are_told_as_the_team_s() -> None:
 
 @given(JSON, JSON)
 def test_nothing_in_metadata_changes_what_only_the_operator_sets(team: object, key: object) -> None:
-    found = terms(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
-    if isinstance(found, Terms):
+    found = effective_settings(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
+    if isinstance(found, EffectiveSettings):
         own = {"vision_model", "prompt", "mode"}
         assert found.config.model_dump(exclude=own) == OPERATOR.model_dump(exclude=own)

@@ -222,13 +222,13 @@ def after_call(request: dict[str, Any], response: Any, call_type: str) -> None:
 
 def _model_group(kwargs: dict[str, Any]) -> str | None:
     """What a Router was asked for, if one makes this call, also if it has fallen back to something else."""
-    notes = _router_s_notes(kwargs)
+    notes = _router_metadata(kwargs)
     return None if notes is None else notes.get("original_model_group") or notes["model_group"]
 
 
 def _earlier(kwargs: dict[str, Any]) -> RequestOutcomes | None:
     """What came of the images in earlier attempts, if a Router makes this call: it counts them in its notes."""
-    notes = _router_s_notes(kwargs)
+    notes = _router_metadata(kwargs)
     if notes is None:
         return None
     if not notes.get("attempted_retries") and not notes.get("attempted_fallbacks"):
@@ -237,7 +237,7 @@ def _earlier(kwargs: dict[str, Any]) -> RequestOutcomes | None:
     return found
 
 
-def _router_s_notes(kwargs: dict[str, Any]) -> dict[str, Any] | None:
+def _router_metadata(kwargs: dict[str, Any]) -> dict[str, Any] | None:
     buckets = (kwargs.get(name) for name in ("metadata", "litellm_metadata"))
     return next((notes for notes in buckets if isinstance(notes, dict) and "model_group" in notes), None)
 

@@ -9,14 +9,14 @@ import pytest
 from litellm.router import Router
 from support.images import data_uri, image, message, text
 
-from litellm_image_analysis import sdk
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, total
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.request.activation import Mode
-from litellm_image_analysis.sdk import Library
+from litellm_image_analysis.sdk import library as library_module
+from litellm_image_analysis.sdk.library import Library
 
 CONFIG = ImageAnalysisConfig(max_images=1)
 TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
@@ -173,14 +173,14 @@ class TestAfterwards:
         request = await taken("anthropic_messages", model="openai/blind-ocr", messages=NO_IMAGE)
         assert request is not None
         nested, answer = dict[str, Any](), dict[str, Any]()
-        sdk.after_call(request, nested, "aresponses")
-        sdk.after_call(request, answer, "anthropic_messages")
+        library_module.after_call(request, nested, "aresponses")
+        library_module.after_call(request, answer, "anthropic_messages")
         assert nested == {}
         assert "image_analysis" in answer["_hidden_params"]
 
     def test_a_call_that_was_not_billed_shows_nothing(self) -> None:
         answer = dict[str, Any]()
-        sdk.after_call({"metadata": {}}, answer, "acompletion")
+        library_module.after_call({"metadata": {}}, answer, "acompletion")
         assert answer == {}
 
 

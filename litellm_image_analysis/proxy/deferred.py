@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Standby:
+class DeferredAnalysis:
     """What holds for a request, should it come to need analysis.
 
     LiteLLM copies and prints metadata: it is never copied, and shows nothing of a request.
@@ -40,17 +40,17 @@ class Standby:
     problem: RequestError | None = None
     outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)
 
-    def stand_by(self, data: Mapping[str, Any]) -> None:
+    def remember(self, data: Mapping[str, Any]) -> None:
         """Be noted in the request, unless something stands by already."""
-        if standing_by(data) is None:
+        if deferred_analysis(data) is None:
             self.home[metadata.STANDBY_KEY] = self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Standby:
+    def __deepcopy__(self, memo: dict[int, Any]) -> DeferredAnalysis:
         """Itself."""
         return self
 
 
-def standing_by(data: Mapping[str, Any]) -> Standby | None:
+def deferred_analysis(data: Mapping[str, Any]) -> DeferredAnalysis | None:
     """What stands by for a request, or ``None``."""
     found = metadata.get_note(data, metadata.STANDBY_KEY)
-    return found if isinstance(found, Standby) else None
+    return found if isinstance(found, DeferredAnalysis) else None

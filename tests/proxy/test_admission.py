@@ -12,12 +12,12 @@ from litellm.proxy.hooks.model_max_budget_limiter import _PROXY_VirtualKeyModelM
 from litellm.router import Router
 from support.routers import ANYONE
 
-from litellm_image_analysis import admission
-from litellm_image_analysis.access import AccessDeniedError
-from litellm_image_analysis.admission import Asked
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.standby import Standby
+from litellm_image_analysis.proxy import admission
+from litellm_image_analysis.proxy.access import AccessDeniedError
+from litellm_image_analysis.proxy.admission import Asked
+from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 
 DEFAULTS = ImageAnalysisConfig(vision_model="gpt-4o-mini")
 FOR_CHAT = {"models": ["deepseek-chat"]}
@@ -33,7 +33,7 @@ def caller(own: object = None, team: object = None, **auth: Any) -> UserAPIKeyAu
     return UserAPIKeyAuth(metadata={"image_analysis": own}, team_metadata={"image_analysis": team}, **auth)
 
 
-async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | Standby | None:
+async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | DeferredAnalysis | None:
     return await admission.take_request(data, DEFAULTS, who)
 
 
@@ -42,19 +42,19 @@ class TestRequest:
         home: dict[str, Any] = {}
         data = {"model": "deepseek-chat", "messages": [], "metadata": home}
         found = await taken(data)
-        assert isinstance(found, Standby)
+        assert isinstance(found, DeferredAnalysis)
         assert found.home is home
         assert (found.config, found.caller, found.problem) == (DEFAULTS, ANYONE, None)
         assert data == {"model": "deepseek-chat", "messages": [], "metadata": {}}
 
     async def test_a_key_s_or_a_team_s_own_mode_holds(self) -> None:
         found = await taken({"model": "deepseek-chat"}, caller({"mode": "auto"}, {"prompt": "Read."}))
-        assert isinstance(found, Standby)
+        assert isinstance(found, DeferredAnalysis)
         assert found.config == DEFAULTS.model_copy(update={"mode": "auto", "prompt": "Read."})
 
     async def test_wrong_metadata_are_told_only_if_they_come_to_be_needed(self) -> None:
         found = await taken({"model": "deepseek-chat"}, caller({"mode": "sometimes"}))
-        assert isinstance(found, Standby)
+        assert isinstance(found, DeferredAnalysis)
         assert found.problem is not None
         assert "image_analysis.mode: got 'sometimes'" in found.problem.message
 

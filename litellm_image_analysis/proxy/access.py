@@ -1,0 +1,142 @@
+"""Who may call which model. LiteLLM decides; what it refuses goes on as its own words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import litellm
+from litellm.exceptions import BudgetExceededError
+
+from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.engine.routing import proxy_global
+from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.log import LOGGER
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import ProxyException, UserAPIKeyAuth
+    from litellm.router import Router
+
+
+class AccessDeniedError(RequestError):
+    """LiteLLM's own refusal of a model, on its way out.
+
+    Attributes:
+        denied: what LiteLLM raised.
+    """
+
+    def __init__(self, denied: ProxyException) -> None:
+        super().__init__(denied.message, status_code=status_of(denied), param=denied.param, code=denied.type)
+        self.denied = denied
+
+
+async def check_access(names: Iterable[str], router: Router | None, caller: UserAPIKeyAuth) -> None:
+    """Hold the caller to the model lists of key, team, project and end user, and of the user if the key is personal.
+
+    Raises:
+        AccessDeniedError: LiteLLM says no.
+    """
+    from litellm.proxy._types import ProxyException
+    from litellm.proxy.auth import auth_checks
+
+    model_list = view_of(router).deployments() if router is not None else None
+    check = getattr(auth_checks, "can_key_call_resolved_model", _check_one_by_one)  # newer than LiteLLM 1.84
+    # A team's key is held to the team's models; its user's own are for personal keys.
+    user_id = caller.user_id if caller.team_id is None else None
+    user = await fetch(auth_checks.get_user_object, user_id, user_id_upsert=False)
+    for name in names:
+        try:
+            await check(model=name, llm_model_list=model_list, valid_token=caller, llm_router=router)
+            if user is not None:
+                await _check_user(name, router, user, caller)
+        except ProxyException as denied:
+            raise AccessDeniedError(denied) from None
+
+
+async def _check_one_by_one(*, model: str, llm_model_list: Any, valid_token: UserAPIKeyAuth, llm_router: Any) -> None:
+    """The lists of key, team and project, where LiteLLM has no check of them all; its end users have no lists there."""
+    from litellm.proxy._types import SpecialModelNames
+    from litellm.proxy.auth import auth_checks
+
+    if SpecialModelNames.all_team_models.value not in valid_token.models:
+        await auth_checks.can_key_call_model(
+            model=model, llm_model_list=llm_model_list, valid_token=valid_token, llm_router=llm_router
+        )
+    if valid_token.team_id is not None:
+        await _check_team(model, valid_token.team_id, llm_router, valid_token)
+    project = await fetch(auth_checks.get_project_object, valid_token.project_id)
+    if project is not None and project.models:
+        auth_checks.can_project_access_model(model=model, project_object=project, llm_router=llm_router)
+
+
+async def _check_team(name: str, team_id: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
+    from litellm.proxy._types import LiteLLM_TeamTableCachedObj, ProxyException
+    from litellm.proxy.auth import auth_checks
+
+    row = await fetch(auth_checks.get_team_object, team_id)
+    team = row or LiteLLM_TeamTableCachedObj(team_id=team_id, models=caller.team_models)
+    try:
+        await auth_checks.can_team_access_model(
+            model=name, team_object=team, llm_router=router, team_model_aliases=caller.team_model_aliases
+        )
+    except ProxyException:
+        if not await litellm_function("key_access_group_grants_model", auth_checks)(
+            model=name, valid_token=caller, team_object=team, llm_router=router
+        ):
+            raise
+    if row is not None:
+        rows = ("prisma_client", "user_api_key_cache", "proxy_logging_obj")
+        await litellm_function("check_team_member_model_access", auth_checks)(
+            model=name,
+            team_object=team,
+            valid_token=caller,
+            llm_router=router,
+            **{of: proxy_global(of) for of in rows},
+        )
+
+
+def litellm_function(name: str, module: Any) -> Callable[..., Any]:
+    """A check of LiteLLM's auth, whose name had an underscore in front in LiteLLM 1.84."""
+    found: Callable[..., Any] = getattr(module, name, None) or getattr(module, f"_{name}")
+    return found
+
+
+async def _check_user(name: str, router: Router | None, user: Any, caller: UserAPIKeyAuth) -> None:
+    from litellm.proxy.auth.auth_checks import can_user_call_model
+
+    knows_aliases = "key_model_aliases" in inspect.signature(can_user_call_model).parameters  # newer than LiteLLM 1.84
+    aliases = {"key_model_aliases": caller.aliases or None} if knows_aliases else {}
+    await can_user_call_model(model=name, llm_router=router, user_object=user, **aliases)
+
+
+async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **options: Any) -> Any:
+    """A row of LiteLLM's database, from its cache as a rule; ``None`` where there is none, as LiteLLM's own auth.
+
+    Raises:
+        BudgetExceededError: the row's budget is used up; LiteLLM looks when it reads an end user's.
+    """
+    database, cache = proxy_global("prisma_client"), proxy_global("user_api_key_cache")
+    if key is None or database is None:
+        return None
+    try:
+        return await look_up(key, database, cache, **options)
+    except BudgetExceededError:
+        raise
+    except Exception as error:  # noqa: BLE001 - LiteLLM raises plain exceptions of several kinds for a missing row
+        LOGGER.debug("no row for the caller: %s", type(error).__name__)
+        return None
+
+
+def apply_aliases(data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
+    """Apply what key, team and gateway call a model, as LiteLLM did before the suffix was taken off its name."""
+    from litellm.proxy import litellm_pre_call_utils
+
+    litellm_pre_call_utils._update_model_if_team_alias_exists(data, caller)  # noqa: SLF001 - nothing public does it
+    litellm_pre_call_utils._update_model_if_key_alias_exists(data, caller)  # noqa: SLF001 - as above
+    data["model"] = litellm.model_alias_map.get(data["model"], data["model"])
+
+
+def status_of(error: ProxyException) -> int:
+    """The HTTP status LiteLLM's error is answered with."""
+    return int(error.code) if error.code.isdecimal() else 500
