@@ -208,16 +208,13 @@ class ImageAnalysis(CustomLogger):
         if asked is None:
             return
         _asked.set(None)
-        wire_format, run_guardrails = WIRE_FORMATS[call_type], None
+        context, wire_format, run_guardrails = asked.context, WIRE_FORMATS[call_type], None
         try:
-            with containment.contained_analysis(data, wire_format, asked.config, asked.vision_model):
-                router = routing.running_router()
-                found = self._analyzer.find_images(data, wire_format, asked.config)
+            with containment.contained_analysis(data, wire_format, context):
+                found = self._analyzer.find_images(data, wire_format, context.config)
                 if found:
-                    await admission.check_vision(asked, data, self.config, router, caller)
-                await disconnects.cancel_on_disconnect(
-                    self._analyzer.replace(data, found, wire_format, asked.vision_model, asked.config, router, caller)
-                )
+                    await admission.check_vision(asked, data, self.config)
+                await disconnects.cancel_on_disconnect(self._analyzer.replace(data, found, wire_format, context))
                 with containment.log_and_continue("making out a bill"):
                     total.attach_cost(data, call_type, is_shown=False)
                 if found:

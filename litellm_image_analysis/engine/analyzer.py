@@ -24,11 +24,9 @@ from litellm_image_analysis.vision.gate import Gate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from litellm.proxy._types import UserAPIKeyAuth
-    from litellm.router import Router
-
     from litellm_image_analysis.cache.per_request import RequestOutcomes
     from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.engine.context import RequestContext
     from litellm_image_analysis.request import FoundImage, WireFormat
     from litellm_image_analysis.vision.call import CompletionApi
 
@@ -74,10 +72,7 @@ class Analyzer:
         data: dict[str, Any],
         found: Sequence[FoundImage],
         wire_format: WireFormat,
-        vision_model: str,
-        config: ImageAnalysisConfig,
-        router: Router | None = None,
-        caller: UserAPIKeyAuth | None = None,
+        context: RequestContext,
         earlier: RequestOutcomes | None = None,
     ) -> None:
         """Put texts where the images of ``data`` stand, and note in it how that went.
@@ -86,29 +81,26 @@ class Analyzer:
             data: the request; its own values are replaced, never changed.
             found: its images.
             wire_format: its wire format.
-            vision_model: who looks.
-            config: the settings that hold for it.
-            router: makes the vision call; ``None``: LiteLLM itself.
-            caller: who pays; ``None`` in a library.
+            context: the values that hold for it.
             earlier: what came of images in earlier attempts of the same request; this one's are added.
 
         Raises:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         if not found:
-            metadata.save_report(data, Report(vision_model))
+            metadata.save_report(data, Report(context.vision_model))
             return
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
-        callee = cast("CompletionApi", litellm if router is None else router)
-        ask = make_ask(callee, identity.child_identity(data, count_tokens=config.count_vision_tokens))
+        callee = cast("CompletionApi", litellm if context.router is None else context.router)
+        ask = make_ask(callee, identity.child_identity(data, count_tokens=context.config.count_vision_tokens))
         target = VisionTarget(
-            model=vision_model,
-            ask=self.gate.guarded(ask, tenancy.payer(caller)),
-            tenant=tenancy.tenant(config.cache, caller),
+            model=context.vision_model,
+            ask=self.gate.guarded(ask, tenancy.payer(context.caller)),
+            tenant=tenancy.tenant(context.config.cache, context.caller),
             answers=self.cache if earlier is None else RequestCache(self.cache, earlier),
-            file_providers=routing.file_providers(found, router, vision_model),
+            file_providers=routing.file_providers(found, context.router, context.vision_model),
         )
-        result = await rewrite(data, found, wire_format, config, target)
+        result = await rewrite(data, found, wire_format, context.config, target)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)

@@ -17,6 +17,7 @@ from litellm_image_analysis.analysis.render import failure_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, summary
 from litellm_image_analysis.engine import routing
+from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.activation import PARAMETER
@@ -68,59 +69,54 @@ def fail_closed_admission(
         if _may_open_a_model(data, config):
             raise _internal_error() from None
         if wire_format is not None and data.pop(PARAMETER, False) is not False:
-            apply_on_failure_after_bug(data, wire_format, config, config.vision_model)
+            apply_on_failure_after_bug(
+                data, wire_format, RequestContext(config=config, vision_model=config.vision_model)
+            )
 
     with _contained("reading what a request asks for", data, recover):
         yield
 
 
 @contextmanager
-def contained_analysis(
-    data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str
-) -> Iterator[None]:
+def contained_analysis(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> Iterator[None]:
     """Analyse the images of a request: a bug in that undoes what was done to it, and follows ``on_failure``.
 
     Args:
         data: the request.
         wire_format: its wire format.
-        config: the settings that hold for it.
-        vision_model: the model that was to look.
+        context: the values that hold for it.
 
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
     """
-    with _contained(
-        "analysing images", data, lambda: apply_on_failure_after_bug(data, wire_format, config, vision_model)
-    ):
+    with _contained("analysing images", data, lambda: apply_on_failure_after_bug(data, wire_format, context)):
         yield
 
 
-def apply_on_failure_after_bug(
-    data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str
-) -> None:
+def apply_on_failure_after_bug(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> None:
     """Do with a request's images what ``on_failure`` says, after a bug.
 
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
     """
-    if not _notes_stand(data, wire_format, config, vision_model) and config.on_failure != "keep":
+    if not _notes_stand(data, wire_format, context) and context.config.on_failure != "keep":
         raise _internal_error() from None
 
 
-def _notes_stand(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, vision_model: str) -> bool:
+def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> bool:
     """Put a note in each image's place, unless images are to stay; whether the request can go on like that."""
     with log_and_continue("putting notes in the images' places"):
         found = wire_format.find_images(data)
-        if found and config.on_failure == "reject":
+        if found and context.config.on_failure == "reject":
             return False
-        noted = found if config.on_failure == "placeholder" else []
+        noted = found if context.config.on_failure == "placeholder" else []
         notes = {image.path: failure_text(image, FailureReason.INTERNAL) for image in noted}
         data.update(wire_format.replace_images(data, notes))
         with log_and_continue("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # What had been paid by then is in the spend log; nobody here knows it.
-            report = Report(vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
-            metadata.save_report(data, report if found else Report(vision_model))
+            report = Report(context.vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
+            metadata.save_report(data, report if found else Report(context.vision_model))
             if found:
                 summary.log_request(data.get("litellm_call_id"), report)
         return True

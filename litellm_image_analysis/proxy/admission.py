@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.engine import routing
+from litellm_image_analysis.engine.context import ProxyContext
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import access, budgets, vision_choice
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
@@ -15,7 +16,6 @@ from litellm_image_analysis.request.activation import PARAMETER, Active, Inactiv
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
-    from litellm.router import Router
 
     from litellm_image_analysis.config import ImageAnalysisConfig
 
@@ -25,14 +25,12 @@ class Asked:
     """Image analysis that a request asks for.
 
     Attributes:
-        vision_model: the model that is to look.
-        chosen_by_caller: whether the request itself named it.
-        config: the settings that hold for the caller.
+        context: the values that hold for it, with the caller's own settings.
+        chosen_by_caller: whether the request itself names the vision model.
     """
 
-    vision_model: str
+    context: ProxyContext
     chosen_by_caller: bool
-    config: ImageAnalysisConfig
 
 
 async def check_name(
@@ -77,8 +75,9 @@ async def take_request(
     """
     router = routing.running_router()
     activation = routing.activation_of(data, config, router)
+    operator = ProxyContext(config=config, vision_model=config.vision_model, router=router, caller=caller)
     if isinstance(activation, Invalid):
-        raise await vision_choice.wrong_choice(activation.problem, config, router, caller)
+        raise await vision_choice.wrong_choice(activation.problem, operator)
     if activation.model != data.get("model"):
         # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
         await access.check_access(activation.model.split(","), router, caller)
@@ -87,46 +86,48 @@ async def take_request(
     data.pop(PARAMETER, None)
     settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(activation, Active):
-        return await _asked(activation, settled, config, router, caller)
-    return None if activation.is_refused else _standby(settled, data, config, caller)
+        return await _asked(activation, settled, operator)
+    return None if activation.is_refused else _deferred(settled, data, operator)
 
 
-def _standby(
-    settled: EffectiveSettings | RequestError, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
+def _deferred(
+    settled: EffectiveSettings | RequestError, data: dict[str, Any], operator: ProxyContext
 ) -> DeferredAnalysis | None:
     if isinstance(settled, RequestError):
-        return DeferredAnalysis(config, caller, metadata.metadata_of(data), problem=settled)
-    return DeferredAnalysis(settled.config, caller, metadata.metadata_of(data)) if settled.enabled else None
+        return DeferredAnalysis(operator, metadata.metadata_of(data), problem=settled)
+    return DeferredAnalysis(_with_settings(operator, settled), metadata.metadata_of(data)) if settled.enabled else None
 
 
-async def _asked(
-    active: Active,
-    settled: EffectiveSettings | RequestError,
-    config: ImageAnalysisConfig,
-    router: Router | None,
-    caller: UserAPIKeyAuth,
-) -> Asked | None:
-    """What holds after the key's and the team's own settings."""
+def _with_settings(operator: ProxyContext, settled: EffectiveSettings) -> ProxyContext:
+    return replace(operator, config=settled.config, vision_model=settled.config.vision_model)
+
+
+async def _asked(active: Active, settled: EffectiveSettings | RequestError, operator: ProxyContext) -> Asked | None:
+    """Apply the key's and the team's own settings to what the request asks for."""
     if isinstance(settled, RequestError):
         raise settled
     if not settled.enabled:
         return None
+    context = _with_settings(operator, settled)
     if not active.chosen_by_caller:
-        return Asked(settled.config.vision_model, chosen_by_caller=False, config=settled.config)
-    await vision_choice.check_chosen(active.vision_model, config, router, caller)
-    return Asked(active.vision_model, chosen_by_caller=True, config=settled.config)
+        return Asked(context, chosen_by_caller=False)
+    await vision_choice.check_chosen(replace(operator, vision_model=active.vision_model))
+    return Asked(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
 
 
-async def check_vision(
-    asked: Asked, data: dict[str, Any], config: ImageAnalysisConfig, router: Router | None, caller: UserAPIKeyAuth
-) -> None:
-    """Let a request with images have its vision calls, if their model is served and the caller may make and pay them.
+async def check_vision(asked: Asked, data: dict[str, Any], config: ImageAnalysisConfig) -> None:
+    """Check that the vision model is served, and that the caller may call it and has budget for it.
+
+    Args:
+        asked: the analysis.
+        data: the request.
+        config: the operator's settings.
 
     Raises:
         RequestError: says why not.
     """
     if not asked.chosen_by_caller:
-        is_default = asked.vision_model == config.vision_model
+        is_default = asked.context.vision_model == config.vision_model
         check = vision_choice.check_default if is_default else vision_choice.check_preferred
-        await check(asked.vision_model, config, router, caller)
-    await budgets.check_vision(asked.vision_model, data, router, caller)
+        await check(replace(asked.context, config=config))
+    await budgets.check_vision(asked.context, data)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litellm_image_analysis.billing import metadata, total
-from litellm_image_analysis.engine import containment, routing, vision_support
+from litellm_image_analysis.engine import containment, vision_support
 from litellm_image_analysis.proxy import admission
 from litellm_image_analysis.proxy.admission import Asked
 from litellm_image_analysis.proxy.late_hook import rerun_guardrails
@@ -49,7 +49,7 @@ class AutoMode:
     check_alone: Callable[[], None]
 
     async def before_call(
-        self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, standby: DeferredAnalysis
+        self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, deferred: DeferredAnalysis
     ) -> Attempt:
         """Replace the images of a call whose deployment cannot see them, or whose operator always wants that.
 
@@ -57,7 +57,7 @@ class AutoMode:
             kwargs: the call's keyword arguments; the messages in them stay as they are, for the next attempt.
             call_type: LiteLLM's name for it.
             wire_format: its wire format.
-            standby: what holds for the request.
+            deferred: what holds for the request.
 
         Returns:
             Those to call with instead, or ``None`` for no change, and what runs the guardrails on them.
@@ -65,28 +65,25 @@ class AutoMode:
         Raises:
             RequestError: the call cannot be served.
         """
-        mode = standby.config.mode
+        mode = deferred.context.config.mode
         may_be_due = not vision_support.is_ruled_out(kwargs, mode) and wire_format.find_images(kwargs)
         if not may_be_due or not vision_support.should_analyze(kwargs, mode):
             return NOTHING_TO_DO
         self.check_alone()
         request, run_guardrails = dict(kwargs), None
-        with containment.contained_analysis(request, wire_format, standby.config, standby.config.vision_model):
-            await self._analyse(request, wire_format, standby)
-            run_guardrails = rerun_guardrails(request, standby.caller, call_type)
+        with containment.contained_analysis(request, wire_format, deferred.context):
+            await self._analyse(request, wire_format, deferred)
+            run_guardrails = rerun_guardrails(request, deferred.context.caller, call_type)
         with containment.log_and_continue("making out a bill"):
             total.attach_cost(request, call_type, is_shown=False)
-            metadata.share_notes(request, standby.home)
+            metadata.share_notes(request, deferred.home)
         return Attempt(request, run_guardrails)
 
-    async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, standby: DeferredAnalysis) -> None:
-        if standby.problem is not None:
-            raise standby.problem
-        found = self.analyzer.find_images(request, wire_format, standby.config)
-        router, caller, config = routing.running_router(), standby.caller, standby.config
-        asked = Asked(config.vision_model, chosen_by_caller=False, config=config)
+    async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, deferred: DeferredAnalysis) -> None:
+        if deferred.problem is not None:
+            raise deferred.problem
+        context = deferred.context
+        found = self.analyzer.find_images(request, wire_format, context.config)
         as_sent = {**request, "model": metadata.get_note(request, "model_group")}  # not the deployment's own name
-        await admission.check_vision(asked, as_sent, self.config, router, caller)
-        await self.analyzer.replace(
-            request, found, wire_format, config.vision_model, config, router, caller, earlier=standby.outcomes
-        )
+        await admission.check_vision(Asked(context, chosen_by_caller=False), as_sent, self.config)
+        await self.analyzer.replace(request, found, wire_format, context, earlier=deferred.outcomes)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
     from litellm.router import Router
 
+    from litellm_image_analysis.engine.context import ProxyContext
+
 _ROUTE = "/v1/chat/completions"
 """LiteLLM asks for a route to let those pass that call no model."""
 
@@ -104,23 +106,22 @@ async def _check_others(models: str, router: Router | None, caller: UserAPIKeyAu
                 )
 
 
-async def check_vision(name: str, data: Mapping[str, Any], router: Router | None, caller: UserAPIKeyAuth) -> None:
+async def check_vision(context: ProxyContext, data: Mapping[str, Any]) -> None:
     """Let a vision call pass if the caller can pay for it.
 
     Args:
-        name: the vision model.
+        context: the vision model, the router, and the caller whose budgets count.
         data: the request that has the images.
-        router: the proxy's.
-        caller: whose budgets count.
 
     Raises:
         AccessDeniedError: a budget for the vision model is used up, or one for all models that LiteLLM did not look at
             because the request's own model costs nothing.
     """
-    await check_models(name, router, caller)
-    if _cost_nothing(data.get("model"), router) and not _cost_nothing(name, router):
+    vision_model, router = context.vision_model, context.router
+    await check_models(vision_model, router, context.caller)
+    if _cost_nothing(data.get("model"), router) and not _cost_nothing(vision_model, router):
         with _as_refusal():
-            await _check_totals(data, caller)
+            await _check_totals(data, context.caller)
 
 
 def _cost_nothing(models: object, router: Router | None) -> bool:

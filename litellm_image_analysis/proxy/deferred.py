@@ -15,9 +15,7 @@ from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import RequestError
 
 if TYPE_CHECKING:
-    from litellm.proxy._types import UserAPIKeyAuth
-
-    from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.engine.context import ProxyContext
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -27,15 +25,13 @@ class DeferredAnalysis:
     LiteLLM copies and prints metadata: it is never copied, and shows nothing of a request.
 
     Attributes:
-        config: the settings that hold for the caller.
-        caller: whose request it is.
+        context: the values that hold for it, with the caller's own settings.
         home: the metadata of the request itself; those of a fallback are a copy.
         problem: what is wrong with the caller's own settings, told only if they are needed.
         outcomes: what came of its images, for its next attempts.
     """
 
-    config: ImageAnalysisConfig
-    caller: UserAPIKeyAuth
+    context: ProxyContext
     home: MutableMapping[str, Any]
     problem: RequestError | None = None
     outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)

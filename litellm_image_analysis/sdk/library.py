@@ -13,6 +13,7 @@ from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, prices, total
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.engine import containment, routing, vision_support
+from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
@@ -83,7 +84,7 @@ class Library:
             return None if request == kwargs else request
         _have_own_metadata(request, call_type)
         try:
-            with containment.contained_analysis(request, wire_format, self.config, activation.vision_model):
+            with containment.contained_analysis(request, wire_format, self._context(activation.vision_model)):
                 await self._analyse(request, wire_format, activation, call_type, _earlier(kwargs))
         except RequestError as error:
             raise error if group is None else AttemptError(error) from None
@@ -93,6 +94,9 @@ class Library:
         """Whether this is a call of ours, was served already, or is a proxy's, settled before it was routed."""
         is_proxy_s = group is not None and self.router is None and routing.running_router() is not None
         return is_proxy_s or is_vision_call() or isinstance(metadata.load_report(kwargs), Report)
+
+    def _context(self, vision_model: str) -> RequestContext:
+        return RequestContext(config=self.config, vision_model=vision_model, router=self.router)
 
     def ask_by_parameter(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
         """A call of an attached Router's that asks by suffix, as one that asks by ``ocr_model``.
@@ -116,9 +120,10 @@ class Library:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
         """
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
-        with containment.contained_analysis(request, chat, self.config, vision_model):
+        context = self._context(vision_model)
+        with containment.contained_analysis(request, chat, context):
             found = self.analyzer.find_images(request, chat, self.config)
-            await self.analyzer.replace(request, found, chat, vision_model, self.config, self.router)
+            await self.analyzer.replace(request, found, chat, context)
         return list(request["messages"])
 
     def _is_due(self, activation: Active | Inactive, request: dict[str, Any], wire_format: WireFormat) -> bool:
@@ -178,7 +183,8 @@ class Library:
         if not has_suffix and kwargs.get(PARAMETER, False) is False:
             return request if PARAMETER in kwargs else None
         _have_own_metadata(request, call_type)
-        containment.apply_on_failure_after_bug(request, WIRE_FORMATS[call_type], self.config, self.config.vision_model)
+        context = self._context(self.config.vision_model)
+        containment.apply_on_failure_after_bug(request, WIRE_FORMATS[call_type], context)
         return request
 
     async def _analyse(
@@ -197,8 +203,8 @@ class Library:
             )
         self.check_alone()
         found = self.analyzer.find_images(request, wire_format, self.config)
-        router, model = self.router, active.vision_model
-        await self.analyzer.replace(request, found, wire_format, model, self.config, router, earlier=earlier)
+        context = self._context(active.vision_model)
+        await self.analyzer.replace(request, found, wire_format, context, earlier=earlier)
         with containment.log_and_continue("making out a bill"):
             total.attach_cost(request, call_type, is_shown=True)
 

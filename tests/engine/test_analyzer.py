@@ -18,6 +18,7 @@ from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
+from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
@@ -31,7 +32,9 @@ NO_URLS = ImageAnalysisConfig(remote_urls="reject")
 async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[str, Any]:
     """A request after its images were replaced; nobody is asked about a URL that is not allowed."""
     data: dict[str, Any] = {"messages": [message(text("?"), *parts)], "metadata": {}, "litellm_call_id": "call-1"}
-    await Analyzer(config).replace(data, chat.find_images(data), chat, "eyes", config)
+    await Analyzer(config).replace(
+        data, chat.find_images(data), chat, RequestContext(config=config, vision_model="eyes")
+    )
     return data
 
 
@@ -96,7 +99,9 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     config = ImageAnalysisConfig(max_images=1)
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
     with pytest.raises(RequestError, match="max_images"):
-        await Analyzer(config).replace(data, chat.find_images(data), chat, "eyes", config)
+        await Analyzer(config).replace(
+            data, chat.find_images(data), chat, RequestContext(config=config, vision_model="eyes")
+        )
     assert data["messages"] == [message(image("a"), image("b"))]
     assert metadata.load_report(data) is None
 

@@ -20,6 +20,7 @@ from litellm_image_analysis import ImageAnalysisConfig, RequestError
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata
 from litellm_image_analysis.engine import containment, routing
+from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
 
@@ -42,7 +43,9 @@ def body(**keys: Any) -> dict[str, Any]:
 def contained_analysis(
     data: dict[str, Any] | None = None, on_failure: Policy = "placeholder"
 ) -> AbstractContextManager[None]:
-    return containment.contained_analysis(body() if data is None else data, chat, config(on_failure), "eyes")
+    return containment.contained_analysis(
+        body() if data is None else data, chat, RequestContext(config=config(on_failure), vision_model="eyes")
+    )
 
 
 def fail_closed_admission(

@@ -10,9 +10,11 @@ from litellm.caching.dual_cache import DualCache
 from litellm.proxy._types import UserAPIKeyAuth
 from litellm.proxy.hooks.model_max_budget_limiter import _PROXY_VirtualKeyModelMaxBudgetLimiter
 from litellm.router import Router
+from support.contexts import proxy_context
 from support.routers import ANYONE
 
 from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.engine import routing
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import admission
 from litellm_image_analysis.proxy.access import AccessDeniedError
@@ -37,6 +39,12 @@ async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | D
     return await admission.take_request(data, DEFAULTS, who)
 
 
+def requested(
+    name: str, config: ImageAnalysisConfig = DEFAULTS, who: UserAPIKeyAuth = ANYONE, *, chosen: bool = False
+) -> Asked:
+    return Asked(proxy_context(name, config, routing.running_router(), who), chosen_by_caller=chosen)
+
+
 class TestRequest:
     async def test_for_what_asks_for_nothing_analysis_stands_by(self) -> None:
         home: dict[str, Any] = {}
@@ -44,13 +52,13 @@ class TestRequest:
         found = await taken(data)
         assert isinstance(found, DeferredAnalysis)
         assert found.home is home
-        assert (found.config, found.caller, found.problem) == (DEFAULTS, ANYONE, None)
+        assert (found.context.config, found.context.caller, found.problem) == (DEFAULTS, ANYONE, None)
         assert data == {"model": "deepseek-chat", "messages": [], "metadata": {}}
 
     async def test_a_key_s_or_a_team_s_own_mode_holds(self) -> None:
         found = await taken({"model": "deepseek-chat"}, caller({"mode": "auto"}, {"prompt": "Read."}))
         assert isinstance(found, DeferredAnalysis)
-        assert found.config == DEFAULTS.model_copy(update={"mode": "auto", "prompt": "Read."})
+        assert found.context.config == DEFAULTS.model_copy(update={"mode": "auto", "prompt": "Read."})
 
     async def test_wrong_metadata_are_told_only_if_they_come_to_be_needed(self) -> None:
         found = await taken({"model": "deepseek-chat"}, caller({"mode": "sometimes"}))
@@ -73,12 +81,12 @@ class TestRequest:
 
     async def test_the_suffix_asks_for_the_default(self) -> None:
         data = {"model": "deepseek-chat-ocr"}
-        assert await taken(data) == Asked("gpt-4o-mini", chosen_by_caller=False, config=DEFAULTS)
+        assert await taken(data) == requested("gpt-4o-mini")
         assert data == {"model": "deepseek-chat"}
 
     async def test_the_parameter_asks_for_what_it_names(self) -> None:
         data = {"model": "deepseek-chat", "ocr_model": "eyes"}
-        assert await taken(data) == Asked("eyes", chosen_by_caller=True, config=DEFAULTS)
+        assert await taken(data) == requested("eyes", chosen=True)
         assert data == {"model": "deepseek-chat"}
 
     async def test_a_parameter_that_makes_no_sense_is_told(self) -> None:
@@ -92,15 +100,20 @@ class TestRequest:
 
 class TestTerms:
     async def test_the_key_s_own_settings_hold(self) -> None:
-        asked = await taken({"model": "deepseek-chat-ocr"}, caller({"vision_model": "eyes", "prompt": "Read."}))
+        who = caller({"vision_model": "eyes", "prompt": "Read."})
+        asked = await taken({"model": "deepseek-chat-ocr"}, who)
         own = DEFAULTS.model_copy(update={"vision_model": "eyes", "prompt": "Read."})
-        assert asked == Asked("eyes", chosen_by_caller=False, config=own)
+        assert asked == requested("eyes", config=own, who=who)
 
     async def test_the_request_s_choice_goes_before_them(self) -> None:
         who = caller({"vision_model": "eyes", "prompt": "Read."})
         asked = await taken({"model": "deepseek-chat", "ocr_model": "gpt-4o-mini"}, who)
         assert isinstance(asked, Asked)
-        assert (asked.vision_model, asked.chosen_by_caller, asked.config.prompt) == ("gpt-4o-mini", True, "Read.")
+        assert (asked.context.vision_model, asked.chosen_by_caller, asked.context.config.prompt) == (
+            "gpt-4o-mini",
+            True,
+            "Read.",
+        )
 
     @pytest.mark.parametrize("data", [{"model": "deepseek-chat-ocr"}, {"model": "deepseek-chat", "ocr_model": "eyes"}])
     async def test_switched_off_the_request_goes_on_without_analysis(self, data: dict[str, Any]) -> None:
@@ -118,18 +131,19 @@ class TestTerms:
 
 
 class TestVision:
-    async def check(self, asked: Asked, who: UserAPIKeyAuth, router: Router) -> None:
-        await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS, router, who)
+    async def check(self, name: str, who: UserAPIKeyAuth, router: Router, *, chosen: bool = False) -> None:
+        asked = Asked(proxy_context(name, DEFAULTS, router, who), chosen_by_caller=chosen)
+        await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS)
 
     async def test_the_default_needs_no_permission(self, router: Router) -> None:
-        await self.check(Asked("gpt-4o-mini", chosen_by_caller=False, config=DEFAULTS), caller(**FOR_CHAT), router)
+        await self.check("gpt-4o-mini", caller(**FOR_CHAT), router)
 
     async def test_a_key_s_own_model_does(self, router: Router) -> None:
         with pytest.raises(AccessDeniedError):
-            await self.check(Asked("eyes", chosen_by_caller=False, config=DEFAULTS), caller(**FOR_CHAT), router)
+            await self.check("eyes", caller(**FOR_CHAT), router)
 
     async def test_the_request_s_choice_was_checked_before(self, router: Router) -> None:
-        await self.check(Asked("eyes", chosen_by_caller=True, config=DEFAULTS), caller(**FOR_CHAT), router)
+        await self.check("eyes", caller(**FOR_CHAT), router, chosen=True)
 
 
 class TestBudgets:
@@ -158,7 +172,7 @@ class TestBudgets:
         asked = await taken({"model": "deepseek-chat-ocr"}, who)
         assert isinstance(asked, Asked)
         with pytest.raises(AccessDeniedError, match="gpt-4o-mini"):
-            await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS, router, who)
+            await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS)
 
 
 class TestOtherRoutes:

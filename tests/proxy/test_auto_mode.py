@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from litellm.router import Router
+from support.contexts import proxy_context
 from support.images import image, message, text
 from support.routers import ANYONE
 
 from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, AutoMode
@@ -29,7 +31,9 @@ def running(proxy_module: ModuleType, router: Router) -> None:
 
 async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | None = None, **kwargs: Any) -> Any:
     attempts = AutoMode(config, Analyzer(config), lambda: None)
-    standby = DeferredAnalysis(config, ANYONE, {}, problem)
+    standby = DeferredAnalysis(
+        proxy_context(config.vision_model, config, routing.running_router(), ANYONE), {}, problem
+    )
     called = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}, **kwargs}
     before = dict(called)
     try:

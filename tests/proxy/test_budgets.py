@@ -23,6 +23,7 @@ from litellm.proxy._types import (
 from litellm.proxy.auth import auth_checks
 from litellm.proxy.hooks.model_max_budget_limiter import _PROXY_VirtualKeyModelMaxBudgetLimiter
 from litellm.router import Router
+from support.contexts import proxy_context
 from support.features import (
     needs_budget_fallbacks,
     needs_project_counters,
@@ -31,6 +32,7 @@ from support.features import (
 )
 from support.routers import ANYONE, deployment, router_of
 
+from litellm_image_analysis import ImageAnalysisConfig
 from litellm_image_analysis.proxy import budgets
 from litellm_image_analysis.proxy.access import AccessDeniedError
 from litellm_image_analysis.proxy.http_errors import http_error
@@ -207,9 +209,9 @@ class TestVision:
         self, proxy_module: ModuleType, counters: Counters, router: Router
     ) -> None:
         await spend(proxy_module, KEY, "virtual_key_spend", "chat")
-        await budgets.check_vision("eyes", {"model": "chat"}, router, KEY)
+        await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, KEY), {"model": "chat"})
         with pytest.raises(AccessDeniedError, match="exceeded budget for model=chat"):
-            await budgets.check_vision("chat", {"model": "eyes"}, router, KEY)
+            await budgets.check_vision(proxy_context("chat", ImageAnalysisConfig(), router, KEY), {"model": "eyes"})
 
     @pytest.mark.parametrize(
         ("counter", "caller"),
@@ -225,27 +227,27 @@ class TestVision:
     async def test_for_a_model_that_costs_nothing_all_budgets_count(
         self, counters: Counters, router: Router, counter: str, caller: UserAPIKeyAuth
     ) -> None:
-        await budgets.check_vision("eyes", {"model": "free"}, router, caller)
+        await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, caller), {"model": "free"})
         counters[f"spend:{counter}"] = 2.0
         with pytest.raises(AccessDeniedError) as caught:
-            await budgets.check_vision("eyes", {"model": "free"}, router, caller)
+            await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, caller), {"model": "free"})
         assert caught.value.code == "budget_exceeded"
         for vision, model in (("free-eyes", "free"), ("eyes", "chat"), ("eyes", "free,chat")):
-            await budgets.check_vision(vision, {"model": model}, router, caller)
+            await budgets.check_vision(proxy_context(vision, ImageAnalysisConfig(), router, caller), {"model": model})
 
     async def test_a_team_s_key_is_held_to_its_user_s_budget_where_the_operator_says_so(
         self, proxy_module: ModuleType, counters: Counters, router: Router
     ) -> None:
         counters["spend:user:u"] = 2.0
-        await budgets.check_vision("eyes", {"model": "free"}, router, CALLER)
+        await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, CALLER), {"model": "free"})
         vars(proxy_module).update(general_settings={"apply_user_budget_to_team_keys": True})
         with pytest.raises(AccessDeniedError, match="User=u over budget"):
-            await budgets.check_vision("eyes", {"model": "free"}, router, CALLER)
+            await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, CALLER), {"model": "free"})
 
     async def test_an_admin_is_held_to_no_budget_of_its_own(self, counters: Counters, router: Router) -> None:
         counters["spend:user:u"] = 2.0
         admin = UserAPIKeyAuth(user_id="u", user_role=LitellmUserRoles.PROXY_ADMIN)
-        await budgets.check_vision("eyes", {"model": "free"}, router, admin)
+        await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, admin), {"model": "free"})
 
     async def test_an_end_user_s_row_may_tell_of_its_budget_as_it_is_read(
         self, counters: Counters, router: Router, monkeypatch: pytest.MonkeyPatch
@@ -255,4 +257,4 @@ class TestVision:
 
         monkeypatch.setattr(auth_checks, "get_end_user_object", read)
         with pytest.raises(AccessDeniedError, match="Budget has been exceeded"):
-            await budgets.check_vision("eyes", {"model": "free"}, router, CALLER)
+            await budgets.check_vision(proxy_context("eyes", ImageAnalysisConfig(), router, CALLER), {"model": "free"})

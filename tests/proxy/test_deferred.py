@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from litellm.proxy._types import UserAPIKeyAuth
+from support.contexts import proxy_context
 
 from litellm_image_analysis.analysis.outcomes import Analysed
 from litellm_image_analysis.config import ImageAnalysisConfig
@@ -14,7 +15,9 @@ from litellm_image_analysis.proxy import deferred
 
 
 def waiting(home: dict[str, Any]) -> deferred.DeferredAnalysis:
-    return deferred.DeferredAnalysis(ImageAnalysisConfig(), UserAPIKeyAuth(api_key="sk-secret"), home)
+    return deferred.DeferredAnalysis(
+        proxy_context("eyes", ImageAnalysisConfig(), None, UserAPIKeyAuth(api_key="sk-secret")), home
+    )
 
 
 @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])

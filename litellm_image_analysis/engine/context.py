@@ -1,0 +1,36 @@
+"""The values that hold for the analysis of one request and travel together through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
+
+    from litellm_image_analysis.config import ImageAnalysisConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestContext:
+    """Settings, vision model, router and caller of one request.
+
+    Attributes:
+        config: the settings that apply to the request.
+        vision_model: the model group or model that analyses its images.
+        router: makes the vision call. With ``None``, LiteLLM itself makes it.
+        caller: the virtual key that pays for the vision call. ``None`` in a program without a proxy.
+    """
+
+    config: ImageAnalysisConfig
+    vision_model: str
+    router: Router | None = None
+    caller: UserAPIKeyAuth | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyContext(RequestContext):
+    """The same for a request to a proxy, which always has a caller."""
+
+    caller: UserAPIKeyAuth
