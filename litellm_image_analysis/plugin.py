@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, summary, total
+from litellm_image_analysis.billing.request_state import load_state, take_requested, update_state
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import admission, disconnects, http_errors, startup
+from litellm_image_analysis.proxy.admission import Asked
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, Attempt, AutoMode
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from litellm.router import Router
     from litellm.types.utils import CallTypes
 
-    from litellm_image_analysis.proxy.admission import Asked
     from litellm_image_analysis.vision.gate import ModelStatus
 
 WIRE_FORMATS: dict[str, WireFormat] = {**library.WIRE_FORMATS, "acompact_responses": responses}
@@ -42,8 +41,6 @@ _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
 
 _WATCH_SECONDS = 1.0
 _SECONDS_AFTER_A_BUG = 60.0
-_asked: ContextVar[Asked | None] = ContextVar("litellm_image_analysis_asked", default=None)
-"""What the request at hand asks for, between the plugin's two pre-call hooks."""
 
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
@@ -183,7 +180,6 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the request cannot be served; LiteLLM answers with its status and message.
         """
         del cache  # the proxy's auth cache: never a place for analyses
-        _asked.set(None)
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
@@ -195,7 +191,7 @@ class ImageAnalysis(CustomLogger):
                     asked.remember(data)
                 elif asked is not None:
                     self._check_alone()
-                    _asked.set(asked)
+                    update_state(metadata.metadata_of(data), requested=asked)
         except RequestError as error:
             raise http_errors.http_error(error, call_type) from None
         if not self._late_hook.is_in_place:
@@ -204,10 +200,9 @@ class ImageAnalysis(CustomLogger):
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
         """Replace the images of a request that asked for it: behind LiteLLM's limits, if the last hook is in place."""
-        asked = _asked.get()
-        if asked is None:
+        asked = take_requested(data)
+        if not isinstance(asked, Asked):
             return
-        _asked.set(None)
         context, wire_format, run_guardrails = asked.context, WIRE_FORMATS[call_type], None
         try:
             with containment.contained_analysis(data, wire_format, context):
@@ -258,7 +253,7 @@ class ImageAnalysis(CustomLogger):
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
         with containment.log_and_continue("telling LiteLLM of a deployment"):
-            if WIRE_FORMATS.get(name) is generate_content and isinstance(metadata.load_report(kwargs), Report):
+            if WIRE_FORMATS.get(name) is generate_content and load_state(kwargs).report is not None:
                 return metadata.filled_buckets(kwargs)
         return None
 
@@ -301,7 +296,7 @@ class ImageAnalysis(CustomLogger):
     ) -> dict[str, str] | None:
         """Proxy: tell the caller which model looked, how many images, how long and at what cost."""
         with containment.log_and_continue("telling headers"):
-            report = metadata.load_report(data)
-            if isinstance(report, Report):
+            report = load_state(data).report
+            if report is not None:
                 return summary.response_headers(report, total.get_base_cost(data, response))
         return None

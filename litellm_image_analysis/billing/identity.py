@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 from litellm import constants
 
 from litellm_image_analysis.billing.metadata import (
-    BILL_KEY,
     METADATA_KEY,
-    OUTCOMES_KEY,
-    REPORT_KEY,
-    STANDBY_KEY,
     metadata_of,
     tell,
 )
+from litellm_image_analysis.billing.request_state import STATE_KEY
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
 
@@ -35,10 +32,7 @@ _PARENTS_OWN = frozenset(
         "routing_decision",
         "queue_time_seconds",
         METADATA_KEY,
-        REPORT_KEY,
-        BILL_KEY,
-        STANDBY_KEY,
-        OUTCOMES_KEY,
+        STATE_KEY,
         # Which of the parent's deployments was about to be called.
         "model_group",
         "model_group_alias",

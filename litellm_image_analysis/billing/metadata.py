@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from litellm_image_analysis.billing.request_state import METADATA_BUCKETS, state_in, update_state
 from litellm_image_analysis.billing.summary import summary
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.report import Report
 
 METADATA_KEY = "image_analysis"
-REPORT_KEY = "_image_analysis_report"
-BILL_KEY = "_image_analysis_bill"
-STANDBY_KEY = "_image_analysis_standby"
-OUTCOMES_KEY = "_image_analysis_outcomes"
-METADATA_BUCKETS = ("litellm_metadata", "metadata")
 _TOLD = (METADATA_KEY, "spend_logs_metadata")
-_NOTED = (REPORT_KEY, BILL_KEY, *_TOLD)
 _DEPLOYMENT = ("model_group", "model_info", "deployment")
 
 
@@ -25,7 +20,7 @@ def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
     """The request's metadata bucket, which LiteLLM keeps under one of two names by route; made if missing."""
     buckets = {name: data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)}
     # The Router keeps notes of its own in a bucket that is not always the request's.
-    own = [name for name, bucket in buckets.items() if STANDBY_KEY in bucket]
+    own = [name for name, bucket in buckets.items() if state_in(bucket).deferred is not None]
     name = (own or list(buckets) or ["metadata"])[0]
     bucket = data.get(name)
     if not isinstance(bucket, dict):
@@ -36,7 +31,7 @@ def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
 def save_report(data: MutableMapping[str, Any], report: Report) -> None:
     """Note the report in the request's metadata: for this package's later hooks, loggers, and the spend log."""
     metadata = metadata_of(data)
-    metadata[REPORT_KEY] = report
+    update_state(metadata, report=report)
     if report.images or report.failed:
         tell(metadata, summary(report))
 
@@ -44,12 +39,9 @@ def save_report(data: MutableMapping[str, Any], report: Report) -> None:
 def share_notes(data: MutableMapping[str, Any], home: MutableMapping[str, Any]) -> None:
     """Note in a request's metadata what was noted in those of one of its attempts, which may be a copy."""
     bucket = metadata_of(data)
-    home.update({key: bucket[key] for key in _NOTED if key in bucket})
-
-
-def load_report(data: Mapping[str, Any]) -> object:
-    """The report ``record`` noted, or ``None``. Callers cannot forge one: JSON does not make such objects."""
-    return get_note(data, REPORT_KEY)
+    home.update({key: bucket[key] for key in _TOLD if key in bucket})
+    state = state_in(bucket)
+    update_state(home, report=state.report, cost=state.cost)
 
 
 def get_note(data: Mapping[str, Any], key: str) -> object:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from litellm_image_analysis.billing.metadata import BILL_KEY, METADATA_KEY, get_note, load_report, metadata_of
+from litellm_image_analysis.billing.metadata import METADATA_KEY, metadata_of
 from litellm_image_analysis.billing.prices import came_from_cache, parse_usd, reported_cost
+from litellm_image_analysis.billing.request_state import load_state, update_state
 from litellm_image_analysis.billing.summary import summary
 
 if TYPE_CHECKING:
@@ -54,15 +55,15 @@ class RequestCost:
 
 def attach_cost(data: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
     """Note in ``data`` that its own call is to be paid for; its report is load_report already."""
-    report: Any = load_report(data)
-    made = metadata_of(data)[BILL_KEY] = RequestCost(call_type, report, is_shown)
+    report: Any = load_state(data).report
+    made = RequestCost(call_type, report, is_shown)
+    update_state(metadata_of(data), cost=made)
     LATEST_COST.set(made)
 
 
 def get_cost(data: Mapping[str, Any]) -> RequestCost | None:
     """The bill ``make`` made, or ``None``."""
-    found = get_note(data, BILL_KEY)
-    return found if isinstance(found, RequestCost) else None
+    return load_state(data).cost
 
 
 def get_base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:

@@ -16,6 +16,7 @@ from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.render import failure_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, summary
+from litellm_image_analysis.billing.request_state import METADATA_BUCKETS
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import RequestError
@@ -144,7 +145,7 @@ def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool
 @contextmanager
 def _contained(work: str, data: dict[str, Any], recover: Callable[[], None]) -> Iterator[None]:
     """Run a block; after a bug in it, log where it is, give ``data`` back the values it had, and recover."""
-    held = [(part, dict(part)) for part in (data, *map(data.get, metadata.METADATA_BUCKETS)) if isinstance(part, dict)]
+    held = [(part, dict(part)) for part in (data, *map(data.get, METADATA_BUCKETS)) if isinstance(part, dict)]
     try:
         yield
     except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.billing.request_state import load_state, update_state
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import RequestError
 
@@ -39,7 +39,7 @@ class DeferredAnalysis:
     def remember(self, data: Mapping[str, Any]) -> None:
         """Be noted in the request, unless something stands by already."""
         if deferred_analysis(data) is None:
-            self.home[metadata.STANDBY_KEY] = self
+            update_state(self.home, deferred=self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeferredAnalysis:
         """Itself."""
@@ -48,5 +48,5 @@ class DeferredAnalysis:
 
 def deferred_analysis(data: Mapping[str, Any]) -> DeferredAnalysis | None:
     """What stands by for a request, or ``None``."""
-    found = metadata.get_note(data, metadata.STANDBY_KEY)
+    found = load_state(data).deferred
     return found if isinstance(found, DeferredAnalysis) else None

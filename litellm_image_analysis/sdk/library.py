@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.billing import metadata, prices, total
+from litellm_image_analysis.billing import prices, total
+from litellm_image_analysis.billing.request_state import load_state, state_in, update_state
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.engine.context import RequestContext
@@ -93,7 +93,7 @@ class Library:
     def _is_settled(self, kwargs: dict[str, Any], group: str | None) -> bool:
         """Whether this is a call of ours, was served already, or is a proxy's, settled before it was routed."""
         is_proxy_s = group is not None and self.router is None and routing.running_router() is not None
-        return is_proxy_s or is_vision_call() or isinstance(metadata.load_report(kwargs), Report)
+        return is_proxy_s or is_vision_call() or load_state(kwargs).report is not None
 
     def _context(self, vision_model: str) -> RequestContext:
         return RequestContext(config=self.config, vision_model=vision_model, router=self.router)
@@ -238,9 +238,13 @@ def _earlier(kwargs: dict[str, Any]) -> RequestOutcomes | None:
     if notes is None:
         return None
     if not notes.get("attempted_retries") and not notes.get("attempted_fallbacks"):
-        notes[metadata.OUTCOMES_KEY] = RequestOutcomes()
-    found: RequestOutcomes = notes.setdefault(metadata.OUTCOMES_KEY, RequestOutcomes())
-    return found
+        update_state(notes, outcomes=RequestOutcomes())
+    found = state_in(notes).outcomes
+    if isinstance(found, RequestOutcomes):
+        return found
+    outcomes = RequestOutcomes()
+    update_state(notes, outcomes=outcomes)
+    return outcomes
 
 
 def _router_metadata(kwargs: dict[str, Any]) -> dict[str, Any] | None:

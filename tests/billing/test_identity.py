@@ -13,7 +13,8 @@ from support.features import needs_routing_tags, needs_uncounted_tokens
 from support.reports import REPORT
 
 from litellm_image_analysis.billing.identity import check_supported, child_identity
-from litellm_image_analysis.billing.metadata import load_report, save_report
+from litellm_image_analysis.billing.metadata import save_report
+from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
 
@@ -39,8 +40,7 @@ class TestIdentity:
             "applied_guardrails",
             "routing_decision",
             "queue_time_seconds",
-            "_image_analysis_standby",
-            "_image_analysis_outcomes",
+            "_image_analysis_state",
             "model_group",
             "deployment",
             "model_info",
@@ -60,7 +60,7 @@ class TestIdentity:
         data: dict[str, Any] = {"metadata": {"user_api_key": "hashed"}, "litellm_call_id": "call-1"}
         save_report(data, REPORT)
         identity = child_identity(data)
-        assert load_report(identity) is None
+        assert load_state(identity).report is None
         assert identity["metadata"]["spend_logs_metadata"] == {"image_analysis": {"parent_call_id": "call-1"}}
 
     def test_a_callers_auth_object_goes_without_the_reservation(self) -> None:

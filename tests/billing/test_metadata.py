@@ -9,7 +9,8 @@ import pytest
 from support.reports import REPORT, SUMMARY
 
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.billing.metadata import filled_buckets, load_report, metadata_of, save_report, share_notes
+from litellm_image_analysis.billing.metadata import filled_buckets, metadata_of, save_report, share_notes
+from litellm_image_analysis.billing.request_state import STATE_KEY, RequestState, load_state
 
 BUCKETS = ["metadata", "litellm_metadata"]
 in_each_bucket = pytest.mark.parametrize("bucket", BUCKETS)
@@ -65,12 +66,15 @@ class TestShare:
         attempt: dict[str, Any] = {"metadata": {**home, "deployment": "blind"}}
         save_report(attempt, REPORT)
         share_notes(attempt, home)
-        assert load_report({"metadata": home}) is REPORT
+        assert load_state({"metadata": home}).report is REPORT
         assert home["image_analysis"] == SUMMARY
         assert "deployment" not in home
 
     def test_the_bucket_where_analysis_stands_by_is_the_request_s(self) -> None:
-        data: dict[str, Any] = {"litellm_metadata": {"model_group": "a"}, "metadata": {"_image_analysis_standby": 1}}
+        data: dict[str, Any] = {
+            "litellm_metadata": {"model_group": "a"},
+            "metadata": {STATE_KEY: RequestState(deferred=1)},
+        }
         save_report(data, REPORT)
         assert data["metadata"]["image_analysis"] == SUMMARY
         assert data["litellm_metadata"] == {"model_group": "a"}
@@ -81,7 +85,7 @@ class TestRecord:
     def test_a_report_is_found_again(self, bucket: str) -> None:
         data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
         save_report(data, REPORT)
-        assert load_report(data) is REPORT
+        assert load_state(data).report is REPORT
 
     @in_each_bucket
     def test_loggers_and_spend_logs_get_a_summary(self, bucket: str) -> None:
@@ -116,16 +120,16 @@ class TestRecord:
 
     @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {}}, {"litellm_metadata": "text"}])
     def test_without_a_record_there_is_no_report(self, data: dict[str, Any]) -> None:
-        assert load_report(data) is None
+        assert load_state(data).report is None
 
     @in_each_bucket
     @pytest.mark.parametrize("forged", [{"vision_model": "eyes", "images": 99}, "Report(vision_model='eyes')", None])
     def test_a_caller_cannot_forge_a_report(self, bucket: str, forged: object) -> None:
-        assert not isinstance(load_report({bucket: {"_image_analysis_report": forged}}), Report)
+        assert load_state({bucket: {"_image_analysis_state": forged}}).report is None
 
     @in_each_bucket
     def test_a_forged_report_gives_way_to_the_true_one(self, bucket: str) -> None:
-        data: dict[str, Any] = {bucket: {"_image_analysis_report": {"images": 99}, "image_analysis": {"images": 99}}}
+        data: dict[str, Any] = {bucket: {"_image_analysis_state": {"images": 99}, "image_analysis": {"images": 99}}}
         save_report(data, REPORT)
-        assert load_report(data) is REPORT
+        assert load_state(data).report is REPORT
         assert data[bucket]["image_analysis"] == SUMMARY

@@ -12,6 +12,7 @@ from litellm import ModelResponse
 
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import identity, metadata, summary, total
+from litellm_image_analysis.billing.request_state import STATE_KEY, RequestState
 from litellm_image_analysis.billing.total import RequestCost
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"), call_ids=("call-1",))
@@ -45,7 +46,7 @@ class TestRecord:
         total.attach_cost(data, "acompletion", is_shown=True)
         assert total.get_cost(deepcopy(data)) is total.get_cost(data)
 
-    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_bill": {"total": 0}}}])
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_state": {"total": 0}}}])
     def test_without_one_there_is_none(self, data: dict[str, Any]) -> None:
         assert total.get_cost(data) is None
 
@@ -57,7 +58,7 @@ class TestRecord:
 
 
 class TestBaseCost:
-    BILLED: ClassVar[dict[str, Any]] = {"metadata": {"_image_analysis_bill": billed()}}
+    BILLED: ClassVar[dict[str, Any]] = {"metadata": {STATE_KEY: RequestState(cost=billed())}}
 
     def test_what_the_response_carries_goes_first(self) -> None:
         response = ModelResponse()
@@ -82,7 +83,7 @@ class TestBaseCost:
 class TestSettle:
     @staticmethod
     def told(made: RequestCost) -> None:
-        total.finish({"response_cost": 0.0012, "litellm_params": {"metadata": {"_image_analysis_bill": made}}})
+        total.finish({"response_cost": 0.0012, "litellm_params": {"metadata": {STATE_KEY: RequestState(cost=made)}}})
 
     def test_a_stream_s_price_is_taken_down_when_litellm_tells_it(self) -> None:
         made = billed(base_cost=None)
@@ -129,9 +130,9 @@ class TestShow:
 
 
 class TestLoggers:
-    def details(self, made: object) -> dict[str, Any]:
+    def details(self, made: RequestCost | None) -> dict[str, Any]:
         logged = {"response_cost": 0.00141, "standard_logging_object": {"response_cost": 0.00141}}
-        return {**logged, "litellm_params": {"metadata": {"_image_analysis_bill": made}}}
+        return {**logged, "litellm_params": {"metadata": {STATE_KEY: RequestState(cost=made)}}}
 
     def test_they_see_a_call_at_its_own_price(self) -> None:
         details = self.details(billed())
@@ -144,7 +145,7 @@ class TestLoggers:
         assert details["response_cost"] == 0.0012
 
     @pytest.mark.parametrize("made", [None, billed(base_cost=None), billed(UNKNOWN), billed(is_shown=False)])
-    def test_where_nothing_was_added_nothing_is_taken_away(self, made: object) -> None:
+    def test_where_nothing_was_added_nothing_is_taken_away(self, made: RequestCost | None) -> None:
         details = self.details(made)
         total.log_base_cost(details)
         assert details == self.details(made)

@@ -15,7 +15,7 @@ from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outc
 from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.engine.context import RequestContext
@@ -41,14 +41,14 @@ async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[
 async def test_a_request_without_images_is_left_as_it_is_but_for_the_report() -> None:
     data = await replaced(NO_URLS)
     assert data["messages"] == [message(text("?"))]
-    assert metadata.load_report(data) == Report("eyes")
+    assert load_state(data).report == Report("eyes")
 
 
 async def test_images_give_way_to_texts_and_the_report_and_a_log_line_say_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, LOGGER.name):
         data = await replaced(NO_URLS, REMOTE)
     assert "image_url" not in str(data["messages"])
-    report = metadata.load_report(data)
+    report = load_state(data).report
     assert isinstance(report, Report)
     assert (report.images, report.failed, report.reasons) == (1, 1, ("url_not_allowed",))
     (line,) = [record.getMessage() for record in caplog.records]
@@ -72,7 +72,7 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
     for number in range(FAILURES + 1):
         data: dict[str, Any] = {"model": "blind-ocr", "messages": [message(image(f"{number}"))], "metadata": {}}
         await plugin.async_pre_call_hook(UserAPIKeyAuth(api_key=f"sk-{number % 2}"), DualCache(), data, "acompletion")
-        reports.append(metadata.load_report(data))
+        reports.append(load_state(data).report)
     reasons = [report.reasons for report in reports if isinstance(report, Report)]
     assert reasons == [("unavailable",)] * FAILURES + [("circuit_open",)]
     assert len(set(keys)) == 2
@@ -103,7 +103,7 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
             data, chat.find_images(data), chat, RequestContext(config=config, vision_model="eyes")
         )
     assert data["messages"] == [message(image("a"), image("b"))]
-    assert metadata.load_report(data) is None
+    assert load_state(data).report is None
 
 
 @pytest.mark.parametrize(

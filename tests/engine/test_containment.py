@@ -19,6 +19,7 @@ from support.routers import deployment, router_of
 from litellm_image_analysis import ImageAnalysisConfig, RequestError
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.log import LOGGER
@@ -213,7 +214,7 @@ class TestOnFailure:
         with contained_analysis(data, on_failure):
             bug()
         report = Report("eyes", images=replaced, failed=1, cost=None, reasons=("internal",))
-        assert metadata.load_report(data) == report
+        assert load_state(data).report == report
 
     def test_a_bug_in_telling_so_costs_no_note(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(metadata, "save_report", lambda *_: bug())

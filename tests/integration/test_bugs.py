@@ -264,7 +264,7 @@ class TestProgram:
         [
             *[point for point in ANALYSIS if point[0] not in (admission, budgets)],
             (routing, "decide"),
-            (total, "get_note"),
+            (total, "load_state"),
         ]
     )
     @pytest.mark.parametrize("on_failure", POLICIES)
@@ -284,7 +284,7 @@ class TestProgram:
         asked: dict[str, Any],
     ) -> None:
         put(point)
-        if point == (total, "get_note"):  # nothing but bookkeeping
+        if point == (total, "load_state"):  # nothing but bookkeeping
             await call(on_failure, **asked)
             assert "as read by openai/seeing-mini" in str(upstream.calls("blind"))
         elif on_failure == "reject":

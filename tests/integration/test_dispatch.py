@@ -62,7 +62,7 @@ async def test_two_instances_are_an_error_where_analysis_is_asked_for(
     assert (await app.post("/v1/chat/completions", json=plain)).status_code == 200
 
 
-@pytest.mark.parametrize("key", ["image_analysis", "_image_analysis_report"])
+@pytest.mark.parametrize("key", ["image_analysis", "_image_analysis_state"])
 async def test_a_caller_cannot_forge_a_report(app: httpx.AsyncClient, key: str) -> None:
     body = {"model": "deepseek-chat", "messages": [message(text("?"))], "metadata": {key: {"images": 7, "cost": 0}}}
     response = await app.post("/v1/chat/completions", json=body)

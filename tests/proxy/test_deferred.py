@@ -38,7 +38,7 @@ def test_the_first_to_stand_by_does() -> None:
     assert deferred.deferred_analysis({"metadata": home}) is first
 
 
-@pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_standby": {"config": {}}}}])
+@pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_state": {"config": {}}}}])
 def test_a_caller_cannot_forge_one(data: dict[str, Any]) -> None:
     assert deferred.deferred_analysis(data) is None
 

@@ -10,7 +10,8 @@ from litellm.router import Router
 from support.images import data_uri, image, message, text
 
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.billing import metadata, total
+from litellm_image_analysis.billing import total
+from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import AttemptError, RequestError
@@ -48,7 +49,7 @@ class TestDirectCalls:
         assert request is not None
         assert request.keys() == {"model", "messages", bucket}
         assert request["model"] == "openai/blind"
-        assert metadata.load_report(request) == Report("gpt-4o-mini")
+        assert load_state(request).report == Report("gpt-4o-mini")
         assert total.get_cost(request) is not None
 
     async def test_false_goes_too(self) -> None:
@@ -107,7 +108,7 @@ class TestRouter:
         notes = {"model_group": "gpt-4o-mini", "original_model_group": "deepseek-chat-ocr", "attempted_fallbacks": 1}
         request = await taken(router=router, model="openai/gpt-4o-mini", messages=NO_IMAGE, metadata=notes)
         assert request is not None
-        assert metadata.load_report(request) == Report("gpt-4o-mini")
+        assert load_state(request).report == Report("gpt-4o-mini")
 
     async def test_the_deployment_is_not_to_blame_for_what_went_wrong(self, router: Router) -> None:
         notes = {"model_group": "deepseek-chat-ocr"}
@@ -122,8 +123,8 @@ class TestRouter:
         request = await taken(router=router, messages=NO_IMAGE, **kwargs)
         assert request is not None
         assert request["model"] == "openai/scan-ocr"
-        assert metadata.load_report(request) == Report("gpt-4o-mini")
-        assert metadata.load_report(kwargs) is None
+        assert load_state(request).report == Report("gpt-4o-mini")
+        assert load_state(kwargs).report is None
 
     async def test_a_group_whose_real_name_ends_so_is_not_asked_for_analysis(self, router: Router) -> None:
         request = await taken(router=router, model="x", messages=NO_IMAGE, metadata={"model_group": "scan-ocr"})

@@ -1,0 +1,90 @@
+"""The state that this plugin keeps of a request between LiteLLM's hooks: one object under one key of its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from litellm_image_analysis.analysis.report import Report
+    from litellm_image_analysis.billing.total import RequestCost
+
+STATE_KEY = "_image_analysis_state"
+METADATA_BUCKETS = ("litellm_metadata", "metadata")
+"""LiteLLM keeps a request's metadata under one of these names, by route. The Router's own may be under the other."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RequestState:
+    """State of one attempt at a request.
+
+    It never changes. An update replaces it in one metadata mapping, so an attempt with a copy of the metadata has its
+    own state. LiteLLM copies and prints metadata: this object is not copied, and its text shows nothing of a request.
+
+    Attributes:
+        report: what image analysis did.
+        cost: what the request costs with its vision calls.
+        requested: the analysis that a proxy's request asks for, until it is made. Its type is the proxy's.
+        deferred: the analysis that a proxy's request needs if its deployment takes no images. Its type is the proxy's.
+        outcomes: the outcomes of earlier attempts of a Router's call in a program.
+    """
+
+    report: Report | None = None
+    cost: RequestCost | None = None
+    requested: object | None = None
+    deferred: object | None = None
+    outcomes: object | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RequestState:
+        """Itself."""
+        return self
+
+
+_NOTHING = RequestState()
+
+
+def state_in(metadata: Mapping[str, Any]) -> RequestState:
+    """The state in one metadata mapping. Callers cannot forge one: JSON does not make such objects."""
+    found = metadata.get(STATE_KEY)
+    return found if isinstance(found, RequestState) else _NOTHING
+
+
+def load_state(data: Mapping[str, Any]) -> RequestState:
+    """The state of a request, from both of its metadata mappings.
+
+    Args:
+        data: the request, or the keyword arguments of a call.
+    """
+    states = [state for _, state in _states(data)]
+    if len(states) == 1:
+        return states[0]
+    known = {field.name: [getattr(state, field.name) for state in states] for field in fields(RequestState)}
+    return RequestState(**{name: next((v for v in values if v is not None), None) for name, values in known.items()})
+
+
+def update_state(metadata: MutableMapping[str, Any], **changes: Any) -> None:
+    """Replace the state in one metadata mapping.
+
+    Args:
+        metadata: the mapping.
+        changes: new values of the state's attributes.
+    """
+    metadata[STATE_KEY] = replace(state_in(metadata), **changes)
+
+
+def take_requested(data: Mapping[str, Any]) -> object | None:
+    """The analysis that the request asks for, once: it is removed from the state."""
+    requested = load_state(data).requested
+    if requested is not None:
+        for metadata, state in _states(data):
+            if state.requested is not None:
+                update_state(metadata, requested=None)
+    return requested
+
+
+def _states(data: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], RequestState]]:
+    for name in METADATA_BUCKETS:
+        metadata = data.get(name)
+        if isinstance(metadata, dict) and STATE_KEY in metadata:
+            yield metadata, state_in(metadata)
