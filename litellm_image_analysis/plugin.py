@@ -11,6 +11,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.billing.request_state import load_state, take_requested, update_state
+from litellm_image_analysis.compat import has_own_limits
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.engine.analyzer import Analyzer
@@ -20,7 +21,7 @@ from litellm_image_analysis.proxy.admission import Asked
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, Attempt, AutoMode
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
-from litellm_image_analysis.proxy.late_hook import LateHook, limits_are_in_place, rerun_guardrails
+from litellm_image_analysis.proxy.late_hook import LateHook, rerun_guardrails
 from litellm_image_analysis.request import WireFormat, generate_content, responses
 from litellm_image_analysis.sdk import library
 from litellm_image_analysis.sdk.blocking import serve_calls
@@ -153,7 +154,7 @@ class ImageAnalysis(CustomLogger):
         with containment.log_and_continue("waiting for the proxy"):
             await startup.router_is_up()
             self._advertise()
-            await startup.wait_for(limits_are_in_place)
+            await startup.wait_for(has_own_limits)
         while True:
             pause = _SECONDS_AFTER_A_BUG
             with containment.log_and_continue("keeping names and place"):

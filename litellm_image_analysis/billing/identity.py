@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from litellm import constants
-
 from litellm_image_analysis.billing.metadata import (
     METADATA_KEY,
     metadata_of,
     tell,
 )
 from litellm_image_analysis.billing.request_state import STATE_KEY
+from litellm_image_analysis.compat import INTERNAL_CALL_ORIGIN, ROUTING_TAGS
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 TAG = "image-analysis"
 """Request tag of every vision call's spend-log row."""
-_ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_routing_request_tags")
 _PARENTS_OWN = frozenset(
     {
         # Settling the parent's budget reservation is the parent's business: forwarded, it settles twice.
@@ -57,7 +55,7 @@ def check_supported(config: ImageAnalysisConfig) -> None:
             " /v1/messages or generateContent whose client hangs up, and counts the cost of a request that fails"
             " against no budget. Use billing: per_call; a session's rows belong together."
         )
-    if not config.count_vision_tokens and not hasattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY"):
+    if not config.count_vision_tokens and INTERNAL_CALL_ORIGIN is None:
         raise ConfigError(
             f"{SETTINGS_PATH}.count_vision_tokens: false needs a newer LiteLLM: this one counts every call's tokens"
         )
@@ -75,8 +73,8 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
         metadata["user_api_key_auth"] = _without_reservation(metadata["user_api_key_auth"])
     tell(metadata, {"parent_call_id": data.get("litellm_call_id")})
     _tag(metadata)
-    if not count_tokens:
-        metadata[constants.INTERNAL_CALL_ORIGIN_METADATA_KEY] = METADATA_KEY
+    if not count_tokens and INTERNAL_CALL_ORIGIN is not None:
+        metadata[INTERNAL_CALL_ORIGIN] = METADATA_KEY
     identity: dict[str, Any] = {"metadata": metadata}
     request = data.get("proxy_server_request")
     if isinstance(request, Mapping):  # its headers make tags, too; its body is the parent's
@@ -91,9 +89,9 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
 
 def _tag(metadata: dict[str, Any]) -> None:
     """Add our tag to those of the parent, but not to those that choose a deployment."""
-    tags = metadata.get(_ROUTING_TAGS, metadata.get("tags"))  # the Router adds those of a deployment to the latter
+    tags = metadata.get(ROUTING_TAGS, metadata.get("tags"))  # the Router adds those of a deployment to the latter
     tags = list(tags) if isinstance(tags, (list, tuple)) else []
-    metadata.setdefault(_ROUTING_TAGS, tags)
+    metadata.setdefault(ROUTING_TAGS, tags)
     metadata["tags"] = [*(tag for tag in tags if tag != TAG), TAG]
 
 

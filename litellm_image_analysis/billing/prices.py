@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from litellm_image_analysis.compat import cost_calculator, hidden_params, is_from_response_cache
+
 _PLACES = 15
-_CALCULATOR_BEFORE = "_response_cost_calculator"
-"""What its cost calculator was called in LiteLLM 1.84."""
 
 
 def parse_usd(value: object) -> Decimal | None:
@@ -36,16 +36,9 @@ def reported_cost(response: Any) -> Decimal | None:
     return Decimal(0) if shown.get("cache_hit") is True else parse_usd(shown.get("response_cost"))
 
 
-def hidden_params(response: Any) -> Mapping[str, Any]:
-    """The hidden parameters of a response, where LiteLLM has its prices."""
-    found = getattr(response, "_hidden_params", None)
-    return found if isinstance(found, Mapping) else {}
-
-
 def came_from_cache(data: Mapping[str, Any]) -> bool:
     """Whether LiteLLM's response cache answered the call, which is shown to no hook then."""
-    details = getattr(data.get("litellm_logging_obj"), "caching_details", None)
-    return isinstance(details, Mapping) and details.get("cache_hit") is True
+    return is_from_response_cache(data.get("litellm_logging_obj"))
 
 
 def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
@@ -58,7 +51,7 @@ def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
     logging: Any = kwargs.get("litellm_logging_obj")
     if came_from_cache(kwargs):
         return Decimal(0)
-    calculate = getattr(logging, "response_cost_calculator", None) or getattr(logging, _CALCULATOR_BEFORE, None)
+    calculate = cost_calculator(logging)
     if calculate is None:
         return None
     deployment = (kwargs.get("model_info") or {}).get("id")

@@ -14,11 +14,11 @@ from litellm_image_analysis.billing.metadata import METADATA_KEY, metadata_of
 from litellm_image_analysis.billing.prices import came_from_cache, parse_usd, reported_cost
 from litellm_image_analysis.billing.request_state import load_state, update_state
 from litellm_image_analysis.billing.summary import summary
+from litellm_image_analysis.compat import HIDDEN_PARAMS
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.report import Report
 
-_HIDDEN = "_hidden_params"
 LATEST_COST: ContextVar[RequestCost | None] = ContextVar("litellm_image_analysis_bill", default=None)
 """The bill of the call that this task has made last."""
 
@@ -82,7 +82,9 @@ def show_total(response: Any, bill: RequestCost) -> None:
     shown: dict[str, Any] = {METADATA_KEY: {"base_cost": base_cost, **summary(bill.report)}}
     if bill.total is not None:
         shown["response_cost"] = float(bill.total)
-    hidden = response.setdefault(_HIDDEN, {}) if isinstance(response, dict) else getattr(response, _HIDDEN, None)
+    hidden = (
+        response.setdefault(HIDDEN_PARAMS, {}) if isinstance(response, dict) else getattr(response, HIDDEN_PARAMS, None)
+    )
     if isinstance(hidden, dict):
         hidden.update(shown)
 

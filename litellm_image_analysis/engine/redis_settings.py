@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import litellm
 
 from litellm_image_analysis.cache.redis_connection import NamespacedClient
+from litellm_image_analysis.compat import proxy_global
 from litellm_image_analysis.config import SETTINGS_PATH
-from litellm_image_analysis.engine.routing import proxy_global
 from litellm_image_analysis.engine.tenancy import shared_secret
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.log import LOGGER

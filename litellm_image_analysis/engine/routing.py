@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import litellm
 from litellm.exceptions import BadRequestError
 
-from litellm_image_analysis.engine.compat import RouterView, view_of
+from litellm_image_analysis.compat import RouterView, proxy_global, view_of
 from litellm_image_analysis.request.activation import Activation, decide
 
 if TYPE_CHECKING:
@@ -100,8 +99,3 @@ def _takes_images(deployments: Iterable[Any]) -> bool:
 def models_in_database() -> bool:
     """Whether this proxy also has models that its database names; they arrive a little later than the router."""
     return proxy_global("store_model_in_db") is True
-
-
-def proxy_global(name: str) -> object:
-    """A global of LiteLLM's proxy module, if this process runs a proxy; importing it would start half of one."""
-    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from litellm_image_analysis.analysis.tenant import EVERYBODY, Tenant, derived_secret
-from litellm_image_analysis.engine.routing import proxy_global
+from litellm_image_analysis.compat import proxy_global
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth

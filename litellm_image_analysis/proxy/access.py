@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import litellm
 from litellm.exceptions import BudgetExceededError
 
-from litellm_image_analysis.engine.compat import view_of
-from litellm_image_analysis.engine.routing import proxy_global
+from litellm_image_analysis.compat import auth_check, proxy_global, resolved_model_check, user_check_options, view_of
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.log import LOGGER
 
@@ -41,7 +38,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
     from litellm.proxy.auth import auth_checks
 
     model_list = view_of(router).deployments() if router is not None else None
-    check = getattr(auth_checks, "can_key_call_resolved_model", _check_one_by_one)  # newer than LiteLLM 1.84
+    check = resolved_model_check() or _check_one_by_one
     # A team's key is held to the team's models; its user's own are for personal keys.
     user_id = caller.user_id if caller.team_id is None else None
     user = await fetch(auth_checks.get_user_object, user_id, user_id_upsert=False)
@@ -81,13 +78,13 @@ async def _check_team(name: str, team_id: str, router: Router | None, caller: Us
             model=name, team_object=team, llm_router=router, team_model_aliases=caller.team_model_aliases
         )
     except ProxyException:
-        if not await litellm_function("key_access_group_grants_model", auth_checks)(
+        if not await auth_check("key_access_group_grants_model")(
             model=name, valid_token=caller, team_object=team, llm_router=router
         ):
             raise
     if row is not None:
         rows = ("prisma_client", "user_api_key_cache", "proxy_logging_obj")
-        await litellm_function("check_team_member_model_access", auth_checks)(
+        await auth_check("check_team_member_model_access")(
             model=name,
             team_object=team,
             valid_token=caller,
@@ -96,18 +93,10 @@ async def _check_team(name: str, team_id: str, router: Router | None, caller: Us
         )
 
 
-def litellm_function(name: str, module: Any) -> Callable[..., Any]:
-    """A check of LiteLLM's auth, whose name had an underscore in front in LiteLLM 1.84."""
-    found: Callable[..., Any] = getattr(module, name, None) or getattr(module, f"_{name}")
-    return found
-
-
 async def _check_user(name: str, router: Router | None, user: Any, caller: UserAPIKeyAuth) -> None:
     from litellm.proxy.auth.auth_checks import can_user_call_model
 
-    knows_aliases = "key_model_aliases" in inspect.signature(can_user_call_model).parameters  # newer than LiteLLM 1.84
-    aliases = {"key_model_aliases": caller.aliases or None} if knows_aliases else {}
-    await can_user_call_model(model=name, llm_router=router, user_object=user, **aliases)
+    await can_user_call_model(model=name, llm_router=router, user_object=user, **user_check_options(caller))
 
 
 async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **options: Any) -> Any:
@@ -126,15 +115,6 @@ async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **optio
     except Exception as error:  # noqa: BLE001 - LiteLLM raises plain exceptions of several kinds for a missing row
         LOGGER.debug("no row for the caller: %s", type(error).__name__)
         return None
-
-
-def apply_aliases(data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
-    """Apply what key, team and gateway call a model, as LiteLLM did before the suffix was taken off its name."""
-    from litellm.proxy import litellm_pre_call_utils
-
-    litellm_pre_call_utils._update_model_if_team_alias_exists(data, caller)  # noqa: SLF001 - nothing public does it
-    litellm_pre_call_utils._update_model_if_key_alias_exists(data, caller)  # noqa: SLF001 - as above
-    data["model"] = litellm.model_alias_map.get(data["model"], data["model"])
 
 
 def status_of(error: ProxyException) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.compat import apply_model_aliases
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.context import ProxyContext
 from litellm_image_analysis.errors import RequestError
@@ -54,7 +55,7 @@ async def check_name(
         await budgets.check_models(activation.model, router, caller)
         if is_routed and router is not None and routing.serves(router, activation.model, caller.team_id):
             data["model"] = activation.model
-            access.apply_aliases(data, caller)
+            apply_model_aliases(data, caller)
 
 
 async def take_request(
@@ -82,7 +83,7 @@ async def take_request(
         # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
         await access.check_access(activation.model.split(","), router, caller)
         data["model"] = await budgets.affordable(activation.model, router, caller)
-        access.apply_aliases(data, caller)
+        apply_model_aliases(data, caller)
     data.pop(PARAMETER, None)
     settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(activation, Active):

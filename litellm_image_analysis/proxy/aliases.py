@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import litellm
 
+from litellm_image_analysis.compat import RouterView, view_of
 from litellm_image_analysis.config import SETTINGS_PATH
-from litellm_image_analysis.engine.compat import RouterView, view_of
 from litellm_image_analysis.engine.routing import bears_name
 from litellm_image_analysis.errors import ConfigError
 

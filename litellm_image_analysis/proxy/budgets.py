@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import litellm
 from litellm.exceptions import BudgetExceededError
 
-from litellm_image_analysis.engine.routing import proxy_global
-from litellm_image_analysis.proxy.access import AccessDeniedError, check_access, fetch, litellm_function
+from litellm_image_analysis.compat import (
+    auth_check,
+    budget_exceeded_status,
+    budget_fallback,
+    model_budget_check,
+    proxy_global,
+)
+from litellm_image_analysis.proxy.access import AccessDeniedError, check_access, fetch
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -50,10 +55,10 @@ async def affordable(model: str, router: Router | None, caller: UserAPIKeyAuth) 
 
 async def _fallback(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str | None:
     """LiteLLM's choice, if the caller may call it."""
-    limiter: Any = proxy_global("model_max_budget_limiter")
-    if not hasattr(limiter, "get_fallback_model_within_budget"):  # newer than LiteLLM 1.84
+    find_fallback = budget_fallback()
+    if find_fallback is None:
         return None
-    fallback: str | None = await limiter.get_fallback_model_within_budget(user_api_key_dict=caller, model=model)
+    fallback = await find_fallback(user_api_key_dict=caller, model=model)
     try:
         await check_access([] if fallback is None else [fallback], router, caller)
     except AccessDeniedError:
@@ -101,9 +106,7 @@ async def _check_others(models: str, router: Router | None, caller: UserAPIKeyAu
             continue
         for name in models.split(","):
             with _as_refusal():
-                await getattr(limiter, f"is_{scope}_within_model_budget")(
-                    **{f"{scope}_id": holder, budget: limits}, model=name, **options
-                )
+                await model_budget_check(scope)(**{f"{scope}_id": holder, budget: limits}, model=name, **options)
 
 
 async def check_vision(context: ProxyContext, data: Mapping[str, Any]) -> None:
@@ -126,10 +129,8 @@ async def check_vision(context: ProxyContext, data: Mapping[str, Any]) -> None:
 
 def _cost_nothing(models: object, router: Router | None) -> bool:
     """Whether LiteLLM looks at no budget for these."""
-    from litellm.proxy.auth import auth_checks
-
     names = models.split(",") if isinstance(models, str) else None
-    return bool(litellm_function("is_model_cost_zero", auth_checks)(model=names, llm_router=router))
+    return bool(auth_check("is_model_cost_zero")(model=names, llm_router=router))
 
 
 async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None:
@@ -160,7 +161,7 @@ async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None
     if end_user is not None and end_user.litellm_budget_table is not None:
         checks.append(("check_end_user_budget", {"end_user_obj": end_user, "route": _ROUTE}))
     for name, arguments in checks:
-        await litellm_function(name, auth_checks)(**arguments)
+        await auth_check(name)(**arguments)
     await _check_user(user, caller)
 
 
@@ -187,7 +188,7 @@ def _as_refusal() -> Iterator[None]:
     try:
         yield
     except BudgetExceededError as spent:
-        status = getattr(litellm, "budget_exceeded_status_code", 400)  # newer than LiteLLM 1.84
+        status = budget_exceeded_status()
         raise AccessDeniedError(
             ProxyException(spent.message, type=ProxyErrorTypes.budget_exceeded, param=None, code=status)
         ) from None

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
+from litellm_image_analysis.compat import proxy_global
 from litellm_image_analysis.engine import containment
-from litellm_image_analysis.engine.routing import proxy_global
 from litellm_image_analysis.errors import RequestError
 
 T = TypeVar("T")

@@ -6,19 +6,16 @@ its own limits.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_image_analysis.engine.routing import proxy_global
+from litellm_image_analysis.compat import guardrails_only
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
-
-_LIMITS = "parallel_request_limiter"
 
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
@@ -53,14 +50,9 @@ class LateHook(CustomLogger):
         return data
 
 
-def limits_are_in_place() -> bool:
-    """Whether the proxy has set up its own hooks, which it does after its router."""
-    return _LIMITS in (getattr(proxy_global("proxy_logging_obj"), "proxy_hook_mapping", None) or {})
-
-
 def can_rerun_guardrails() -> bool:
     """Whether this LiteLLM can run guardrails alone, so that they see what stands in the images' places."""
-    return _guardrails_alone() is not None
+    return guardrails_only() is not None
 
 
 def rerun_guardrails(
@@ -77,7 +69,7 @@ def rerun_guardrails(
         Runs them. It raises a guardrail's refusal as it is, of whatever type. ``None`` if this LiteLLM cannot run
         them alone.
     """
-    pre_call_hook = _guardrails_alone()
+    pre_call_hook = guardrails_only()
     if pre_call_hook is None:
         return None
 
@@ -88,12 +80,3 @@ def rerun_guardrails(
             data.update(guarded)
 
     return run
-
-
-def _guardrails_alone() -> Callable[..., Awaitable[dict[str, Any]]] | None:
-    """LiteLLM's walk through its pre-call hooks, if it can be limited to guardrails: from 1.99.0 on."""
-    pre_call_hook: Any = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
-    if pre_call_hook is None or "guardrails_only" not in inspect.signature(pre_call_hook).parameters:
-        return None
-    walk: Callable[..., Awaitable[dict[str, Any]]] = pre_call_hook
-    return walk

@@ -13,6 +13,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 from litellm_image_analysis.billing import total
+from litellm_image_analysis.compat import POSITIONAL, hidden_params
 from litellm_image_analysis.engine import containment
 
 if TYPE_CHECKING:
@@ -40,14 +41,6 @@ _BLOCKING = {
     "generate_content_stream": "agenerate_content_stream",
 }
 """A Router's methods that block, and those that do the same in an event loop."""
-
-_POSITIONAL = {
-    "acompletion": ("model", "messages"),
-    "completion": ("model", "messages"),
-    "aresponses": ("input", "model"),
-    "responses": ("input", "model"),
-}
-"""What a Router of LiteLLM 1.110 takes by position; its methods' signatures do not tell."""
 
 _PREPARE = "_image_analysis_prepares_calls"
 """Attribute of a Router: prepares its calls, for the instance that was attached last."""
@@ -107,7 +100,7 @@ def parameters(function: Callable[..., Any]) -> inspect.Signature:
     signature, kinds = inspect.signature(function), inspect.Parameter
     if not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in signature.parameters.values()):
         return signature
-    names = _POSITIONAL.get(function.__name__, ())
+    names = POSITIONAL.get(function.__name__, ())
     known = [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in names]
     return inspect.Signature([*known, kinds("kwargs", kinds.VAR_KEYWORD)])
 
@@ -137,7 +130,7 @@ class Stream:
     def __init__(self, stream: Any, made: RequestCost) -> None:
         self._stream = stream
         self._made = made
-        self._hidden_params: dict[str, Any] = dict(getattr(stream, "_hidden_params", None) or {})
+        self._hidden_params: dict[str, Any] = dict(hidden_params(stream))
 
     def __getattr__(self, name: str) -> Any:
         """What LiteLLM's stream has."""

@@ -21,7 +21,8 @@ from litellm.exceptions import (
 from litellm.types.router import RouterErrors
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.billing.prices import hidden_params, reported_cost
+from litellm_image_analysis.billing.prices import reported_cost
+from litellm_image_analysis.compat import hidden_params
 from litellm_image_analysis.log import LOGGER
 
 if TYPE_CHECKING:

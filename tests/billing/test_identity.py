@@ -12,6 +12,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from support.features import needs_routing_tags, needs_uncounted_tokens
 from support.reports import REPORT
 
+from litellm_image_analysis.billing import identity
 from litellm_image_analysis.billing.identity import check_supported, child_identity
 from litellm_image_analysis.billing.metadata import save_report
 from litellm_image_analysis.billing.request_state import load_state
@@ -167,7 +168,7 @@ class TestSupport:
             check_supported(ImageAnalysisConfig(billing="per_request"))
 
     def test_an_older_one_s_start_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY", raising=False)
+        monkeypatch.setattr(identity, "INTERNAL_CALL_ORIGIN", None)
         check_supported(ImageAnalysisConfig())
         with pytest.raises(ConfigError, match=r"image_analysis\.count_vision_tokens: false needs a newer LiteLLM"):
             check_supported(ImageAnalysisConfig(count_vision_tokens=False))

@@ -11,8 +11,8 @@ from litellm.types.router import RouterGeneralSettings
 from support.features import needs_routing_groups, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of, team_deployment
 
+from litellm_image_analysis.compat import proxy_global, view_of
 from litellm_image_analysis.engine import routing
-from litellm_image_analysis.engine.compat import view_of
 from litellm_image_analysis.proxy.aliases import advertise
 from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.image import ImageSource
@@ -37,13 +37,13 @@ def advertised() -> Router:
 
 class TestProxyGlobal:
     def test_it_is_read_when_asked_for(self, proxy_module: ModuleType) -> None:
-        assert routing.proxy_global("master_key") is None
+        assert proxy_global("master_key") is None
         vars(proxy_module).update(master_key="sk-master")
-        assert routing.proxy_global("master_key") == "sk-master"
+        assert proxy_global("master_key") == "sk-master"
 
     def test_a_program_has_none_and_starts_no_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
-        assert routing.proxy_global("master_key") is None
+        assert proxy_global("master_key") is None
         assert "litellm.proxy.proxy_server" not in sys.modules
 
 

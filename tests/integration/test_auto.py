@@ -293,7 +293,7 @@ async def test_a_bug_in_looking_for_guardrails_is_contained(
     def gone() -> None:
         raise AttributeError("'ProxyLogging' object has no attribute 'callback_capabilities'")
 
-    monkeypatch.setattr(late_hook, "_guardrails_alone", gone)
+    monkeypatch.setattr(late_hook, "guardrails_only", gone)
     response = await ask(app, model, route=route)
     assert response.status_code == 200
     assert models(upstream) == LOOKED

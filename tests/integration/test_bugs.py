@@ -41,7 +41,7 @@ ADMISSION: list[Point] = [
 OF_A_SUFFIX: list[Point] = [
     (routing, "bears_name"),
     (access, "check_access"),
-    (access, "apply_aliases"),
+    (admission, "apply_model_aliases"),
     (budgets, "affordable"),
 ]
 ANALYSIS: list[Point] = [

@@ -25,8 +25,8 @@ from support.sdk_features import needs_bridge_prices, needs_fallback_notes, need
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.engine.compat import view_of
 from litellm_image_analysis.errors import AttemptError
 
 Ask = Callable[..., Awaitable[Any]]

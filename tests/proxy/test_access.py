@@ -23,6 +23,7 @@ from support.contexts import proxy_context
 from support.features import denied_status, needs_key_aliases
 from support.routers import ANYONE, TEAM, deployment, router_of, router_with_eyes
 
+from litellm_image_analysis.compat import apply_model_aliases
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import access, vision_choice
@@ -203,13 +204,13 @@ class TestAliases:
             team_model_aliases={"team-s": "of-team", "team-s-for-key-s": "key-s"},
             aliases={"key-s": "of-key", "key-s-for-gateway-s": "gateway-s"},
         )
-        access.apply_aliases(data, caller)
+        apply_model_aliases(data, caller)
         assert data == {"model": applied, "messages": []}
 
     @pytest.mark.parametrize("model", ["team-s", "key-s"])
     def test_those_of_others_are_not(self, model: str) -> None:
         data = {"model": model}
-        access.apply_aliases(data, ANYONE)
+        apply_model_aliases(data, ANYONE)
         assert data == {"model": model}
 
 

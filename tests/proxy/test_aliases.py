@@ -17,7 +17,7 @@ from support.features import denied_status, needs_forgotten_models, needs_routin
 from support.routers import TEAM, deployment, router_of, team_deployment
 
 from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig
-from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.engine.routing import bears_name
 from litellm_image_analysis.proxy.aliases import SuffixedAliases, advertise, advertise_again, check_suffix, withdraw
 

@@ -14,7 +14,8 @@ from litellm.proxy.common_utils.user_api_key_cache import UserApiKeyCache
 from litellm.proxy.utils import ProxyLogging
 from support.features import needs_guardrails_only
 
-from litellm_image_analysis.proxy.late_hook import LateHook, can_rerun_guardrails, limits_are_in_place, rerun_guardrails
+from litellm_image_analysis.compat import has_own_limits
+from litellm_image_analysis.proxy.late_hook import LateHook, can_rerun_guardrails, rerun_guardrails
 
 CALLER = UserAPIKeyAuth(api_key="sk-a")
 
@@ -101,9 +102,9 @@ def test_limits_are_in_place_once_the_proxy_has_added_them(proxy_module: ModuleT
     hooks: dict[str, object] = {}
     for logging, expected in ((None, False), (SimpleNamespace(proxy_hook_mapping=hooks), False)):
         vars(proxy_module).update(proxy_logging_obj=logging)
-        assert limits_are_in_place() is expected
+        assert has_own_limits() is expected
     hooks["parallel_request_limiter"] = object()
-    assert limits_are_in_place()
+    assert has_own_limits()
 
 
 async def run_guardrails(data: dict[str, Any]) -> None:

@@ -20,8 +20,7 @@ from litellm.router import Router
 from redis.asyncio.retry import Retry
 from support.sdk_features import needs
 
-from litellm_image_analysis.engine.compat import view_of
-from litellm_image_analysis.proxy.access import litellm_function
+from litellm_image_analysis.compat import auth_check, view_of
 
 needs_guardrails_only = needs(
     "run of guardrails alone, so limits come after vision calls",
@@ -52,7 +51,7 @@ needs_key_aliases = needs(
 )
 needs_project_counters = needs(
     "counter of a project's spend",
-    there="get_current_spend" in litellm_function("project_max_budget_check", auth_checks).__code__.co_names,
+    there="get_current_spend" in auth_check("project_max_budget_check").__code__.co_names,
 )
 needs_anthropic_errors = needs(
     "error of Anthropic's shape",

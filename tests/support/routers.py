@@ -10,7 +10,7 @@ import pytest
 from litellm.proxy._types import UserAPIKeyAuth
 from litellm.router import Router
 
-from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.compat import view_of
 
 TEAM, OTHER_TEAM = "team-1", "team-2"
 ANYONE = UserAPIKeyAuth()

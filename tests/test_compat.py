@@ -11,7 +11,7 @@ from litellm.types.router import RouterGeneralSettings
 from support.features import needs_routing_groups, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of
 
-from litellm_image_analysis.engine.compat import view_of
+from litellm_image_analysis.compat import view_of
 
 
 class TestInstalled:

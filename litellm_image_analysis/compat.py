@@ -1,16 +1,129 @@
-"""What a LiteLLM Router tells of itself, read alike from every supported version of LiteLLM.
+"""The parts of LiteLLM that are not its public interface, each with the versions that have it.
 
-LiteLLM 1.109 moved it behind ``Router.registry()`` and ``Router.settings()``. The attributes of before are deprecated
-there, warn at each use, and hand out copies.
+No other module uses a private name of LiteLLM, or asks whether the installed version has something.
+``docs/litellm-internals.md`` lists what the plugin replaces or wraps in LiteLLM, and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import litellm
+from litellm import constants
+
 if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
     from litellm.router import Router
+
+ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_routing_request_tags")
+"""Metadata key of the tags that choose a deployment. LiteLLM before 1.102 routes by all tags, and ignores this key."""
+
+INTERNAL_CALL_ORIGIN: str | None = getattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY", None)
+"""Metadata key that keeps a call's tokens out of its caller's limits. ``None`` before LiteLLM 1.96."""
+
+HIDDEN_PARAMS = "_hidden_params"
+"""Attribute of a response, or key of one that is a mapping, that holds its cost."""
+
+POSITIONAL = {
+    "acompletion": ("model", "messages"),
+    "completion": ("model", "messages"),
+    "aresponses": ("input", "model"),
+    "responses": ("input", "model"),
+}
+"""The parameters that a Router of LiteLLM 1.110 takes by position. The signatures of its methods do not name them."""
+
+_LIMITS = "parallel_request_limiter"
+
+
+def proxy_global(name: str) -> object:
+    """A global of LiteLLM's proxy module. ``None`` without a proxy: the import would start half of one."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)
+
+
+def hidden_params(response: Any) -> Mapping[str, Any]:
+    """The hidden parameters of a response."""
+    found = getattr(response, HIDDEN_PARAMS, None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def is_from_response_cache(logging: Any) -> bool:
+    """Whether LiteLLM's response cache answered the call of a logging object. No hook is told."""
+    details = getattr(logging, "caching_details", None)
+    return isinstance(details, Mapping) and details.get("cache_hit") is True
+
+
+def cost_calculator(logging: Any) -> Callable[..., Any] | None:
+    """The cost calculator of a logging object. Its name has a leading underscore in LiteLLM 1.84."""
+    found: Callable[..., Any] | None = getattr(logging, "response_cost_calculator", None)
+    return found or getattr(logging, "_response_cost_calculator", None)
+
+
+def auth_check(name: str) -> Callable[..., Any]:
+    """A function of LiteLLM's authorization checks. Some names have a leading underscore in LiteLLM 1.84."""
+    from litellm.proxy.auth import auth_checks
+
+    found: Callable[..., Any] = getattr(auth_checks, name, None) or getattr(auth_checks, f"_{name}")
+    return found
+
+
+def resolved_model_check() -> Callable[..., Awaitable[Any]] | None:
+    """The one check of key, team, project and end user for a model. ``None`` before LiteLLM 1.90."""
+    from litellm.proxy.auth import auth_checks
+
+    return getattr(auth_checks, "can_key_call_resolved_model", None)
+
+
+def user_check_options(caller: UserAPIKeyAuth) -> dict[str, Any]:
+    """Options of ``can_user_call_model`` for a key's own aliases. Empty before LiteLLM 1.104."""
+    from litellm.proxy.auth.auth_checks import can_user_call_model
+
+    has_aliases = "key_model_aliases" in inspect.signature(can_user_call_model).parameters
+    return {"key_model_aliases": caller.aliases or None} if has_aliases else {}
+
+
+def apply_model_aliases(data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
+    """Replace a request's model by what the aliases of team, key and gateway name. LiteLLM has no public function."""
+    from litellm.proxy import litellm_pre_call_utils
+
+    litellm_pre_call_utils._update_model_if_team_alias_exists(data, caller)  # noqa: SLF001
+    litellm_pre_call_utils._update_model_if_key_alias_exists(data, caller)  # noqa: SLF001
+    data["model"] = litellm.model_alias_map.get(data["model"], data["model"])
+
+
+def budget_fallback() -> Callable[..., Awaitable[str | None]] | None:
+    """Returns the fallback of a key whose budget for a model is used up. ``None`` before LiteLLM 1.92."""
+    return getattr(proxy_global("model_max_budget_limiter"), "get_fallback_model_within_budget", None)
+
+
+def model_budget_check(scope: str) -> Callable[..., Awaitable[Any]]:
+    """The check of a budget for one model, of a team, a user or an end user."""
+    found: Callable[..., Awaitable[Any]] = getattr(
+        proxy_global("model_max_budget_limiter"), f"is_{scope}_within_model_budget"
+    )
+    return found
+
+
+def budget_exceeded_status() -> int:
+    """HTTP status of an exceeded budget. 400 before LiteLLM 1.104."""
+    status: int = getattr(litellm, "budget_exceeded_status_code", 400)
+    return status
+
+
+def has_own_limits() -> bool:
+    """Whether the proxy has registered its own limits, which it does after its router."""
+    return _LIMITS in (getattr(proxy_global("proxy_logging_obj"), "proxy_hook_mapping", None) or {})
+
+
+def guardrails_only() -> Callable[..., Awaitable[dict[str, Any]]] | None:
+    """LiteLLM's function that runs pre-call hooks, if it can be limited to guardrails. ``None`` before LiteLLM 1.99."""
+    pre_call_hook: Any = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
+    if pre_call_hook is None or "guardrails_only" not in inspect.signature(pre_call_hook).parameters:
+        return None
+    run: Callable[..., Awaitable[dict[str, Any]]] = pre_call_hook
+    return run
 
 
 class RouterView(Protocol):
