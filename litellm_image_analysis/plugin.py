@@ -1,4 +1,4 @@
-"""LiteLLM's hooks, translated in and out. What is done in between is the pipeline's."""
+"""LiteLLM's hooks. Each translates its arguments, calls the package that does the work, and translates the result."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _SECONDS_AFTER_A_BUG = 60.0
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
 class ImageAnalysis(CustomLogger):
-    """Image understanding as a LiteLLM callback.
+    """Image understanding for LiteLLM, as a callback.
 
     Args:
-        config: the settings; all defaults if left out.
-        router: in a program, makes the vision calls; its own calls are served once it is attached.
+        config: the settings. Defaults apply if it is left out.
+        router: in a program, makes the vision calls. Its own calls are served once it is attached.
     """
 
     def __init__(self, config: ImageAnalysisConfig | None = None, *, router: Router | None = None) -> None:
@@ -62,17 +62,17 @@ class ImageAnalysis(CustomLogger):
         self._late_hook = LateHook(self._analyse)
 
     def attach(self, router: Router) -> ImageAnalysis:
-        """In a program: serve the calls of this Router, under its models' names and the suffixed ones.
+        """In a program: serve the calls of a Router, under the names of its models and under suffixed names.
 
         Args:
-            router: it also makes the vision calls, so ``vision_model`` is one of its model groups. Its blocking
-                methods do their work in an event loop in a thread from now on.
+            router: it also makes the vision calls, so ``vision_model`` is one of its model groups. From now on its
+                blocking methods run in an event loop in a thread.
 
         Returns:
             Itself, registered in ``litellm.callbacks``.
 
         Raises:
-            ConfigError: the installed LiteLLM would not understand names with the suffix.
+            ConfigError: the installed LiteLLM does not resolve names with the suffix.
         """
         if self.config.suffix is None:
             withdraw(router)
@@ -86,10 +86,10 @@ class ImageAnalysis(CustomLogger):
         return self
 
     def _prepare(self, router: Router, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What to make an attached Router's call with, while this instance serves it."""
+        """The arguments for a call of an attached Router. They are unchanged if this instance is not registered."""
         if not self._is_registered():
             return arguments
-        with containment.log_and_continue("keeping names"):
+        with containment.log_and_continue("keeping aliases"):
             advertise_again(router)
         return self._library.ask_by_parameter(router, arguments)
 
@@ -98,10 +98,10 @@ class ImageAnalysis(CustomLogger):
 
     @staticmethod
     def _check_alone() -> None:
-        """Refuse to work beside another instance: which settings hold would be a matter of their order.
+        """Check that this is the only instance: with two, the settings would depend on their order.
 
         Raises:
-            RequestError: says what to do.
+            RequestError: there are several. The message says what to do.
         """
         instances = {id(callback) for callback in litellm.callbacks if isinstance(callback, ImageAnalysis)}
         if len(instances) > 1:
@@ -112,14 +112,14 @@ class ImageAnalysis(CustomLogger):
             )
 
     async def rewrite(self, messages: list[Any], *, vision_model: str | None = None) -> list[Any]:
-        """Replace the images in a conversation, for whoever sends it on himself.
+        """Replace the images in a conversation, and return it without a call of the text model.
 
         Args:
-            messages: in OpenAI's chat format; they stay as they are.
-            vision_model: the model that is to look, if not the default one.
+            messages: in OpenAI's chat format. They are not changed.
+            vision_model: the vision model, if not the default one.
 
         Returns:
-            Messages with texts where images stood.
+            The messages, with texts in the images' places.
 
         Raises:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
@@ -127,37 +127,37 @@ class ImageAnalysis(CustomLogger):
         return await self._library.rewrite(messages, vision_model or self.config.vision_model)
 
     async def flush_cache(self, scope: str | None = None) -> None:
-        """Forget analyses: all of them, or those of one scope, here, in Redis and within seconds in every worker.
+        """Flush the cache, or the part of one scope, in this process, in Redis, and within seconds in every worker.
 
         Args:
             scope: ``team:<team id>``, ``key:<the key's hash>``, ``user:<user id>`` or ``global``.
 
         Raises:
-            ConnectionError: the cache is to live in Redis, but there is none to connect to.
-            redis.exceptions.RedisError: Redis could not be reached, or refused; this process has forgotten.
+            ConnectionError: the cache uses Redis, but no Redis is configured.
+            redis.exceptions.RedisError: Redis could not be reached or refused. This process has flushed its memory.
         """
         await self._analyzer.cache.flush(scope)
 
     def stats(self) -> dict[str, ModelStatus]:
-        """How each vision model that was asked lately fares in this process: circuit, calls in flight, queue."""
+        """Status of each recently used vision model in this process: circuit, calls in flight, queue."""
         return self._analyzer.gate.loads()
 
     async def check_start(self) -> None:
-        """Proxy: tell the operator of what is wrong with the vision model or the cache, once the router is up."""
+        """Proxy: log problems with the vision model or the cache, once the router is up."""
         with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
             await self._analyzer.cache.check()
             await startup.report_unserved_default(self.config.vision_model)
 
     async def keep_in_place(self) -> None:
-        """Proxy: keep what LiteLLM may drop at run time: the suffixed names, and our place behind its limits."""
+        """Proxy: keep the suffixed names and the place of the late hook, which LiteLLM may replace at run time."""
         with containment.log_and_continue("waiting for the proxy"):
             await startup.router_is_up()
             self._advertise()
             await startup.wait_for(has_own_limits)
         while True:
             pause = _SECONDS_AFTER_A_BUG
-            with containment.log_and_continue("keeping names and place"):
+            with containment.log_and_continue("keeping aliases and the late hook"):
                 self._advertise()
                 self._late_hook.keep_in_place()
                 pause = _WATCH_SECONDS
@@ -169,7 +169,7 @@ class ImageAnalysis(CustomLogger):
             advertise(router, self.config.suffix)
 
     async def aclose(self) -> None:
-        """Close the cache's connection to Redis, in programs that end their event loop before themselves."""
+        """Close the cache's connection to Redis, in programs that end their event loop before the process."""
         await self._analyzer.cache.aclose()
 
     async def async_pre_call_hook(
@@ -178,9 +178,9 @@ class ImageAnalysis(CustomLogger):
         """Proxy: replace the images of a request that asks for it.
 
         Raises:
-            ProxyException: the request cannot be served; LiteLLM answers with its status and message.
+            ProxyException: the request cannot be served. LiteLLM answers with its status and message.
         """
-        del cache  # the proxy's auth cache: never a place for analyses
+        del cache  # the proxy's auth cache, which never holds analyses
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
@@ -200,7 +200,7 @@ class ImageAnalysis(CustomLogger):
         return data
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
-        """Replace the images of a request that asked for it: behind LiteLLM's limits, if the last hook is in place."""
+        """Replace the images of a request that asks for it. LiteLLM's limits come first if the late hook is there."""
         asked = take_requested(data)
         if not isinstance(asked, Asked):
             return
@@ -211,7 +211,7 @@ class ImageAnalysis(CustomLogger):
                 if found:
                     await admission.check_vision(asked, data, self.config)
                 await disconnects.cancel_on_disconnect(self._analyzer.replace(data, found, wire_format, context))
-                with containment.log_and_continue("making out a bill"):
+                with containment.log_and_continue("attaching the cost"):
                     total.attach_cost(data, call_type, is_shown=False)
                 if found:
                     run_guardrails = rerun_guardrails(data, caller, call_type)
@@ -223,10 +223,10 @@ class ImageAnalysis(CustomLogger):
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
     ) -> dict[str, Any] | None:
-        """SDK: replace the images of a call that asks for it or needs it; the caller's objects stay as they are.
+        """SDK: replace the images of a call that asks for it or needs it. The caller's objects are not changed.
 
-        On a proxy the images of a request that asked are gone by now, and those of others may have to go;
-        generateContent's call is helped to its deployment's price.
+        On a proxy, a request that asks for analysis has no images any more. ``mode: auto`` may apply to the others.
+        A generateContent call gets its deployment's price.
 
         Raises:
             RequestError: the call cannot be served.
@@ -234,7 +234,7 @@ class ImageAnalysis(CustomLogger):
         """
         name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
         waiting = None if is_vision_call() else deferred_analysis(kwargs)
-        with containment.log_and_continue("looking at a call"):
+        with containment.log_and_continue("preparing a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
             else:
@@ -253,7 +253,7 @@ class ImageAnalysis(CustomLogger):
 
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
-        with containment.log_and_continue("telling LiteLLM of a deployment"):
+        with containment.log_and_continue("completing the metadata of a call"):
             if WIRE_FORMATS.get(name) is generate_content and load_state(kwargs).report is not None:
                 return metadata.filled_buckets(kwargs)
         return None
@@ -261,30 +261,30 @@ class ImageAnalysis(CustomLogger):
     async def async_post_call_success_deployment_hook(
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
     ) -> None:
-        """Take down what the call cost; SDK: show in the response's hidden parameters what it cost altogether."""
-        with containment.log_and_continue("taking down what a call cost"):
+        """Save the cost of the call. SDK: write the total to the response's hidden parameters."""
+        with containment.log_and_continue("saving the cost of a call"):
             if call_type is not None:
                 library.after_call(request_data, response, call_type.value)
 
     async def async_logging_hook(
         self, kwargs: dict[str, Any], result: Any, call_type: str
     ) -> tuple[dict[str, Any], Any]:
-        """SDK: let loggers see a call at its own price."""
+        """SDK: let loggers see the price of the call itself."""
         return self.logging_hook(kwargs, result, call_type)
 
     def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
-        """SDK: the same for those that log in a thread."""
+        """SDK: the same for loggers that run in a thread."""
         del call_type
-        with containment.log_and_continue("showing loggers a call's own price"):
+        with containment.log_and_continue("reporting the price of the call to loggers"):
             total.log_base_cost(kwargs)
         return kwargs, result
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
-        """SDK: take down what a stream cost."""
+        """SDK: save the cost of a stream."""
         del response_obj, start_time, end_time
-        with containment.log_and_continue("taking down what a stream cost"):
+        with containment.log_and_continue("saving the cost of a stream"):
             total.finish(kwargs)
 
     async def async_post_call_response_headers_hook(
@@ -295,8 +295,8 @@ class ImageAnalysis(CustomLogger):
         request_headers: dict[str, str] | None = None,
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
-        """Proxy: tell the caller which model looked, how many images, how long and at what cost."""
-        with containment.log_and_continue("telling headers"):
+        """Proxy: response headers with vision model, number of images, duration and cost."""
+        with containment.log_and_continue("writing response headers"):
             report = load_state(data).report
             if report is not None:
                 return summary.response_headers(report, total.get_base_cost(data, response))

@@ -197,8 +197,8 @@ class TestAProxyThatStarts:
         await a_few_turns()
         assert list(router.model_group_alias) == ["deepseek-chat-ocr", "gpt-4o-mini-ocr"]
         assert [message.splitlines()[0] for message in caplog.messages] == [
-            "image analysis: a bug of its own while waiting for the proxy:",
-            *["image analysis: a bug of its own while keeping names and place:"] * 2,
+            "image analysis: internal error while waiting for the proxy:",
+            *["image analysis: internal error while keeping aliases and the late hook:"] * 2,
         ]
         assert secret not in caplog.text
 

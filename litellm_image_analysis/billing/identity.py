@@ -22,16 +22,16 @@ TAG = "image-analysis"
 """Request tag of every vision call's spend-log row."""
 _PARENTS_OWN = frozenset(
     {
-        # Settling the parent's budget reservation is the parent's business: forwarded, it settles twice.
+        # The parent settles its own budget reservation. If it were forwarded, it would be settled twice.
         "user_api_key_budget_reservation",
-        # What guardrails cost is billed with the parent; forwarded, it is billed again.
+        # The cost of guardrails is billed with the parent. If it were forwarded, it would be billed again.
         "standard_logging_guardrail_information",
         "applied_guardrails",
         "routing_decision",
         "queue_time_seconds",
         METADATA_KEY,
         STATE_KEY,
-        # Which of the parent's deployments was about to be called.
+        # The parent's deployment.
         "model_group",
         "model_group_alias",
         "model_info",
@@ -44,10 +44,10 @@ _PARENTS_OWN = frozenset(
 
 
 def check_supported(config: ImageAnalysisConfig) -> None:
-    """Stop a start with settings this LiteLLM cannot follow.
+    """Check that the installed LiteLLM supports the settings.
 
     Raises:
-        ConfigError: says which, and what to do.
+        ConfigError: it does not. The message says which setting, and what to do.
     """
     if config.billing == "per_request":
         raise ConfigError(
@@ -77,7 +77,7 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
         metadata[INTERNAL_CALL_ORIGIN] = METADATA_KEY
     identity: dict[str, Any] = {"metadata": metadata}
     request = data.get("proxy_server_request")
-    if isinstance(request, Mapping):  # its headers make tags, too; its body is the parent's
+    if isinstance(request, Mapping):  # its headers make tags. Its body is the parent's
         identity["proxy_server_request"] = {key: request.get(key) for key in ("url", "method", "headers")}
     trace_id = data.get("litellm_trace_id") or getattr(data.get("litellm_logging_obj"), "litellm_trace_id", None)
     if trace_id is not None:
@@ -88,7 +88,7 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
 
 
 def _tag(metadata: dict[str, Any]) -> None:
-    """Add our tag to those of the parent, but not to those that choose a deployment."""
+    """Add the plugin's tag to the parent's tags, but not to the tags that choose a deployment."""
     tags = metadata.get(ROUTING_TAGS, metadata.get("tags"))  # the Router adds those of a deployment to the latter
     tags = list(tags) if isinstance(tags, (list, tuple)) else []
     metadata.setdefault(ROUTING_TAGS, tags)
@@ -96,7 +96,7 @@ def _tag(metadata: dict[str, Any]) -> None:
 
 
 def _without_reservation(auth: Any) -> Any:
-    """The caller's auth object without the parent's budget reservation; LiteLLM also looks for it in there."""
+    """The caller's auth object without the parent's budget reservation, which LiteLLM also reads from there."""
     if isinstance(auth, dict):
         return {key: value for key, value in auth.items() if key != "budget_reservation"}
     if getattr(auth, "budget_reservation", None) is None:

@@ -1,4 +1,4 @@
-"""The request's metadata in LiteLLM: what this plugin notes there for its later hooks, loggers and the spend log."""
+"""The request's metadata in LiteLLM, where the plugin keeps its state and reports to loggers and the spend log."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DEPLOYMENT = ("model_group", "model_info", "deployment")
 
 
 def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
-    """The request's metadata bucket, which LiteLLM keeps under one of two names by route; made if missing."""
+    """The request's metadata mapping, which LiteLLM keeps under one of two names, by route. Made if it is missing."""
     buckets = {name: data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)}
-    # The Router keeps notes of its own in a bucket that is not always the request's.
+    # The Router has metadata of its own, which are not always in the request's mapping.
     own = [name for name, bucket in buckets.items() if state_in(bucket).deferred is not None]
     name = (own or list(buckets) or ["metadata"])[0]
     bucket = data.get(name)
@@ -29,7 +29,7 @@ def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def save_report(data: MutableMapping[str, Any], report: Report) -> None:
-    """Note the report in the request's metadata: for this package's later hooks, loggers, and the spend log."""
+    """Save the report in the request's metadata, for later hooks, loggers and the spend log."""
     metadata = metadata_of(data)
     update_state(metadata, report=report)
     if report.images or report.failed:
@@ -37,7 +37,7 @@ def save_report(data: MutableMapping[str, Any], report: Report) -> None:
 
 
 def share_notes(data: MutableMapping[str, Any], home: MutableMapping[str, Any]) -> None:
-    """Note in a request's metadata what was noted in those of one of its attempts, which may be a copy."""
+    """Copy the report and the cost from the metadata of an attempt to the metadata of its request."""
     bucket = metadata_of(data)
     home.update({key: bucket[key] for key in _TOLD if key in bucket})
     state = state_in(bucket)
@@ -45,7 +45,7 @@ def share_notes(data: MutableMapping[str, Any], home: MutableMapping[str, Any]) 
 
 
 def get_note(data: Mapping[str, Any], key: str) -> object:
-    """What stands under a key of one of the request's metadata buckets, or ``None``."""
+    """The value of a key in the request's metadata mappings, or ``None``."""
     for name in METADATA_BUCKETS:
         bucket = data.get(name)
         if isinstance(bucket, dict) and key in bucket:
@@ -54,10 +54,10 @@ def get_note(data: Mapping[str, Any], key: str) -> object:
 
 
 def filled_buckets(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Have LiteLLM's bridge from generateContent to chat, and its spend log, know what stands in one bucket only.
+    """Copy to both metadata mappings what LiteLLM's bridge from generateContent to chat, and its spend log, read.
 
-    The router notes which deployment it calls, and so at what price, in ``litellm_metadata``, and this package what it
-    did in ``metadata``. LiteLLM's bridge looks up prices in ``metadata``; its spend log, from 1.107 on, reads
+    The router writes the deployment, which has the price, to ``litellm_metadata``. This plugin writes its report to
+    ``metadata``. LiteLLM's bridge reads the price from ``metadata``. From 1.107 on, its spend log reads
     ``litellm_metadata``.
     """
     metadata, router_s = kwargs.get("metadata"), kwargs.get("litellm_metadata")
@@ -69,9 +69,9 @@ def filled_buckets(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def tell(metadata: dict[str, Any], told: dict[str, Any]) -> None:
-    """Tell loggers and the spend log of image analysis.
+    """Report image analysis to loggers and the spend log.
 
-    LiteLLM keeps only keys it knows in a spend-log row's metadata; its place for others is ``spend_logs_metadata``.
+    LiteLLM keeps only known keys in the metadata of a spend-log row. Others belong in ``spend_logs_metadata``.
     """
     spend_logs = metadata.get("spend_logs_metadata")
     metadata["spend_logs_metadata"] = {**(spend_logs if isinstance(spend_logs, dict) else {}), METADATA_KEY: told}

@@ -12,7 +12,7 @@ _PLACES = 15
 
 
 def parse_usd(value: object) -> Decimal | None:
-    """LiteLLM's price (a float, or nothing) as a decimal; ``None`` if it is unknown."""
+    """LiteLLM's price in USD as a decimal. ``None`` if the price is unknown."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -28,21 +28,21 @@ def format_usd(amount: Decimal) -> str:
 
 
 def reported_cost(response: Any) -> Decimal | None:
-    """USD billed for a call, as LiteLLM reports it in the response; ``None`` for an unknown price.
+    """USD billed for a call, as LiteLLM reports it in the response. ``None`` for an unknown price.
 
-    LiteLLM shows a hit in its response cache at its old price, but bills nothing.
+    LiteLLM shows the old price for a hit in its response cache, but bills nothing.
     """
     shown = hidden_params(response)
     return Decimal(0) if shown.get("cache_hit") is True else parse_usd(shown.get("response_cost"))
 
 
 def came_from_cache(data: Mapping[str, Any]) -> bool:
-    """Whether LiteLLM's response cache answered the call, which is shown to no hook then."""
+    """Whether LiteLLM's response cache answered the call. Hooks do not see such a call."""
     return is_from_response_cache(data.get("litellm_logging_obj"))
 
 
 def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
-    """USD of a call that has just been answered, as LiteLLM will report it; ``None`` for an unknown price.
+    """USD of a call that has just been answered, as LiteLLM will report it. ``None`` for an unknown price.
 
     Args:
         kwargs: the call's, as they went to the deployment.

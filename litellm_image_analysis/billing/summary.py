@@ -53,7 +53,7 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def log_request(request_id: object, report: Report) -> None:
-    """Write the request's one line."""
+    """Write the log line of a request."""
     fields = {
         "request_id": str(request_id or ""),
         "vision_model": report.vision_model,

@@ -1,4 +1,4 @@
-"""What a request cost with its image analysis, and where a library's user sees it. A proxy tells it in headers."""
+"""The cost of a request with its image analysis, and where a program sees it. A proxy sends it in headers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analysis.report import Report
 
 LATEST_COST: ContextVar[RequestCost | None] = ContextVar("litellm_image_analysis_bill", default=None)
-"""The bill of the call that this task has made last."""
+"""The cost of the last call in this task."""
 
 
 @dataclass(slots=True)
@@ -39,22 +39,22 @@ class RequestCost:
     is_shown: bool = True
     base_cost: Decimal | None = None
     is_settled: anyio.Event = field(default_factory=anyio.Event, repr=False, compare=False)
-    """Set once LiteLLM has said what the call cost."""
+    """Set when LiteLLM has reported the cost of the call."""
 
     @property
     def total(self) -> Decimal | None:
-        """USD of both; ``None`` if one of them is unknown."""
+        """USD of the request's own call and its vision calls. ``None`` if one of them is unknown."""
         if self.base_cost is None or self.report.cost is None:
             return None
         return self.base_cost + self.report.cost
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestCost:
-        """Itself: LiteLLM copies what it logs, and the price is known later."""
+        """Itself. LiteLLM copies what it logs, and the price is known later."""
         return self
 
 
 def attach_cost(data: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
-    """Note in ``data`` that its own call is to be paid for; its report is load_report already."""
+    """Attach a cost record to a request whose report is saved."""
     report: Any = load_state(data).report
     made = RequestCost(call_type, report, is_shown)
     update_state(metadata_of(data), cost=made)
@@ -62,12 +62,12 @@ def attach_cost(data: MutableMapping[str, Any], call_type: str, *, is_shown: boo
 
 
 def get_cost(data: Mapping[str, Any]) -> RequestCost | None:
-    """The bill ``make`` made, or ``None``."""
+    """The cost record of a request, or ``None``."""
     return load_state(data).cost
 
 
 def get_base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
-    """USD of the request's own call; ``None`` for a stream or an unknown price."""
+    """USD of the request's own call. ``None`` for a stream or an unknown price."""
     if response is None or hasattr(response, "__aiter__"):
         return None
     if came_from_cache(data):
@@ -77,7 +77,7 @@ def get_base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
 
 
 def show_total(response: Any, bill: RequestCost) -> None:
-    """Put the total and what it is made of into a response's hidden parameters, where LiteLLM has its prices."""
+    """Write the total and its parts to a response's hidden parameters, where LiteLLM reports prices."""
     base_cost = None if bill.base_cost is None else float(bill.base_cost)
     shown: dict[str, Any] = {METADATA_KEY: {"base_cost": base_cost, **summary(bill.report)}}
     if bill.total is not None:
@@ -90,7 +90,7 @@ def show_total(response: Any, bill: RequestCost) -> None:
 
 
 def log_base_cost(details: MutableMapping[str, Any]) -> None:
-    """Let loggers see a call at its own price: the vision call is logged for itself."""
+    """Let loggers see the price of the call itself. The vision call has its own log entry."""
     found = get_cost(details.get("litellm_params") or {})
     if found is None or not found.is_shown or found.base_cost is None or found.total is None:
         return
@@ -101,7 +101,7 @@ def log_base_cost(details: MutableMapping[str, Any]) -> None:
 
 
 def finish(details: Mapping[str, Any]) -> None:
-    """Take down what LiteLLM tells its loggers of a call's own price, which it knows only then in a stream."""
+    """Save the price of the call itself when LiteLLM logs it. For a stream it is known only then."""
     found = get_cost(details.get("litellm_params") or {})
     if found is not None and not found.is_settled.is_set():
         if found.base_cost is None:

@@ -1,4 +1,4 @@
-"""The one place where a request's images are analysed for real: cache, vision call, bill and log put together."""
+"""The analysis of one request's images: cache, vision call, billing and log together."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class Analyzer:
-    """Replaces images by what a vision model says of them, and remembers that.
+    """Replaces images by analyses of a vision model, and caches them.
 
     Args:
-        config: how and where it is remembered.
+        config: the settings, with those of the cache.
 
     Raises:
-        ConfigError: what the settings need is not there.
+        ConfigError: the settings need a package or a LiteLLM that is not installed.
     """
 
     def __init__(self, config: ImageAnalysisConfig) -> None:
@@ -52,7 +52,7 @@ class Analyzer:
 
     @staticmethod
     def find_images(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig) -> list[FoundImage]:
-        """All images of a request, in order.
+        """Find all images of a request, in order.
 
         Args:
             data: the request.
@@ -60,7 +60,7 @@ class Analyzer:
             config: the settings that hold for it.
 
         Raises:
-            RequestError: it is too long or too deep to be read.
+            RequestError: the request has too many messages or is nested too deeply.
         """
         exceeded = check_shape(data, wire_format, config)
         if exceeded is not None:
@@ -75,14 +75,14 @@ class Analyzer:
         context: RequestContext,
         earlier: RequestOutcomes | None = None,
     ) -> None:
-        """Put texts where the images of ``data`` stand, and note in it how that went.
+        """Replace the images of a request by texts, and save the report in its metadata.
 
         Args:
-            data: the request; its own values are replaced, never changed.
+            data: the request. Its values are replaced and never changed in place.
             found: its images.
             wire_format: its wire format.
             context: the values that hold for it.
-            earlier: what came of images in earlier attempts of the same request; this one's are added.
+            earlier: the outcomes of earlier attempts at the same request. The new ones are added.
 
         Raises:
             RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
@@ -90,7 +90,7 @@ class Analyzer:
         if not found:
             metadata.save_report(data, Report(context.vision_model))
             return
-        local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it since
+        local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it
         callee = cast("CompletionApi", litellm if context.router is None else context.router)
         ask = make_ask(callee, identity.child_identity(data, count_tokens=context.config.count_vision_tokens))
         target = VisionTarget(
@@ -105,7 +105,10 @@ class Analyzer:
             raise result
         data.update(result.changes)
         if result.report.failed and cast("object", litellm.cache) is not None:
-            data["cache"] = {**(data.get("cache") or {}), "no-store": True}  # an answer to what could not be seen
+            data["cache"] = {
+                **(data.get("cache") or {}),
+                "no-store": True,
+            }  # the answer to images that were not analysed
         with containment.log_and_continue("reporting what was done"):
             metadata.save_report(data, result.report)
             summary.log_request(data.get("litellm_call_id"), result.report)

@@ -1,7 +1,8 @@
-"""What a bug of this package's own does to a request: nothing, if it asked for nothing; else what ``on_failure`` says.
+"""Containment of bugs in this package.
 
-This is the one place that catches what nobody expected. Cancellation is never caught, and what is raised on purpose
-goes on: a ``RequestError``, LiteLLM's refusals, FastAPI's.
+A bug does not change a request that does not ask for analysis. A request that asks follows ``on_failure``. This is the
+one place that catches unexpected exceptions. Cancellation passes, and so do exceptions that are answers: a
+``RequestError``, LiteLLM's refusals, FastAPI's ``HTTPException``.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ _ON_PURPOSE = {
     "litellm.proxy._types": "ProxyException",
     "starlette.exceptions": "HTTPException",
 }
-"""Foreign exceptions that are answers, looked up where they are loaded: a program without a proxy lacks some."""
+"""Exceptions of other packages that are answers, by module. A program without a proxy does not load all of them."""
 
 _FRAMES = 30
 
 
 @contextmanager
 def log_and_continue(work: str) -> Iterator[None]:
-    """Do what no request depends on: a bug in it is logged and ends the block, nothing more.
+    """Run a block that no request depends on. A bug in it is logged and ends the block.
 
     Args:
-        work: what is done, for the log.
+        work: description of the block, for the log.
     """
     with _contained(work, {}, lambda: None):
         yield
@@ -52,14 +53,14 @@ def log_and_continue(work: str) -> Iterator[None]:
 def fail_closed_admission(
     data: dict[str, Any], wire_format: WireFormat | None, config: ImageAnalysisConfig
 ) -> Iterator[None]:
-    """Proxy: read what a request asks for, and check whether it may have it.
+    """Proxy: read the activation of a request and check that the caller may use image analysis.
 
     A bug in that leaves a request alone that asks for nothing. One whose model has a suffix is refused whatever
     ``on_failure`` says: nobody checked whether its caller may call the model behind the suffix.
 
     Args:
         data: the request.
-        wire_format: its wire format; ``None`` on routes that are not served.
+        wire_format: its wire format. ``None`` on routes without image analysis.
         config: the operator's settings.
 
     Raises:
@@ -74,13 +75,13 @@ def fail_closed_admission(
                 data, wire_format, RequestContext(config=config, vision_model=config.vision_model)
             )
 
-    with _contained("reading what a request asks for", data, recover):
+    with _contained("reading the activation of a request", data, recover):
         yield
 
 
 @contextmanager
 def contained_analysis(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> Iterator[None]:
-    """Analyse the images of a request: a bug in that undoes what was done to it, and follows ``on_failure``.
+    """Analyse the images of a request. A bug restores the request and then applies ``on_failure``.
 
     Args:
         data: the request.
@@ -95,7 +96,7 @@ def contained_analysis(data: dict[str, Any], wire_format: WireFormat, context: R
 
 
 def apply_on_failure_after_bug(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> None:
-    """Do with a request's images what ``on_failure`` says, after a bug.
+    """Apply ``on_failure`` to the images of a request after a bug.
 
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
@@ -105,8 +106,8 @@ def apply_on_failure_after_bug(data: dict[str, Any], wire_format: WireFormat, co
 
 
 def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> bool:
-    """Put a note in each image's place, unless images are to stay; whether the request can go on like that."""
-    with log_and_continue("putting notes in the images' places"):
+    """Replace each image by a note, unless ``on_failure`` keeps images. Returns whether the request can continue."""
+    with log_and_continue("replacing images by notes"):
         found = wire_format.find_images(data)
         if found and context.config.on_failure == "reject":
             return False
@@ -115,7 +116,7 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
         data.update(wire_format.replace_images(data, notes))
         with log_and_continue("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)
-            # What had been paid by then is in the spend log; nobody here knows it.
+            # The spend log has the cost of earlier vision calls. It is not known here.
             report = Report(context.vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
             metadata.save_report(data, report if found else Report(context.vision_model))
             if found:
@@ -133,7 +134,7 @@ def _internal_error() -> RequestError:
 
 
 def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool:
-    """Whether the model's name has a suffix, or may have one, behind which a model stands that was not asked for."""
+    """Whether the model's name ends in the suffix, or may do so, and access to the base model was not checked."""
     model = data.get("model")
     if config.suffix is None or not isinstance(model, str) or config.suffix not in model:
         return False
@@ -144,14 +145,14 @@ def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool
 
 @contextmanager
 def _contained(work: str, data: dict[str, Any], recover: Callable[[], None]) -> Iterator[None]:
-    """Run a block; after a bug in it, log where it is, give ``data`` back the values it had, and recover."""
+    """Run a block. After a bug, log its place, restore the values of ``data``, and recover."""
     held = [(part, dict(part)) for part in (data, *map(data.get, METADATA_BUCKETS)) if isinstance(part, dict)]
     try:
         yield
     except Exception as error:
         if _is_on_purpose(error):
             raise
-        LOGGER.error("image analysis: a bug of its own while %s:\n%s", work, "".join(_where(error)))
+        LOGGER.error("image analysis: internal error while %s:\n%s", work, "".join(_where(error)))
     else:
         return
     for part, values in held:
@@ -166,7 +167,7 @@ def _is_on_purpose(error: Exception) -> bool:
 
 
 def _where(error: BaseException) -> list[str]:
-    """A traceback without the exceptions' own words, which may be the request's."""
+    """A traceback without the exceptions' messages, which may hold text of the request."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     earlier = [] if cause is None else [*_where(cause), "and then:\n"]
     frames = traceback.format_tb(error.__traceback__, limit=-_FRAMES)

@@ -1,4 +1,4 @@
-"""Which Redis the cache uses: the one of its own settings, else the gateway's."""
+"""The Redis of the cache: the one in its own settings, else the gateway's."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import CacheConfig
 
 _SOCKET_SECONDS: Final = 5
-"""The plugin's own limit is far shorter; this one ends what that one gave up."""
+"""Socket timeout in seconds. The plugin's own limit is far shorter. This one ends operations that it gave up."""
 
 
 def check_client_library(config: CacheConfig) -> None:
-    """Stop a start with ``backend: redis`` where its client is not installed.
+    """Check that the Redis client is installed if ``backend: redis`` is set.
 
     Raises:
-        ConfigError: says how to install it.
+        ConfigError: it is not installed. The message says how to install it.
     """
     if config.backend == "redis" and find_spec("redis") is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What is read from a running proxy: its router, and what it serves."""
+"""The router of a running proxy, and the models that a router serves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def running_router() -> Router | None:
-    """The router of the proxy in this process; ``None`` before it is up and where there is none."""
+    """The router of the proxy in this process. ``None`` before it is up, and without a proxy."""
     return cast("Router | None", proxy_global("llm_router"))
 
 
@@ -35,7 +35,7 @@ def activation_of(body: Mapping[str, Any], config: ImageAnalysisConfig, router: 
 
 
 def bears_name(router: Router | None, name: str) -> bool:
-    """Whether a model really is called this: in the router's list or in LiteLLM's cost map."""
+    """Whether this is a model's own name: in the router's list or in LiteLLM's cost map."""
     if name in litellm.model_cost:
         return True
     if router is None:
@@ -53,14 +53,14 @@ def serves(router: Router, name: str, team_id: str | None) -> bool:
 
 
 def _lists(view: RouterView, name: str) -> bool:
-    # The router's own aliases: those that ``advertise`` adds are no models, and are not stored.
+    # Only the router's own aliases are stored in the mapping. Suffixed names are computed, and are not models.
     if name in view.groups() or dict.__contains__(view.aliases(), name) or view.has_deployment(name):
         return True
     return name in view.routing_groups()
 
 
 def vision_groups(router: Router, team_id: str | None) -> list[str]:
-    """Model groups known to take images, sorted; wildcards are no names to call."""
+    """The sorted names of model groups that take images, without wildcards."""
     view = view_of(router)
     names = {
         name
@@ -97,5 +97,5 @@ def _takes_images(deployments: Iterable[Any]) -> bool:
 
 
 def models_in_database() -> bool:
-    """Whether this proxy also has models that its database names; they arrive a little later than the router."""
+    """Whether this proxy loads models from its database, which takes place a little after the router is up."""
     return proxy_global("store_model_in_db") is True

@@ -20,7 +20,7 @@ _RANDOM_SECRET: Final = secrets.token_bytes(32)
 
 
 def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None) -> Tenant:
-    """Those with whom the caller of a request shares analyses: the team, else the key; without a proxy the process."""
+    """The tenant that shares analyses with the caller: its team, else its key. Without a proxy, the process."""
     scope = EVERYBODY if config.scope == "global" else _scope(caller)
     return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
 
@@ -30,7 +30,7 @@ def _scope(caller: UserAPIKeyAuth | None) -> str:
 
 
 def payer(caller: UserAPIKeyAuth | None) -> str:
-    """Who takes turns with others at vision calls: a key, its team's other keys apart; without a proxy the process."""
+    """The key of the fair queue for vision calls: the virtual key, not its team. Without a proxy, the process."""
     if caller is None:
         return _THIS_PROCESS
     if caller.api_key:
@@ -43,13 +43,13 @@ def payer(caller: UserAPIKeyAuth | None) -> str:
 
 
 def _hashed(key: str) -> str:
-    """LiteLLM gives virtual keys as SHA-256; a gateway's own way of authentication may give them as they are."""
+    """Hash a key unless it is a hash. LiteLLM gives virtual keys as SHA-256, custom authentication gives any text."""
     is_hash = len(key) == sha256().digest_size * 2 and all(digit in "0123456789abcdef" for digit in key)
     return key if is_hash else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shared_secret(config: CacheConfig) -> bytes | None:
-    """The secret all workers of this gateway have: the setting, else the proxy's salt key, else its master key."""
+    """The secret that all workers of a gateway share: the setting, else the proxy's salt key, else its master key."""
     if config.secret is not None:
         return derived_secret(config.secret.get_secret_value())
     material = os.environ.get("LITELLM_SALT_KEY") or proxy_global("master_key")

@@ -1,4 +1,4 @@
-"""Whether a deployment takes images, as far as anybody has said, and what its operator wants for it."""
+"""Whether a deployment takes images, and whether its images are analysed without being asked for."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ POLICY = "image_analysis"
 """Key of a deployment's ``model_info``."""
 
 _told: LRUCache[tuple[str, str], bool] = LRUCache(1000)
-"""What was said of which model: once is enough."""
+"""Messages that were logged for a model. Each is logged once."""
 
 
 def is_ruled_out(kwargs: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether a call that did not ask keeps its images, whatever they are: most calls, which need not be searched.
+    """Whether a call that does not ask for analysis keeps its images in any case, without a search for them.
 
     Args:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
@@ -31,7 +31,7 @@ def is_ruled_out(kwargs: Mapping[str, Any], mode: Mode) -> bool:
 
 
 def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether the images of a request that did not ask are analysed, given the deployment that is about to be called.
+    """Whether the images of a request that does not ask for analysis are analysed, given the deployment to be called.
 
     Args:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
@@ -50,7 +50,7 @@ def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
 
 
 def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:
-    """Whether a deployment takes images: as ``model_info`` says, else LiteLLM's cost map; ``None``: neither does."""
+    """Whether a deployment takes images, by its ``model_info``, else LiteLLM's cost map. ``None`` if neither says."""
     declared = model_info.get("supports_vision")
     if isinstance(declared, bool):
         return declared
@@ -61,7 +61,7 @@ def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:
 
 
 def _listed_names(model: str) -> list[str]:
-    """How LiteLLM's cost map may call a model, the most precise name first."""
+    """The names that a model may have in LiteLLM's cost map, the most precise first."""
     try:
         name, provider, *_ = litellm.get_llm_provider(model)
     except BadRequestError:  # no provider that LiteLLM knows

@@ -74,7 +74,7 @@ class AutoMode:
         with containment.contained_analysis(request, wire_format, deferred.context):
             await self._analyse(request, wire_format, deferred)
             run_guardrails = rerun_guardrails(request, deferred.context.caller, call_type)
-        with containment.log_and_continue("making out a bill"):
+        with containment.log_and_continue("attaching the cost"):
             total.attach_cost(request, call_type, is_shown=False)
             metadata.share_notes(request, deferred.home)
         return Attempt(request, run_guardrails)

@@ -100,6 +100,6 @@ async def cancel_on_disconnect(work: Awaitable[T]) -> T:
 
 
 async def _cancel_once_gone(line: _ClientConnection, scope: anyio.CancelScope) -> None:
-    with containment.log_and_continue("watching for a client that hangs up"):
+    with containment.log_and_continue("watching for a disconnect"):
         await line.wait_until_gone()
         scope.cancel()

@@ -147,7 +147,7 @@ class Stream:
         except StopAsyncIteration:
             with anyio.move_on_after(_LOG_SECONDS):
                 await self._made.is_settled.wait()
-            with containment.log_and_continue("showing what a stream cost"):
+            with containment.log_and_continue("reporting the cost of a stream"):
                 total.show_total(self, self._made)
             raise
 

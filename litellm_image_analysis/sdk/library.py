@@ -71,7 +71,7 @@ class Library:
         if wire_format is None or self._is_settled(kwargs, group):
             return None
         activation: Active | Inactive | None = None
-        with containment.log_and_continue("reading what a call asks for"):
+        with containment.log_and_continue("reading the activation of a call"):
             activation = self._decide(kwargs, group)
         request = {key: value for key, value in kwargs.items() if key != PARAMETER}
         if activation is None:
@@ -107,7 +107,7 @@ class Library:
             router: whose call it is.
             arguments: the call's, by name.
         """
-        with containment.log_and_continue("looking for a suffix"):
+        with containment.log_and_continue("reading the suffix"):
             activation = routing.activation_of({"model": arguments.get("model")}, self.config, router)
             if isinstance(activation, Active):
                 return {PARAMETER: activation.vision_model, **arguments, "model": activation.model}
@@ -131,7 +131,7 @@ class Library:
         if not isinstance(activation, Inactive) or activation.is_refused:
             return False
         mode = self.config.mode
-        with containment.log_and_continue("looking whether a model sees"):
+        with containment.log_and_continue("reading whether a deployment takes images"):
             if not vision_support.is_ruled_out(request, mode) and wire_format.find_images(request):
                 return vision_support.should_analyze(request, mode)
         return False
@@ -205,7 +205,7 @@ class Library:
         found = self.analyzer.find_images(request, wire_format, self.config)
         context = self._context(active.vision_model)
         await self.analyzer.replace(request, found, wire_format, context, earlier=earlier)
-        with containment.log_and_continue("making out a bill"):
+        with containment.log_and_continue("attaching the cost"):
             total.attach_cost(request, call_type, is_shown=True)
 
 

@@ -173,7 +173,7 @@ async def test_a_server_that_fails_to_say_ends_nothing(caplog: pytest.LogCapture
     work.may_end.set()
     await served
     assert client.sent[0]["status"] == 200
-    assert "watching for a client that hangs up" in caplog.text
+    assert "watching for a disconnect" in caplog.text
 
 
 @pytest.mark.usefixtures("settings")
