@@ -13,7 +13,7 @@ FLOOR_LITELLM := 1.84.0
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak bench format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak bench build format constraints clean
 .DEFAULT_GOAL := check
 
 # Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned.
@@ -78,6 +78,10 @@ coverage: test
 
 check: lint test coverage
 
+# The source distribution and the wheel, in dist/.
+build: $(VENV)/installed
+	$(BIN)/python -m hatchling build
+
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -114,4 +118,4 @@ constraints: $(VENV)/installed
 		-o constraints/litellm-$(lastword $(NEWER))-library.txt
 
 clean:
-	rm -rf $(VENV) $(FLOOR) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf dist $(VENV) $(FLOOR) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
