@@ -56,24 +56,45 @@ Words = Annotated[str, Field(pattern=r"\S")]
 class CacheConfig(BaseModel):
     """How long, where and among whom analyses are remembered. Frozen; an unknown key is an error.
 
-    A field's description is what a wrong value's message says would be right.
+    A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
 
-    backend: Literal["memory", "redis", "off"] = Field(default="memory", description="memory, redis or off")
-    ttl_seconds: _Seconds = Field(default=86400.0, description="a number of seconds above 0, such as 86400")
-    remote_url_ttl_seconds: _SecondsOrNone = Field(
-        default=600.0, description="a number of seconds such as 600, or 0 to forget what http(s) URLs show at once"
+    backend: Literal["memory", "redis", "off"] = Field(
+        title="where analyses are cached: in memory, in Redis, or not at all",
+        default="memory",
+        description="memory, redis or off",
     )
-    max_bytes: _Size = Field(default=ByteSize(64 * _MIB), description="a number of bytes or a size such as 64MiB")
-    scope: Literal["tenant", "global"] = Field(default="tenant", description="tenant or global")
+    ttl_seconds: _Seconds = Field(
+        title="seconds that an analysis is cached",
+        default=86400.0,
+        description="a number of seconds above 0, such as 86400",
+    )
+    remote_url_ttl_seconds: _SecondsOrNone = Field(
+        title="seconds that the analysis of an http(s) URL is cached, whose image may change",
+        default=600.0,
+        description="a number of seconds such as 600, or 0 to forget what http(s) URLs show at once",
+    )
+    max_bytes: _Size = Field(
+        title="size of the cache in memory, in one process",
+        default=ByteSize(64 * _MIB),
+        description="a number of bytes or a size such as 64MiB",
+    )
+    scope: Literal["tenant", "global"] = Field(
+        title="tenant: analyses are shared within a team, else within a key. global: by all callers",
+        default="tenant",
+        description="tenant or global",
+    )
     redis_url: SecretStr | None = Field(
+        title="Redis of the cache. With null, the gateway's own Redis",
         default=None,
         description="a URL such as redis://:password@host:6379/0, or null for the gateway's own Redis",
     )
     secret: SecretStr | None = Field(
-        default=None, description="a long random string, or null to use the proxy's salt or master key"
+        title="key of the keyed hashes that name analyses. With null, the proxy's salt key, else its master key",
+        default=None,
+        description="a long random string, or null to use the proxy's salt or master key",
     )
 
     @field_validator("backend", mode="before")
@@ -101,7 +122,7 @@ class CacheConfig(BaseModel):
 class ImageAnalysisConfig(BaseModel):
     """How images are analysed. Frozen; an unknown key is an error.
 
-    A field's description is what a wrong value's message says would be right.
+    A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
 
     Raises:
         pydantic.ValidationError: built directly with a wrong value.
@@ -111,54 +132,141 @@ class ImageAnalysisConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
 
     vision_model: Name = Field(
-        default="gpt-4o-mini", description="the name of a model that can see, such as gpt-4o-mini"
+        title="model group (proxy) or LiteLLM model name (in code) that analyses images",
+        default="gpt-4o-mini",
+        description="the name of a model that can see, such as gpt-4o-mini",
     )
-    suffix: Name | None = Field(default="-ocr", description="a model-name suffix such as -ocr, or null for none")
+    suffix: Name | None = Field(
+        title="suffix of a model name that activates analysis",
+        default="-ocr",
+        description="a model-name suffix such as -ocr, or null for none",
+    )
     allowed_vision_models: tuple[Name, ...] | None = Field(
-        default=None, description="a list of model names such as [gpt-4o-mini, gpt-4o], or null for any"
+        title="vision models that callers may name in `ocr_model`. With null, any model that their key may call",
+        default=None,
+        description="a list of model names such as [gpt-4o-mini, gpt-4o], or null for any",
     )
-    require_key_access: Flag = Field(default=False, description="true or false")
-    advertise: Flag = Field(default=True, description="true or false")
-    mode: Mode = Field(default="on_request", description="on_request or auto")
+    require_key_access: Flag = Field(
+        title="whether the caller's key must have access to the default vision model, too",
+        default=False,
+        description="true or false",
+    )
+    advertise: Flag = Field(
+        title="whether access to `<model>` includes `<model>-ocr`, and LiteLLM lists it where it lists aliases",
+        default=True,
+        description="true or false",
+    )
+    mode: Mode = Field(
+        title="on_request: a request asks for analysis. auto: also if the deployment is known to be text-only",
+        default="on_request",
+        description="on_request or auto",
+    )
     prompt: Words | None = Field(
-        default=None, description="instructions for the vision model, or null for the built-in ones"
+        title="instructions for the vision model. With null, the built-in ones",
+        default=None,
+        description="instructions for the vision model, or null for the built-in ones",
     )
-    max_output_tokens: _Count = Field(default=1500, description="a whole number of tokens from 1, such as 1500")
-    timeout_seconds: _Seconds = Field(default=60.0, description="a number of seconds above 0, such as 60")
-    max_concurrency: _Count = Field(default=8, description="a whole number of calls from 1, such as 8")
-    max_key_concurrency: _Count = Field(default=32, description="a whole number of calls from 1, such as 32")
-    max_process_concurrency: _Count = Field(default=64, description="a whole number of calls from 1, such as 64")
+    max_output_tokens: _Count = Field(
+        title="tokens of one analysis. A longer one is cut and marked as cut",
+        default=1500,
+        description="a whole number of tokens from 1, such as 1500",
+    )
+    timeout_seconds: _Seconds = Field(
+        title="seconds for all vision calls of one request together",
+        default=60.0,
+        description="a number of seconds above 0, such as 60",
+    )
+    max_concurrency: _Count = Field(
+        title="vision calls in flight for one request",
+        default=8,
+        description="a whole number of calls from 1, such as 8",
+    )
+    max_key_concurrency: _Count = Field(
+        title="vision calls in flight for one key, in one process",
+        default=32,
+        description="a whole number of calls from 1, such as 32",
+    )
+    max_process_concurrency: _Count = Field(
+        title="vision calls in flight for all keys, in one process",
+        default=64,
+        description="a whole number of calls from 1, such as 64",
+    )
     max_queued: _CountOrNone = Field(
-        default=1000, description="a whole number of calls such as 1000, or 0 for no queue"
+        title="vision calls that may wait in the queue, in one process. With 0, none",
+        default=1000,
+        description="a whole number of calls such as 1000, or 0 for no queue",
     )
     circuit_pause_seconds: _SecondsOrNone = Field(
-        default=10.0, description="a number of seconds such as 10, or 0 to ask a vision model however often it fails"
+        title="seconds without calls to a vision model after five failures in a row. With 0, there is no pause",
+        default=10.0,
+        description="a number of seconds such as 10, or 0 to ask a vision model however often it fails",
     )
     on_failure: Literal["placeholder", "reject", "keep"] = Field(
-        default="placeholder", description="placeholder, reject or keep"
+        title="what happens to an image whose analysis failed: placeholder, reject or keep",
+        default="placeholder",
+        description="placeholder, reject or keep",
     )
-    max_images: _Count = Field(default=20, description="a whole number of images from 1, such as 20")
-    max_image_bytes: _Size = Field(default=ByteSize(20 * _MIB), description="a number of bytes or a size such as 20MiB")
+    max_images: _Count = Field(
+        title="different images in one request", default=20, description="a whole number of images from 1, such as 20"
+    )
+    max_image_bytes: _Size = Field(
+        title="encoded size of one image",
+        default=ByteSize(20 * _MIB),
+        description="a number of bytes or a size such as 20MiB",
+    )
     max_request_image_bytes: _Size = Field(
-        default=ByteSize(50 * _MIB), description="a number of bytes or a size such as 50MiB"
+        title="encoded size of all images of a request",
+        default=ByteSize(50 * _MIB),
+        description="a number of bytes or a size such as 50MiB",
     )
     max_image_pixels: _Count = Field(
-        default=100_000_000, description="a whole number of pixels (width x height) from 1, such as 100000000"
+        title="width x height of one image",
+        default=100_000_000,
+        description="a whole number of pixels (width x height) from 1, such as 100000000",
     )
-    max_messages: _Count = Field(default=10_000, description="a whole number of messages from 1, such as 10000")
-    max_nesting_depth: _Count = Field(default=100, description="a whole number of levels from 1, such as 100")
-    max_url_characters: _Count = Field(default=8192, description="a whole number of characters from 1, such as 8192")
-    remote_urls: Literal["pass", "reject", "allowlist"] = Field(default="pass", description="pass, reject or allowlist")
+    max_messages: _Count = Field(
+        title="messages of one request", default=10_000, description="a whole number of messages from 1, such as 10000"
+    )
+    max_nesting_depth: _Count = Field(
+        title="levels of objects and lists in a request's messages",
+        default=100,
+        description="a whole number of levels from 1, such as 100",
+    )
+    max_url_characters: _Count = Field(
+        title="length of an image's URL or file id",
+        default=8192,
+        description="a whole number of characters from 1, such as 8192",
+    )
+    remote_urls: Literal["pass", "reject", "allowlist"] = Field(
+        title="http(s) image URLs: pass them to the vision model, reject them, or allow those of a list",
+        default="pass",
+        description="pass, reject or allowlist",
+    )
     allowed_url_hosts: tuple[_Host, ...] = Field(
+        title="public hosts for `remote_urls: allowlist`",
         default=(),
         description="a list of public host names such as [images.example.com], used with remote_urls: allowlist",
     )
-    grouping: Literal["per_image", "per_message"] = Field(default="per_image", description="per_image or per_message")
-    cache: CacheConfig = Field(
-        default=CacheConfig(), description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}"
+    grouping: Literal["per_image", "per_message"] = Field(
+        title="per_image: a vision call for each image. per_message: one call for all images of a message",
+        default="per_image",
+        description="per_image or per_message",
     )
-    count_vision_tokens: Flag = Field(default=True, description="true or false")
-    billing: Literal["per_call", "per_request"] = Field(default="per_call", description="per_call")
+    cache: CacheConfig = Field(
+        title="settings of the cache, below",
+        default=CacheConfig(),
+        description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}",
+    )
+    count_vision_tokens: Flag = Field(
+        title="whether the tokens of vision calls count against the limits (tpm_limit) of key, team and user",
+        default=True,
+        description="true or false",
+    )
+    billing: Literal["per_call", "per_request"] = Field(
+        title="per_call: a vision call has its own spend-log row. per_request is refused, see [`spend.md`](spend.md)",
+        default="per_call",
+        description="per_call",
+    )
 
     @model_validator(mode="after")
     def _allowlist_has_hosts(self) -> ImageAnalysisConfig:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import ByteSize
+from support.docs import expect_table
+from support.settings_page import settings_tables
 
 from litellm_image_analysis import ImageAnalysisConfig
 from litellm_image_analysis.analysis.outcomes import FailureReason
@@ -16,7 +18,9 @@ from litellm_image_analysis.cache import cache, lease, redis_connection, redis_s
 from litellm_image_analysis.config import CacheConfig
 from litellm_image_analysis.vision import circuit_breaker, gate
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 LOAD = (Path(__file__).parents[1] / "docs" / "load.md").read_text()
 CACHE = (Path(__file__).parents[1] / "docs" / "cache.md").read_text()
 
@@ -25,11 +29,32 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_settings_table_is_complete_and_its_defaults_are_right() -> None:
-    table = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", README, re.MULTILINE))
+def test_the_settings_page_is_made_from_the_settings() -> None:
+    expect_table(ROOT / "docs" / "settings.md", settings_tables())
+
+
+def test_its_table_is_complete_and_its_defaults_are_right() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", SETTINGS.partition("## Cache")[0], re.MULTILINE))
     documented = ImageAnalysisConfig.from_settings({name: yaml.safe_load(value) for name, value in table.items()})
     assert list(table) == list(ImageAnalysisConfig.model_fields)
     assert documented == ImageAnalysisConfig()
+
+
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 900
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_the_index_names_every_page(page: Path) -> None:
+    assert page.name == "README.md" or f"({page.name})" in (ROOT / "docs" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem
+)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_so_is_the_table_of_the_cache_s_settings() -> None:
@@ -65,11 +90,11 @@ def test_sizes_in_the_table_are_written_as_settings_may_be() -> None:
 
 
 def test_the_built_in_instructions_stand_in_it() -> None:
-    assert f"{INSTRUCTIONS}\n" in blocks("text")
+    assert f"```text\n{INSTRUCTIONS}\n```" in SETTINGS
 
 
 def test_the_question_s_limit_is_the_code_s() -> None:
-    assert f"above {MAX_QUESTION_CHARACTERS:,} characters" in README
+    assert f"above {MAX_QUESTION_CHARACTERS:,} characters" in SETTINGS
 
 
 def test_the_three_lines_of_yaml_are_valid_settings() -> None:
