@@ -39,8 +39,8 @@ test: $(VENV)/installed
 # docs/versions.md says why tests skip there; the wire formats know nothing of LiteLLM. An app that is started twice in
 # one process has no prices there, and behind other tests those of admission find no budget used up (not understood).
 test-floor: $(FLOOR)/installed
-	$(FLOOR)/bin/python -m pytest tests/test_admission.py
-	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --deselect tests/test_admission.py
+	$(FLOOR)/bin/python -m pytest tests/proxy/test_admission.py
+	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --deselect tests/proxy/test_admission.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 
