@@ -72,12 +72,12 @@ class CacheConfig(BaseModel):
         description="a number of seconds above 0, such as 86400",
     )
     remote_url_ttl_seconds: _SecondsOrNone = Field(
-        title="seconds that the analysis of an http(s) URL is cached, whose image may change",
+        title="seconds that the analysis of an http(s) or gs:// URL is cached, whose image may change",
         default=600.0,
         description="a number of seconds such as 600, or 0 to forget what http(s) URLs show at once",
     )
     max_bytes: _Size = Field(
-        title="size of the cache in memory, in one process",
+        title="size of the cache in memory, in one process. The least recently used analyses are dropped first",
         default=ByteSize(64 * _MIB),
         description="a number of bytes or a size such as 64MiB",
     )
@@ -157,12 +157,13 @@ class ImageAnalysisConfig(BaseModel):
         description="true or false",
     )
     mode: Mode = Field(
-        title="on_request: a request asks for analysis. auto: also if the deployment is known to be text-only",
+        title="on_request: a request asks for analysis. auto: also if the deployment is known to be text-only, "
+        "see [`library.md`](library.md#without-being-asked-mode-auto)",
         default="on_request",
         description="on_request or auto",
     )
     prompt: Words | None = Field(
-        title="instructions for the vision model. With null, the built-in ones",
+        title="instructions for the vision model. With null, the built-in ones below",
         default=None,
         description="instructions for the vision model, or null for the built-in ones",
     )
@@ -182,7 +183,7 @@ class ImageAnalysisConfig(BaseModel):
         description="a whole number of calls from 1, such as 8",
     )
     max_key_concurrency: _Count = Field(
-        title="vision calls in flight for one key, in one process",
+        title="vision calls in flight for one key, in one process, see [`load.md`](load.md)",
         default=32,
         description="a whole number of calls from 1, such as 32",
     )
@@ -202,7 +203,8 @@ class ImageAnalysisConfig(BaseModel):
         description="a number of seconds such as 10, or 0 to ask a vision model however often it fails",
     )
     on_failure: Literal["placeholder", "reject", "keep"] = Field(
-        title="what happens to an image whose analysis failed: placeholder, reject or keep",
+        title="an image whose analysis failed. placeholder: a note replaces it. reject: the request fails. "
+        "keep: the image stays. See [`README`](../README.md#when-a-vision-call-fails)",
         default="placeholder",
         description="placeholder, reject or keep",
     )
@@ -248,7 +250,7 @@ class ImageAnalysisConfig(BaseModel):
         description="a list of public host names such as [images.example.com], used with remote_urls: allowlist",
     )
     grouping: Literal["per_image", "per_message"] = Field(
-        title="per_image: a vision call for each image. per_message: one call for all images of a message",
+        title="per_image: a vision call for each image. per_message: one call compares all images of a message",
         default="per_image",
         description="per_image or per_message",
     )
@@ -258,7 +260,7 @@ class ImageAnalysisConfig(BaseModel):
         description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}",
     )
     count_vision_tokens: Flag = Field(
-        title="whether the tokens of vision calls count against the limits (tpm_limit) of key, team and user",
+        title="whether the tokens of vision calls count against each tpm_limit, such as those of key, team and user",
         default=True,
         description="true or false",
     )
