@@ -3,6 +3,7 @@
     python benchmarks/data_path.py
 
 A stop is a call with the request, or a request made from it, among its arguments, in another file than the call before.
+Coroutines and generators that continue after a wait are not called again.
 """
 
 from __future__ import annotations
@@ -35,10 +36,14 @@ def holds_request(value: object) -> bool:
 async def stops(plugin: ImageAnalysis, data: dict[str, Any]) -> list[str]:
     """The files, in order, that a request passes in the pre-call hook."""
     found: list[str] = []
+    begun: list[FrameType] = []
 
     def see(frame: FrameType, event: str, _: object) -> None:
         file = frame.f_code.co_filename
-        if event == "call" and file.startswith(PACKAGE) and any(map(holds_request, frame.f_locals.values())):
+        if event != "call" or not file.startswith(PACKAGE) or any(frame is other for other in begun):
+            return
+        begun.append(frame)
+        if any(map(holds_request, frame.f_locals.values())):
             name = file.removeprefix(PACKAGE)
             if found[-1:] != [name]:
                 found.append(name)

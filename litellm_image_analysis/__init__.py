@@ -1,7 +1,7 @@
-"""Image understanding for every model behind LiteLLM, the text-only ones included.
+"""Image understanding for every model behind LiteLLM, including text-only models.
 
-Importing this package costs nothing: LiteLLM, which takes seconds, is imported when a name that needs it is
-first used. ``image_analysis`` is the instance a proxy names in ``litellm_settings.callbacks``; it reads
+Importing this package does not import LiteLLM, which takes seconds. LiteLLM is imported when a name that needs it is
+first used. ``image_analysis`` is the instance that a proxy names in ``litellm_settings.callbacks``. Its settings are in
 ``callback_settings.image_analysis``.
 """
 
@@ -49,7 +49,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name's home on first use (PEP 562)."""
+    """Import the module of a public name on first use (PEP 562).
+
+    Raises:
+        AttributeError: the package has no such name.
+    """
     if name == "image_analysis":
         value: object = import_module(f"{__name__}.instance").from_proxy_settings()
     elif name in _HOMES:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import litellm
 from litellm import constants
+from litellm.types.utils import StandardCallbackDynamicParams
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -23,6 +24,12 @@ ROUTING_TAGS: str = getattr(constants, "ROUTING_REQUEST_TAGS_METADATA_KEY", "_ro
 
 INTERNAL_CALL_ORIGIN: str | None = getattr(constants, "INTERNAL_CALL_ORIGIN_METADATA_KEY", None)
 """Metadata key that keeps a call's tokens out of its caller's limits. ``None`` before LiteLLM 1.96."""
+
+LOGGING_PARAMETERS: tuple[str, ...] = (
+    *StandardCallbackDynamicParams.__annotations__,
+    "litellm_trusted_callback_vars",  # of team and key. LiteLLM 1.84 has only the names above
+)
+"""Keyword arguments of a call that loggers and their redaction read. A proxy sets them from its team and key."""
 
 HIDDEN_PARAMS = "_hidden_params"
 """Attribute of a response, or key of one that is a mapping, that holds its cost."""
@@ -36,11 +43,23 @@ POSITIONAL = {
 """The parameters that a Router of LiteLLM 1.110 takes by position. The signatures of its methods do not name them."""
 
 _LIMITS = "parallel_request_limiter"
+_DYNAMIC_CALLBACKS = (
+    *("dynamic_input_callbacks", "dynamic_success_callbacks", "dynamic_async_success_callbacks"),
+    *("dynamic_failure_callbacks", "dynamic_async_failure_callbacks"),
+)
+
+
+_PROXY_MODULE = "litellm.proxy.proxy_server"
+
+
+def is_proxy_loaded() -> bool:
+    """Whether this process has imported LiteLLM's proxy. Programs that use LiteLLM as a library do not import it."""
+    return _PROXY_MODULE in sys.modules
 
 
 def proxy_global(name: str) -> object:
     """A global of LiteLLM's proxy module. ``None`` without a proxy: the import would start half of one."""
-    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)
+    return getattr(sys.modules.get(_PROXY_MODULE), name, None)
 
 
 def hidden_params(response: Any) -> Mapping[str, Any]:
@@ -53,6 +72,39 @@ def is_from_response_cache(logging: Any) -> bool:
     """Whether LiteLLM's response cache answered the call of a logging object. No hook is told."""
     details = getattr(logging, "caching_details", None)
     return isinstance(details, Mapping) and details.get("cache_hit") is True
+
+
+def share_callbacks(parent: Any, child: Any) -> None:
+    """Give the call of a logging object the logging destinations of another: those of a team, a key, or a call."""
+    for name in _DYNAMIC_CALLBACKS:
+        known = getattr(parent, name, None)
+        if known:
+            setattr(child, name, list(known))
+
+
+def is_routed(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a Router makes the call to a deployment, rather than LiteLLM's functions alone."""
+    return isinstance(kwargs.get("model_info"), Mapping)
+
+
+def are_fallbacks_disabled(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a Router's call has ``disable_fallbacks``, which newer versions of LiteLLM move to its metadata."""
+    try:
+        from litellm.router_utils.fallback_event_handlers import fallbacks_disabled_for_request
+    except ImportError:
+        return False
+    return bool(fallbacks_disabled_for_request(kwargs))
+
+
+def credential_overrides(model: str, caller: UserAPIKeyAuth, router: Router | None) -> dict[str, Any]:
+    """The credentials that a caller's team or project has for a model. LiteLLM has no public function for it."""
+    from litellm.proxy import litellm_pre_call_utils
+
+    apply = litellm_pre_call_utils._apply_credential_overrides_from_model_config  # noqa: SLF001
+    data: dict[str, Any] = {"model": model}
+    options: dict[str, Any] = {"llm_router": router} if "llm_router" in inspect.signature(apply).parameters else {}
+    apply(data=data, user_api_key_dict=caller, **options)
+    return {name: value for name, value in data.items() if name != "model"}
 
 
 def cost_calculator(logging: Any) -> Callable[..., Any] | None:
@@ -84,13 +136,15 @@ def user_check_options(caller: UserAPIKeyAuth) -> dict[str, Any]:
     return {"key_model_aliases": caller.aliases or None} if has_aliases else {}
 
 
-def apply_model_aliases(data: dict[str, Any], caller: UserAPIKeyAuth) -> None:
-    """Replace a request's model by what the aliases of team, key and gateway name. LiteLLM has no public function."""
+def apply_model_aliases(model: str, caller: UserAPIKeyAuth) -> str:
+    """The target of a model name by the aliases of team, key and gateway. LiteLLM has no public function for it."""
     from litellm.proxy import litellm_pre_call_utils
 
+    data: dict[str, Any] = {"model": model}
     litellm_pre_call_utils._update_model_if_team_alias_exists(data, caller)  # noqa: SLF001
     litellm_pre_call_utils._update_model_if_key_alias_exists(data, caller)  # noqa: SLF001
-    data["model"] = litellm.model_alias_map.get(data["model"], data["model"])
+    target: str = data["model"]
+    return litellm.model_alias_map.get(target, target)
 
 
 def budget_fallback() -> Callable[..., Awaitable[str | None]] | None:

@@ -1,4 +1,4 @@
-"""The settings, validated once at start."""
+"""The settings. They are validated once, at the start."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pydantic import (
 
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.request.activation import Mode
+from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.urls import canonical_host
 
 SETTINGS_PATH = "callback_settings.image_analysis"
@@ -29,7 +30,7 @@ _MIB = 1024 * 1024
 
 
 def _no_bool(value: object) -> object:
-    """YAML's ``yes`` and ``true`` are no numbers, though Python counts with them."""
+    """Refuse YAML's ``yes`` and ``true`` as numbers, which Python accepts."""
     if isinstance(value, bool):
         raise ValueError("a number is needed")  # noqa: TRY004 - pydantic collects ValueError
     return value
@@ -49,12 +50,13 @@ _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_i
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
 Flag = Annotated[bool, Field(strict=True)]
 _Host = Annotated[str, AfterValidator(_public_host)]
+_Tag = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 Words = Annotated[str, Field(pattern=r"\S")]
 
 
 class CacheConfig(BaseModel):
-    """How long, where and among whom analyses are remembered. Frozen; an unknown key is an error.
+    """Settings of the cache. Frozen. An unknown key is an error.
 
     A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
     """
@@ -100,14 +102,14 @@ class CacheConfig(BaseModel):
     @field_validator("backend", mode="before")
     @classmethod
     def _off_is_no_bool(cls, value: object) -> object:
-        return "off" if value is False else value  # how YAML reads it
+        return "off" if value is False else value  # YAML reads ``off`` as false
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             url = urlsplit(value.get_secret_value())
-            if url.scheme not in ("redis", "rediss", "unix") or url.port == 0:  # looking at the port checks it
+            if url.scheme not in ("redis", "rediss", "unix") or url.port == 0:  # reading the port validates it
                 raise ValueError("not a URL of Redis")
         return value
 
@@ -120,7 +122,7 @@ class CacheConfig(BaseModel):
 
 
 class ImageAnalysisConfig(BaseModel):
-    """How images are analysed. Frozen; an unknown key is an error.
+    """Settings of image analysis. Frozen. An unknown key is an error.
 
     A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
 
@@ -209,7 +211,19 @@ class ImageAnalysisConfig(BaseModel):
         description="placeholder, reject or keep",
     )
     max_images: _Count = Field(
-        title="different images in one request", default=20, description="a whole number of images from 1, such as 20"
+        title="different images that need a vision call in one request. The latest get one, others get a note",
+        default=20,
+        description="a whole number of images from 1, such as 20",
+    )
+    max_image_parts: _Count = Field(
+        title="image parts in one request, repetitions of the same image included",
+        default=2_000,
+        description="a whole number of image parts from 1, such as 2000",
+    )
+    max_vision_calls: _Count = Field(
+        title="vision calls for one request, without cached analyses. The latest images get them, others get a note",
+        default=50,
+        description="a whole number of calls from 1, such as 50",
     )
     max_image_bytes: _Size = Field(
         title="encoded size of one image",
@@ -217,9 +231,14 @@ class ImageAnalysisConfig(BaseModel):
         description="a number of bytes or a size such as 20MiB",
     )
     max_request_image_bytes: _Size = Field(
-        title="encoded size of all images of a request",
+        title="encoded size of the images that need a vision call. The latest get one, others get a note",
         default=ByteSize(50 * _MIB),
         description="a number of bytes or a size such as 50MiB",
+    )
+    max_total_image_bytes: _Size = Field(
+        title="encoded size of all images of a request, cached ones included",
+        default=ByteSize(500 * _MIB),
+        description="a number of bytes or a size such as 500MiB",
     )
     max_image_pixels: _Count = Field(
         title="width x height of one image",
@@ -248,6 +267,17 @@ class ImageAnalysisConfig(BaseModel):
         title="public hosts for `remote_urls: allowlist`",
         default=(),
         description="a list of public host names such as [images.example.com], used with remote_urls: allowlist",
+    )
+    held_files: Literal["pass", "reject"] | None = Field(
+        title="images that are files at a provider, by file id, gs:// or the provider's URL: pass or reject them. With "
+        "null, they pass if `remote_urls` is pass",
+        default=None,
+        description="pass, reject, or null to follow remote_urls",
+    )
+    context_tags: tuple[_Tag, ...] = Field(
+        title="tags of blocks around the user's words that are no part of a question. See [`routes.md`](routes.md)",
+        default=TAGS,
+        description="a list of tag names such as [system-reminder]",
     )
     grouping: Literal["per_image", "per_message"] = Field(
         title="per_image: a vision call for each image. per_message: one call compares all images of a message",
@@ -299,7 +329,7 @@ class ImageAnalysisConfig(BaseModel):
 
 
 def problems(error: ValidationError, settings: type[BaseModel], path: str) -> list[str]:
-    """What is wrong with settings, a line each: the path, the value unless it may be a secret, what would be right."""
+    """Return the errors of settings, one line each: the path, the value unless it may be a secret, and valid values."""
     return [_problem(dict(item), settings, path) for item in error.errors(include_url=False)]
 
 
@@ -320,7 +350,7 @@ def _problem(error: Mapping[str, object], settings: type[BaseModel], path: str) 
 
 
 def _group(settings: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """The settings that stand under this one, if it is a group of them."""
+    """Return the settings under this one, if it is a group of settings."""
     field = settings.model_fields.get(name)
     kind = field.annotation if field is not None else None
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -1,36 +1,36 @@
-"""Every exception this package raises.
+"""The exceptions of this package.
 
 ::
 
     ImageAnalysisError
-    ├── ConfigError (also ValueError)   the settings are wrong; raised at start, never for one request
-    └── RequestError                    one request cannot be served as it is; carries the HTTP status
-        ├── access.AccessDeniedError    LiteLLM says that the caller may not call the model
-        └── AttemptError                the same, within one attempt of LiteLLM's Router
+    ├── ConfigError (also ValueError)   the settings are wrong. Raised at the start
+    └── RequestError                    one request cannot be served. Has the HTTP status
+        ├── access.AccessDeniedError    LiteLLM denies the caller access to the model
+        └── AttemptError                the same in one attempt of LiteLLM's Router
 
-Inside the package failures are values (see ``outcomes``); these are raised at its rim only.
+Inside the package, failures are values (see ``outcomes``). These exceptions are raised in the outer layers.
 """
 
 from __future__ import annotations
 
 
 class ImageAnalysisError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class ConfigError(ImageAnalysisError, ValueError):
-    """The settings cannot be used. The message names each setting, its value and what would be right."""
+    """The settings are wrong. The message names each wrong setting, its value, and valid values."""
 
 
 class RequestError(ImageAnalysisError):
-    """One request cannot be served; its sender can tell from the message what to change.
+    """One request cannot be served. The message says what the caller can change.
 
     Attributes:
         status_code: HTTP status for the response, also read by LiteLLM.
-        message: what is wrong, where, and what to do; free of image data and of providers' own words.
-        param: the part of the request body that is to blame, or ``None``.
+        message: the problem, its place, and what to do, without image data and providers' texts.
+        param: the part of the request body with the problem, or ``None``.
         code: machine-readable reason, such as ``"image_too_large"``.
-        retry_after_seconds: when to try again, if that is known.
+        retry_after_seconds: seconds until a new attempt makes sense, if known.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RequestError(ImageAnalysisError):
 
     @property
     def type(self) -> str:
-        """OpenAI's error type for the status: what clients branch on."""
+        """OpenAI's error type for the status."""
         if self.status_code == 429:
             return "rate_limit_error"
         return "invalid_request_error" if self.status_code < 500 else "api_error"
@@ -61,13 +61,13 @@ FAILED_DEPENDENCY = 424
 
 
 class AttemptError(RequestError):
-    """A request's analysis failed while LiteLLM's Router was trying a deployment, which is not to blame.
+    """The analysis of a request failed in an attempt of LiteLLM's Router. The deployment is not the cause.
 
-    ``status_code`` is 424: the Router then tries its fallbacks, but neither the same again nor does it let the
-    deployment cool down, as it would for most others.
+    With ``status_code`` 424, the Router tries its fallbacks. It does not try the same deployment again and does not put
+    it into cooldown, as it would for most other statuses.
 
     Attributes:
-        reason: what went wrong, with the status that is meant.
+        reason: the error, with its own status.
     """
 
     def __init__(self, reason: RequestError) -> None:

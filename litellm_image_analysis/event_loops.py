@@ -1,6 +1,6 @@
-"""What belongs to an event loop and dies with it.
+"""Values that belong to an event loop, and work that would hold it up.
 
-Programs that use LiteLLM as a library run several loops, one after the other or in threads.
+Programs that use LiteLLM as a library may run several loops, one after the other or in threads.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import anyio
+
 T = TypeVar("T")
 
 
@@ -16,7 +18,7 @@ class PerLoop(Generic[T]):
     """One value for each event loop.
 
     Args:
-        make: makes the value when a loop first asks for it.
+        make: makes the value of a loop on first use.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -24,7 +26,7 @@ class PerLoop(Generic[T]):
         self._values: dict[asyncio.AbstractEventLoop, T] = {}
 
     def get(self) -> T:
-        """The running loop's value."""
+        """Return the value of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._values:
             for other in [other for other in list(self._values) if other.is_closed()]:
@@ -33,5 +35,10 @@ class PerLoop(Generic[T]):
         return self._values[loop]
 
     def pop(self) -> T | None:
-        """The running loop's value, which it has no longer, if it had one."""
+        """Remove and return the value of the running loop, or ``None``."""
         return self._values.pop(asyncio.get_running_loop(), None)
+
+
+async def computed(compute: Callable[[], T], *, in_thread: bool) -> T:
+    """Return the value of a function, called in a thread if it takes long, so that the event loop goes on."""
+    return await anyio.to_thread.run_sync(compute) if in_thread else compute()

@@ -1,7 +1,6 @@
-"""The process in the logs: a structured INFO line a request, a line when a circuit opens or closes, the rest at DEBUG.
+"""The plugin's logger: a structured INFO line for each request, a line when a circuit opens or closes, and DEBUG lines.
 
-No image and no text of one above it. The logger is a child of LiteLLM's own, so its lines go where LiteLLM's go, in its
-format, plain or JSON.
+No line has an image or its text. The logger is a child of LiteLLM's logger, so it has the same handlers and format.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ _PLAIN_VALUE = re.compile(r"[\w.:/@+*,-]+")
 
 
 def show_requests() -> None:
-    """Let the INFO line through in a proxy, whose loggers stay at WARNING unless asked otherwise.
+    """Set the level to INFO in a proxy, whose loggers have the level WARNING by default.
 
-    ``LITELLM_LOG`` and ``--detailed_debug`` keep their say.
+    ``LITELLM_LOG`` and ``--detailed_debug`` take precedence.
     """
     if not os.environ.get("LITELLM_LOG") and LOGGER.getEffectiveLevel() > logging.INFO:
         LOGGER.setLevel(logging.INFO)
 
 
 def quoted(value: object) -> str:
-    """Quote what could be mistaken for another field or another line: callers choose ids and model names."""
+    """Quote a value that could look like another field or line, because callers choose ids and model names."""
     text = str(value)
     return text if _PLAIN_VALUE.fullmatch(text) else json.dumps(text)

@@ -10,14 +10,14 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_image_analysis.billing import metadata, summary, total
-from litellm_image_analysis.billing.request_state import load_state, take_requested, update_state
+from litellm_image_analysis.billing.request_state import load_state, metadata_of, pop_requested, update_state
 from litellm_image_analysis.compat import has_own_limits
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.proxy import admission, disconnects, http_errors, startup
-from litellm_image_analysis.proxy.admission import Asked
+from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
+from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, Attempt, AutoMode
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
@@ -25,7 +25,7 @@ from litellm_image_analysis.proxy.late_hook import LateHook, rerun_guardrails
 from litellm_image_analysis.request import WireFormat, generate_content, responses
 from litellm_image_analysis.sdk import library
 from litellm_image_analysis.sdk.blocking import serve_calls
-from litellm_image_analysis.vision.call import is_vision_call
+from litellm_image_analysis.vision.call import current_vision_call
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -58,7 +58,7 @@ class ImageAnalysis(CustomLogger):
         self.config = config or ImageAnalysisConfig()
         self._analyzer = Analyzer(self.config)
         self._library = library.Library(self.config, self._analyzer, self._check_alone, router)
-        self._attempts = AutoMode(self.config, self._analyzer, self._check_alone)
+        self._auto_mode = AutoMode(self.config, self._analyzer, self._check_alone)
         self._late_hook = LateHook(self._analyse)
 
     def attach(self, router: Router) -> ImageAnalysis:
@@ -78,7 +78,7 @@ class ImageAnalysis(CustomLogger):
             withdraw(router)
         else:
             check_suffix(self.config.suffix)
-            advertise(router, self.config.suffix)
+            advertise(router, self.config.suffix, self.config.vision_model)
         self._library = library.Library(self.config, self._analyzer, self._check_alone, router)
         serve_calls(router, partial(self._prepare, router))
         if not self._is_registered():
@@ -166,7 +166,7 @@ class ImageAnalysis(CustomLogger):
     def _advertise(self) -> None:
         router = routing.running_router()
         if router is not None and self.config.advertise and self.config.suffix is not None:
-            advertise(router, self.config.suffix)
+            advertise(router, self.config.suffix, self.config.vision_model)
 
     async def aclose(self) -> None:
         """Close the cache's connection to Redis, in programs that end their event loop before the process."""
@@ -185,14 +185,14 @@ class ImageAnalysis(CustomLogger):
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
                     is_routed = call_type not in _FORWARDED
-                    await admission.check_name(data, self.config, user_api_key_dict, is_routed=is_routed)
+                    await admission.check_suffixed_name(data, self.config, user_api_key_dict, is_routed=is_routed)
                     return None
-                asked = await admission.take_request(data, self.config, user_api_key_dict)
-                if isinstance(asked, DeferredAnalysis):
-                    asked.remember(data)
-                elif asked is not None:
+                requested = await admission.admit(data, self.config, user_api_key_dict)
+                if isinstance(requested, DeferredAnalysis):
+                    requested.remember(data)
+                elif requested is not None:
                     self._check_alone()
-                    update_state(metadata.metadata_of(data), requested=asked)
+                    update_state(metadata_of(data), requested=requested)
         except RequestError as error:
             raise http_errors.http_error(error, call_type) from None
         if not self._late_hook.is_in_place:
@@ -201,24 +201,40 @@ class ImageAnalysis(CustomLogger):
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
         """Replace the images of a request that asks for it. LiteLLM's limits come first if the late hook is there."""
-        asked = take_requested(data)
-        if not isinstance(asked, Asked):
+        requested = pop_requested(data)
+        if not isinstance(requested, RequestedAnalysis):
             return
-        context, wire_format, run_guardrails = asked.context, WIRE_FORMATS[call_type], None
+        context, wire_format, run_guardrails = requested.context, WIRE_FORMATS[call_type], None
         try:
             with containment.contained_analysis(data, wire_format, context):
-                found = self._analyzer.find_images(data, wire_format, context.config)
+                found = await self._analyzer.find_images(data, wire_format, context.config)
                 if found:
-                    await admission.check_vision(asked, data, self.config)
-                await disconnects.cancel_on_disconnect(self._analyzer.replace(data, found, wire_format, context))
+                    await admission.check_vision(requested, data, self.config)
+                check_budget = partial(budgets.check_vision, context, data, again=True)
+                await connections.cancel_on_disconnect(
+                    self._analyzer.replace(data, found, wire_format, context, check_budget=check_budget)
+                )
                 with containment.log_and_continue("attaching the cost"):
-                    total.attach_cost(data, call_type, is_shown=False)
+                    total.attach_cost(metadata_of(data), call_type, is_shown=False)
                 if found:
                     run_guardrails = rerun_guardrails(data, caller, call_type)
         except RequestError as error:
             raise http_errors.http_error(error, call_type) from None
         if run_guardrails is not None:
             await run_guardrails()
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[Any],
+        messages: list[Any] | None,
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: Any = None,
+    ) -> list[Any]:
+        """Router: keep a vision call within the region of its caller. Other calls are not affected."""
+        del model, messages, request_kwargs, parent_otel_span
+        vision_call = current_vision_call()
+        return healthy_deployments if vision_call is None else vision_call.allowed(healthy_deployments)
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
@@ -233,7 +249,11 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the same on a proxy.
         """
         name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
-        waiting = None if is_vision_call() else deferred_analysis(kwargs)
+        vision_call = current_vision_call()
+        if vision_call is not None:
+            vision_call.begin_attempt(kwargs)
+            return None
+        waiting = deferred_analysis(kwargs)
         with containment.log_and_continue("preparing a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
@@ -243,11 +263,18 @@ class ImageAnalysis(CustomLogger):
             await run_guardrails()
         return self._filled_buckets(kwargs if request is None else request, name) or request
 
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        """Router and SDK: note that a provider gets a vision call, so that its failure is not LiteLLM's own."""
+        del model, messages, kwargs
+        vision_call = current_vision_call()
+        if vision_call is not None:
+            vision_call.was_sent = True
+
     async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: DeferredAnalysis) -> Attempt:
         if name not in WIRE_FORMATS:
             return NOTHING_TO_DO
         try:
-            return await self._attempts.before_call(kwargs, name, WIRE_FORMATS[name], waiting)
+            return await self._auto_mode.before_call(kwargs, name, WIRE_FORMATS[name], waiting)
         except RequestError as error:
             raise http_errors.attempt_error(error, name) from None
 
@@ -286,6 +313,20 @@ class ImageAnalysis(CustomLogger):
         del response_obj, start_time, end_time
         with containment.log_and_continue("saving the cost of a stream"):
             total.finish(kwargs)
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: UserAPIKeyAuth,
+        traceback_str: str | None = None,
+    ) -> None:
+        """Proxy: the response headers of an error. On ``/v1/messages`` LiteLLM asks no other hook for them."""
+        del original_exception, user_api_key_dict, traceback_str
+        with containment.log_and_continue("writing the response headers of an error"):
+            report = load_state(request_data).report
+            if report is not None:
+                connections.add_headers(summary.response_headers(report, base_cost=None))
 
     async def async_post_call_response_headers_hook(
         self,

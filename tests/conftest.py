@@ -14,13 +14,31 @@ from hypothesis import settings
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-pytest_plugins = ["support.event_loop", "support.no_sockets", "support.redis_worker", "support.routers"]  # fixtures
+pytest_plugins = [
+    *("support.event_loop", "support.no_sockets", "support.redis_worker", "support.routers"),  # fixtures
+    "support.uncovered",
+]
 
 # A deadline is a timing assertion. Examples are the same in every run, so that no run fails by chance; `make nightly`
 # looks for others, and asks for more of them. What it finds becomes an `@example`.
 _EXAMPLES = os.environ.get("HYPOTHESIS_EXAMPLES")
-settings.register_profile("project", deadline=None, derandomize=_EXAMPLES is None, max_examples=int(_EXAMPLES or 100))
+settings.register_profile("project", deadline=None, derandomize=_EXAMPLES is None, max_examples=int(_EXAMPLES or 50))
 settings.load_profile("project")
+
+
+_LONGEST = ("test_restarts", "test_account", "test_conservation", "test_cache", "test_examples", "test_startup")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, which take one file after the other: the files that wait longest first."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if "e2e" not in item.path.parts:
+        return len(_LONGEST) + 1
+    return _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST)
 
 
 @pytest.fixture(autouse=True, scope="module")

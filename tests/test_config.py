@@ -16,6 +16,7 @@ from support.strategies import json_values
 
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import ConfigError
+from litellm_image_analysis.request.context_blocks import TAGS
 
 MIB = 1024 * 1024
 PATH = "callback_settings.image_analysis"
@@ -101,8 +102,11 @@ SETTINGS = {
         refused=["ignore", "Keep", "", None, False, 1],
     ),
     "max_images": count(20),
+    "max_image_parts": count(2_000),
+    "max_vision_calls": count(50),
     "max_image_bytes": size(20 * MIB),
     "max_request_image_bytes": size(50 * MIB),
+    "max_total_image_bytes": size(500 * MIB),
     "max_image_pixels": count(100_000_000),
     "max_messages": count(10_000),
     "max_nesting_depth": count(100),
@@ -111,6 +115,16 @@ SETTINGS = {
         "pass", accepted=[("pass", "pass"), ("reject", "reject")], refused=["fetch", "", None, True, 1]
     ),
     "allowed_url_hosts": Setting((), accepted=[([], ())], refused=["images.example.com", 5, True, None]),
+    "held_files": Setting(
+        None,
+        accepted=[("pass", "pass"), ("reject", "reject"), (None, None)],
+        refused=["fetch", "", False, True, 1],
+    ),
+    "context_tags": Setting(
+        TAGS,
+        accepted=[([], ()), (["system-reminder", "mine"], ("system-reminder", "mine"))],
+        refused=["mine", 5, None, True],
+    ),
     "grouping": Setting(
         "per_image",
         accepted=[("per_image", "per_image"), ("per_message", "per_message")],
@@ -216,6 +230,12 @@ def test_every_problem_is_listed() -> None:
         f"  {PATH}.max_images: got 0; it must be a whole number of images from 1, such as 20",
         f"  {PATH}.colour: unknown setting; known settings: {', '.join(SETTINGS)}",
     ]
+
+
+@pytest.mark.parametrize("tag", ["<mine>", "my tag", "", "-", 5])
+def test_a_tag_is_a_name(tag: object) -> None:
+    told = refusal_of({"context_tags": ["mine", tag]})
+    assert f"{PATH}.context_tags: got {tag!r}; it must be a list of tag names such as [system-reminder]" in told
 
 
 def test_a_misspelt_setting_is_told_the_nearest_one() -> None:

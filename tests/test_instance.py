@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -52,6 +53,7 @@ def test_a_program_with_wrong_settings_gets_the_error_and_no_last_words(
     assert last_words == []
 
 
+@pytest.mark.usefixtures("proxy_module")
 async def test_a_proxy_with_wrong_settings_says_so_once_more_when_it_ends(
     settings: dict[str, Any], last_words: list[str]
 ) -> None:
@@ -61,7 +63,7 @@ async def test_a_proxy_with_wrong_settings_says_so_once_more_when_it_ends(
     assert last_words == [str(raised.value)]
 
 
-@pytest.mark.usefixtures("copied_aliases")
+@pytest.mark.usefixtures("copied_aliases", "proxy_module")
 class TestALiteLLMThatWouldNotUnderstandTheSuffix:
     async def test_the_proxy_does_not_start_and_says_why(self, settings: dict[str, Any], last_words: list[str]) -> None:
         settings["vision_model"] = "some-vision"
@@ -101,7 +103,7 @@ def limits_are_up(proxy_module: ModuleType) -> None:
     vars(proxy_module).update(proxy_logging_obj=SimpleNamespace(proxy_hook_mapping=hooks))
 
 
-@pytest.mark.usefixtures("background")
+@pytest.mark.usefixtures("background", "proxy_module")
 class TestAProxyThatStarts:
     async def test_it_checks_its_vision_model_once_it_is_up(
         self, settings: dict[str, Any], proxy_module: ModuleType, caplog: pytest.LogCaptureFixture
@@ -184,10 +186,10 @@ class TestAProxyThatStarts:
         monkeypatch.setattr(plugin, "_SECONDS_AFTER_A_BUG", 0.0)
         bugs, secret = iter(range(3)), "SECRET"
 
-        def advertise_at_last(router: Router, suffix: str) -> None:
+        def advertise_at_last(router: Router, suffix: str, vision_model: str) -> None:
             if next(bugs, None) is not None:
                 raise ValueError(secret)
-            advertise(router, suffix)
+            advertise(router, suffix, vision_model)
 
         monkeypatch.setattr(plugin, "advertise", advertise_at_last)
         router = router_of(deployment("deepseek-chat"), deployment("gpt-4o-mini"))
@@ -195,7 +197,7 @@ class TestAProxyThatStarts:
         limits_are_up(proxy_module)
         instance.from_proxy_settings()
         await a_few_turns()
-        assert list(router.model_group_alias) == ["deepseek-chat-ocr", "gpt-4o-mini-ocr"]
+        assert list(router.model_group_alias) == ["deepseek-chat-ocr"]
         assert [message.splitlines()[0] for message in caplog.messages] == [
             "image analysis: internal error while waiting for the proxy:",
             *["image analysis: internal error while keeping aliases and the late hook:"] * 2,
@@ -223,7 +225,18 @@ class TestAProxyThatStarts:
         assert last_words
         assert background == set()
 
-    def test_a_program_starts_nothing(self, settings: dict[str, Any], background: set[asyncio.Task[None]]) -> None:
+    def test_without_an_event_loop_nothing_starts(
+        self, settings: dict[str, Any], background: set[asyncio.Task[None]]
+    ) -> None:
         del settings
         instance.from_proxy_settings()
         assert background == set()
+
+
+async def test_a_program_with_an_event_loop_starts_nothing(
+    settings: dict[str, Any], background: set[asyncio.Task[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
+    settings["vision_model"] = "some-vision"
+    assert instance.from_proxy_settings().config.vision_model == "some-vision"
+    assert background == set()

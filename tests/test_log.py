@@ -108,6 +108,22 @@ def test_a_circuit_that_opens_is_a_warning_with_the_last_failure(log: pytest.Log
     assert log.record_tuples == [(LOGGER.name, logging.WARNING, line)]
 
 
+@pytest.mark.parametrize(
+    ("opened", "closed", "for_whom"),
+    [
+        (Change.OPENED_FOR_KEY, Change.CLOSED_FOR_KEY, "for one key"),
+        (Change.OPENED_FOR_OWNER, Change.CLOSED_FOR_OWNER, "for one team or user"),
+    ],
+)
+def test_it_says_for_whom(log: pytest.LogCaptureFixture, opened: Change, closed: Change, for_whom: str) -> None:
+    log_circuit("eyes", opened, FailureReason.TIMEOUT)
+    log_circuit("eyes", closed, None)
+    opening, closing = log.messages
+    assert f"in a row {for_whom}, at last" in opening
+    assert f"its circuit is open {for_whom}." in opening
+    assert closing.endswith(f"its circuit is closed {for_whom}")
+
+
 def test_a_circuit_that_closes_is_an_information(log: pytest.LogCaptureFixture) -> None:
     log_circuit("eyes\nforged", Change.CLOSED, None)
     line = r'image analysis: vision_model="eyes\nforged" answers again; its circuit is closed'

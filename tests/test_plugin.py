@@ -23,6 +23,7 @@ from litellm_image_analysis.billing import metadata
 HOOKS = {
     "async_pre_call_hook",
     "async_pre_call_deployment_hook",
+    "async_post_call_failure_hook",
     "async_post_call_response_headers_hook",
     "async_post_call_success_deployment_hook",
     "async_logging_hook",

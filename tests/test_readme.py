@@ -67,9 +67,9 @@ def test_so_is_the_table_of_the_cache_s_settings() -> None:
 def test_names_and_times_in_the_cache_s_document_are_the_code_s() -> None:
     assert f"SET {redis_connection.PREFIX}:generation" in CACHE
     assert f"for {cache.FAILURE_SECONDS:g} seconds the same question gets the same failure" in CACHE
-    assert f"Every look into Redis has {redis_connection.OPERATION_SECONDS:g} seconds" in CACHE
+    assert f"A lookup in Redis has {redis_connection.OPERATION_SECONDS:g} seconds" in CACHE
     assert f"ends {lease.LEASE_SECONDS:g} seconds after a worker dies" in CACHE
-    assert f"workers hear of it within {redis_store.CURRENT_SECONDS:g} seconds" in CACHE
+    assert f"workers notice within {redis_store.CURRENT_SECONDS:g} seconds" in CACHE
 
 
 def test_settings_times_and_names_in_the_load_s_document_are_the_code_s() -> None:

@@ -1,1 +1,1 @@
-"""From the images found in a request to the texts that take their places. Pure, but for the calls it is given."""
+"""From the images of a request to the texts that replace them. Pure functions, except for the calls passed in."""

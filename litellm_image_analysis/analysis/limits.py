@@ -1,6 +1,7 @@
-"""What a request may weigh, held against the settings before anything of it is copied, hashed or sent.
+"""Compare a request with the limits in the settings, before it is copied, hashed or sent.
 
-Each function returns the error to answer with, which names the place, the limit, its setting and the value seen.
+Each function returns the error for the response, or ``None``. The error names the place, the limit, its setting and
+the actual value.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from litellm_image_analysis.request import Body, FoundImage, WireFormat
 
 _LEVELS_COUNTED_ABOVE_THE_LIMIT = 1000
+_VALUES_READ_ON_AN_EVENT_LOOP = 10_000
 
 
 def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the number of messages and the depth of what is in them with the limits, before they are read.
+    """Compare the number of messages and their nesting depth with the limits, before the messages are read.
 
     Args:
         body: the request.
@@ -29,7 +31,7 @@ def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig
     if isinstance(messages, list) and len(messages) > config.max_messages:
         return RequestError(
             f"{wire_format.CONTENT[-1]}: there are {len(messages):,}, the limit is {config.max_messages:,} (setting"
-            " max_messages). Send fewer.",
+            " max_messages). Send fewer, or begin a new conversation.",
             param=wire_format.CONTENT[-1],
             code="too_many_messages",
         )
@@ -45,8 +47,28 @@ def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig
     return None
 
 
+def is_large(body: Body, wire_format: WireFormat) -> bool:
+    """Return whether a request has so many values that reading them all takes more than a few milliseconds."""
+    left = [body.get(key) for key in wire_format.CONTENT]
+    count = 0
+    while left and count < _VALUES_READ_ON_AN_EVENT_LOOP:
+        value = left.pop()
+        count += 1
+        if isinstance(value, (dict, list)):
+            count += len(value)
+            if count < _VALUES_READ_ON_AN_EVENT_LOOP:  # a list of a million values is not even copied
+                left += value.values() if isinstance(value, dict) else value
+    return count >= _VALUES_READ_ON_AN_EVENT_LOOP
+
+
 def check_sizes(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the images' sizes in bytes, and the lengths of their names, with the limits."""
+    """Compare the number of image parts, their sizes in bytes, and the lengths of URLs and ids with the limits."""
+    if len(found) > config.max_image_parts:
+        return RequestError(
+            f"The request has {len(found):,} image parts, the limit is {config.max_image_parts:,} (setting"
+            " max_image_parts). Send fewer, or begin a new conversation.",
+            code="too_many_images",
+        )
     total = 0
     for image in found:
         if image.source is None:
@@ -66,17 +88,17 @@ def check_sizes(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> Req
                 code="url_too_long",
             )
         total += encoded_bytes
-    if total > config.max_request_image_bytes:
+    if total > config.max_total_image_bytes:
         return _too_large(
-            f"The request's images are {total:,} bytes encoded, the limit is {config.max_request_image_bytes:,}"
-            " (setting max_request_image_bytes). Send fewer or smaller images.",
+            f"The request's images are {total:,} bytes encoded, the limit is {config.max_total_image_bytes:,}"
+            " (setting max_total_image_bytes). Send fewer or smaller images, or begin a new conversation.",
             None,
         )
     return None
 
 
 def check_pixels(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the images' sizes in pixels with the limit."""
+    """Compare the sizes of the images in pixels with the limit."""
     for image in found:
         size = image.source.size if image.source is not None else None
         if size is not None and size[0] * size[1] > config.max_image_pixels:
@@ -88,23 +110,8 @@ def check_pixels(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> Re
     return None
 
 
-def check_count(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the number of different images with the limit; they are only told apart if there may be too many."""
-    sources = [image.source for image in found if image.source is not None]
-    if len(sources) <= config.max_images:
-        return None
-    distinct = len({source.digest for source in sources})
-    if distinct <= config.max_images:
-        return None
-    return RequestError(
-        f"The request holds {distinct} different images, the limit is {config.max_images}"
-        " (setting max_images). Send fewer images.",
-        code="too_many_images",
-    )
-
-
 def _depth(value: object, most: int) -> int:
-    """How deep lists and objects are nested, counted up to ``most``; level by level, for the stack is not bounded."""
+    """Return the nesting depth of lists and objects, at most ``most``. Not recursive, for any depth."""
     level = [value] if isinstance(value, (dict, list)) else []
     depth = 0
     while level and depth < most:

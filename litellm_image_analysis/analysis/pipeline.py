@@ -1,24 +1,26 @@
-"""One request from its images to their texts: plan, call, replace, report.
+"""The analysis of one request: plan the vision calls, make them, replace the images, and report.
 
-Deciding is pure; the one effect, asking the vision model, is a function handed in. Edits are computed when every
-outcome is in, so a request is rewritten as a whole or not at all.
+All decisions are pure functions. The one effect, the vision call, is a function that is passed in. Changes are computed
+after all calls have ended, so a request is rewritten completely or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from litellm_image_analysis.analysis.limits import check_count, check_pixels, check_sizes
+from litellm_image_analysis.analysis.limits import check_pixels, check_sizes, is_large
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.analysis.plan import Step, steps
+from litellm_image_analysis.analysis.plan import Step, make_plan, within_limits
 from litellm_image_analysis.analysis.prompt import VisionRequest
-from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text
+from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text, repetition_text
 from litellm_image_analysis.analysis.report import Report, make_report
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.event_loops import computed
 from litellm_image_analysis.request.image import LARGE_CHARACTERS
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analysis.tenant import Tenant
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.request import Body, FoundImage, Path, WireFormat
+
+_IMAGES_ON_AN_EVENT_LOOP = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,83 +53,81 @@ class VisionTarget:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The body's values that change, and the report of how they came about."""
+    """The result of an analysis.
+
+    Attributes:
+        changes: the values of the body that change.
+        report: what was done, and what it cost.
+        rejection: the error for the response if an image failed and ``on_failure: reject`` applies. Nothing changes.
+    """
 
     changes: dict[str, Any]
     report: Report
+    rejection: RequestError | None = None
 
 
 async def rewrite(
     body: Body, found: Sequence[FoundImage], wire_format: WireFormat, config: ImageAnalysisConfig, target: VisionTarget
 ) -> Rewrite | RequestError:
-    """Have a request's images analysed and compute what stands in their place.
+    """Analyse the images of a request and compute the texts that replace them.
 
     Args:
-        body: the request, left as it is.
+        body: the request. It is not changed.
         found: its images.
         wire_format: its wire format.
         config: the settings.
         target: the vision model.
 
     Returns:
-        The changes to make, or the error to answer with: a limit is exceeded, or ``on_failure: reject`` applies.
+        The result, or the error for the response if a limit is exceeded.
     """
-    exceeded = await _check_limits(found, config)
-    if exceeded is not None:
-        return exceeded
-    plan = steps(found, config, target.tenant, target.model, target.file_providers)
+    takes_long = _takes_long(body, found, wire_format)
+    plan = await computed(partial(_checked_plan, found, config, target), in_thread=takes_long)
+    if isinstance(plan, RequestError):
+        return plan
     started = anyio.current_time()
-    outcomes = await _outcomes(plan, config, target)
+    answered = await _ask_all(_distinct(plan), config, target)
     duration_ms = round((anyio.current_time() - started) * 1000)
-    by_image = _by_image(found, plan, outcomes)
-    if config.on_failure == "reject" and (rejection := _rejection(found, by_image)):
-        return rejection
-    texts = _texts(plan, outcomes, config)
-    report = make_report(target.model, len(texts), outcomes, by_image, duration_ms)
-    return Rewrite(wire_format.replace_images(body, texts), report)
+
+    def result() -> Rewrite:
+        outcomes = _outcomes(plan, answered)
+        by_image = _by_image(found, plan, outcomes)
+        if config.on_failure == "reject" and (rejection := _rejection(found, by_image)):
+            return Rewrite({}, make_report(target.model, 0, outcomes, by_image, duration_ms), rejection)
+        texts = _texts(plan, outcomes, config)
+        report = make_report(target.model, len(texts), outcomes, by_image, duration_ms)
+        return Rewrite(wire_format.replace_images(body, texts), report)
+
+    return await computed(result, in_thread=takes_long)
 
 
-async def _check_limits(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
-    """Hold the images to the limits; in a thread if they are large."""
-    exceeded = check_sizes(found, config)
-    if exceeded is not None:
-        return exceeded
-    if sum(len(image.source.reference) for image in found if image.source is not None) > LARGE_CHARACTERS:
-        return await anyio.to_thread.run_sync(_go_over, found, config)
-    return check_pixels(found, config) or check_count(found, config)
+def _takes_long(body: Body, found: Sequence[FoundImage], wire_format: WireFormat) -> bool:
+    """Return whether reading the images or writing their texts takes more than a few milliseconds."""
+    if len(found) > _IMAGES_ON_AN_EVENT_LOOP or is_large(body, wire_format):
+        return True
+    return sum(len(image.source.reference) for image in found if image.source is not None) > LARGE_CHARACTERS
 
 
-def _go_over(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
-    """Do all that looks at every character: what is found is kept by each source."""
-    exceeded = check_pixels(found, config)
-    if exceeded is not None:
-        return exceeded
-    for image in found:
-        if image.source is not None and image.source.flaw is None:
-            image.source.digest  # noqa: B018 - kept
-    return check_count(found, config)
+def _checked_plan(
+    found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget
+) -> list[Step] | RequestError:
+    """Return the plan, or the error if a limit is exceeded. What is cheap to check is checked first."""
+    exceeded = check_sizes(found, config) or check_pixels(found, config)
+    return exceeded or make_plan(found, config, target.tenant, target.model, target.file_providers)
 
 
-async def _outcomes(plan: Sequence[Step], config: ImageAnalysisConfig, target: VisionTarget) -> list[Outcome]:
-    """One outcome a step; what is asked twice in a request is asked once."""
-    distinct = {step.ask.key: step.ask for step in plan if isinstance(step.ask, VisionRequest)}
-    answered = await _ask_all(list(distinct.values()), config, target)
-    outcomes: list[Outcome] = []
-    for step in plan:
-        if isinstance(step.ask, Failed):
-            outcomes.append(step.ask)
-        else:
-            outcomes.append(answered[step.ask.key])
-            answered[step.ask.key] = answered[step.ask.key].as_cached()
-    return outcomes
+def _distinct(plan: Sequence[Step]) -> list[VisionRequest]:
+    """Return the vision requests of a plan in the order of their last places. Equal ones are one call."""
+    latest_first = {step.ask.key: step.ask for step in reversed(plan) if isinstance(step.ask, VisionRequest)}
+    return list(latest_first.values())[::-1]
 
 
 async def _ask_all(
     requests: Sequence[VisionRequest], config: ImageAnalysisConfig, target: VisionTarget
 ) -> dict[str, Outcome]:
-    """Recall what is known and ask the rest at once, up to ``max_concurrency``, within one deadline.
+    """Take known answers from the cache and make the other calls concurrently, up to ``max_concurrency``.
 
-    Whoever has not answered by then failed.
+    A call without an answer after ``timeout_seconds`` has failed. Calls beyond the limits of a request are not made.
     """
     outcomes: dict[str, Outcome] = {request.key: Failed(FailureReason.TIMEOUT) for request in requests}
     limiter = anyio.CapacityLimiter(config.max_concurrency)
@@ -135,26 +137,34 @@ async def _ask_all(
 
     with anyio.move_on_after(config.timeout_seconds):
         known = await target.answers.recall(requests)
-        outcomes |= known
+        unknown = [request for request in requests if request.key not in known]
+        latest, skipped = within_limits(unknown, config)
+        target.answers.skip(skipped)
+        outcomes |= known | skipped
         async with anyio.create_task_group() as group:
-            for request in requests:
-                if request.key not in known:
-                    group.start_soon(ask, request)
+            for request in latest:
+                group.start_soon(ask, request)
     return outcomes
 
 
+def _outcomes(plan: Sequence[Step], answered: Mapping[str, Outcome]) -> list[Outcome]:
+    """Return the outcome of each step. The first of equal vision requests made the call."""
+    first, later = dict(answered), {key: outcome.as_cached() for key, outcome in answered.items()}
+    return [step.ask if isinstance(step.ask, Failed) else first.pop(step.ask.key, later[step.ask.key]) for step in plan]
+
+
 def _by_image(found: Sequence[FoundImage], plan: Sequence[Step], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """One outcome an image, in the images' order."""
+    """Return the outcome of each image, in the order of the images."""
     at = {image.path: outcome for step, outcome in zip(plan, outcomes, strict=True) for image in step.images}
     return [at[image.path] for image in found]
 
 
 def _rejection(found: Sequence[FoundImage], by_image: Sequence[Outcome]) -> RequestError | None:
     for image, outcome in zip(found, by_image, strict=True):
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, Failed) and not outcome.is_left_out:
             reason = outcome.reason
             return RequestError(
-                f"{image.place} (image {image.number} of {image.count}): {reason.clause}.",
+                f"{image.place} (image {image.number} of {image.count}): {outcome.clause}.",
                 status_code=reason.status_code,
                 param=image.place,
                 code=f"image_analysis_{reason.code}",
@@ -164,13 +174,18 @@ def _rejection(found: Sequence[FoundImage], by_image: Sequence[Outcome]) -> Requ
 
 
 def _texts(plan: Sequence[Step], outcomes: Sequence[Outcome], config: ImageAnalysisConfig) -> dict[Path, str]:
-    """What stands in each image's place; an image that stays has no entry."""
+    """Return the text for each image. An image that stays has none. An analysis is written once, at its first image."""
     texts: dict[Path, str] = {}
+    written: set[str] = set()
     for step, outcome in zip(plan, outcomes, strict=True):
         first, *others = step.images
         if isinstance(outcome, Analysed) and isinstance(step.ask, VisionRequest):
+            if step.ask.key in written:
+                texts |= {image.path: repetition_text(image, step.ask) for image in step.images}
+                continue
+            written.add(step.ask.key)
             texts[first.path] = analysis_text(step.images, outcome, step.ask)
             texts |= {image.path: reference_text(image, first) for image in others}
-        elif isinstance(outcome, Failed) and config.on_failure != "keep":
-            texts |= {image.path: failure_text(image, outcome.reason) for image in step.images}
+        elif isinstance(outcome, Failed) and (config.on_failure != "keep" or outcome.is_left_out):
+            texts |= {image.path: failure_text(image, outcome) for image in step.images}
     return texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class AnswerStore(Protocol):
 
     async def recall(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
         """Return the known answers to these requests of one tenant, by key."""
+
+    def skip(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Remember the outcomes of requests that are not made, by key, for later attempts at the same request."""
 
     async def ask(self, request: VisionRequest, ask: AskVision, limiter: anyio.CapacityLimiter) -> Outcome:
         """Ask the vision model, or wait for the answer if the same request is in flight.

@@ -1,10 +1,13 @@
-"""What the vision model is asked about one image, or about all images of a message together."""
+"""The request to the vision model for one image, or for all images of a message together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis.request.values import cut
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.tenant import Tenant
@@ -23,12 +26,18 @@ numbers, relations. Without a question, describe the image as a whole.
 Write plain text without a preamble. Do not answer the question yourself: report what the image shows."""
 
 _VERSION = "1"
-"""Part of every key: a wording that would change the answers changes it, and old analyses are forgotten."""
+"""Part of every cache key. It changes with the wording of the prompt, so that earlier analyses are no longer used."""
 
 _IMAGE_LEFT_OUT = {"type": "text", "text": "[image]"}
 
+_CHARACTERS_A_TOKEN = 16
+"""More than any text has on average."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which JSON can hold and no request can be sent with."""
+
 MAX_QUESTION_CHARACTERS = 8000
-"""A longer question is cut in its middle: the vision model needs its gist, not a pasted document."""
+"""A longer question is cut in the middle, because it may contain a pasted document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +45,16 @@ class VisionRequest:
     """One call to a vision model.
 
     Attributes:
-        key: what stands for all that decides the answer; requests with the same key are the same question.
-        scope: the tenant who asks, part of the key.
+        key: the cache key, made from all values that determine the answer. Equal requests have equal keys.
+        scope: the tenant, part of the key.
         model: model group or LiteLLM model name.
-        messages: the whole conversation it gets, in OpenAI's chat format.
-        max_output_tokens: bound of its answer.
-        may_change: whether the same key may come to stand for another image: what is behind a URL changes.
-        input: the user's part in the format of OpenAI's Responses API, if only that takes the images: it alone
-            knows OpenAI's files.
+        messages: the complete conversation, in OpenAI's chat format.
+        max_output_tokens: limit of the answer.
+        may_change: whether the key may later stand for another image, because the image is given as a URL.
+        is_elsewhere: whether an image is behind a URL or stored at a provider. A failure may be that of its server.
+        input: the user message in the format of OpenAI's Responses API, if the images are files at OpenAI. No other
+            API reads these.
+        sizes: the encoded size of each different image in bytes, by its digest. 0 for a URL or file id.
     """
 
     key: str
@@ -52,11 +63,18 @@ class VisionRequest:
     messages: list[dict[str, Any]]
     max_output_tokens: int
     may_change: bool = False
+    is_elsewhere: bool = False
     input: list[dict[str, Any]] | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def max_characters(self) -> int:
+        """Limit of the answer in characters. A longer answer ignores ``max_output_tokens`` or is not text."""
+        return self.max_output_tokens * _CHARACTERS_A_TOKEN
 
     @property
     def loggable(self) -> dict[str, Any]:
-        """The request in chat's format without its images: what a spend log may keep."""
+        """The request in chat format without its images, for the spend log."""
         system, user = self.messages
         content = [part if part["type"] == "text" else _IMAGE_LEFT_OUT for part in user["content"]]
         return {
@@ -74,15 +92,15 @@ def vision_request(
     instructions: str | None,
     max_output_tokens: int,
 ) -> VisionRequest:
-    """Compose the call: instructions, the message's own text as the question, the image or images.
+    """Make the request: instructions, question, and one or more images.
 
     Args:
-        tenant: who asks.
-        model: who is asked.
-        images: what is shown, each image with its number in its message, handed on exactly as the client sent it.
+        tenant: the callers that share the answer.
+        model: the name of the vision model.
+        images: each image with its number in its message. It is forwarded as the client sent it.
         question: the text of the images' own message, ``""`` if it has none.
-        instructions: what replaces the built-in ones; ``None``: nothing does.
-        max_output_tokens: bound of the answer.
+        instructions: replace the built-in instructions, unless ``None``.
+        max_output_tokens: limit of the answer.
     """
     sources = [source for _, source in images]
     words = _question_text(question) if len(images) == 1 else _question_about_all(len(images), question)
@@ -100,7 +118,9 @@ def vision_request(
         messages=[{"role": "system", "content": system}, {"role": "user", "content": content}],
         max_output_tokens=max_output_tokens,
         may_change=any(source.may_change for source in sources),
+        is_elsewhere=any(source.kind in ("remote", "held") for source in sources),
         input=_responses_input(words, labels, sources) if any(map(_is_openai_file, sources)) else None,
+        sizes={source.digest: source.encoded_bytes for source in sources},
     )
 
 
@@ -109,7 +129,7 @@ def _is_openai_file(source: ImageSource) -> bool:
 
 
 def _image_part(source: ImageSource) -> dict[str, Any]:
-    """The image as LiteLLM's chat format has it."""
+    """Return the image as a content part of LiteLLM's chat format."""
     if source.holder in ("anthropic", "openai"):
         return {"type": "file", "file": {"file_id": source.url, "format": source.format or "image/png"}}
     image = {"url": source.url, "detail": source.detail, "format": source.format}
@@ -140,7 +160,4 @@ def _question_about_all(count: int, question: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    if len(text) <= MAX_QUESTION_CHARACTERS:
-        return text
-    half = MAX_QUESTION_CHARACTERS // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+    return _SURROGATES.sub("\ufffd", cut(text, MAX_QUESTION_CHARACTERS, MAX_QUESTION_CHARACTERS // 2))

@@ -1,4 +1,4 @@
-"""The text that stands where an image was: fenced, numbered, and the same in every later turn."""
+"""The text in place of an image: fenced, numbered, and the same in every later turn."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 from litellm_image_analysis.analysis.sanitize import FENCE, sanitized
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.analysis.outcomes import Analysed, FailureReason
+    from litellm_image_analysis.analysis.outcomes import Analysed, Failed
     from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.request import FoundImage
 
-_NO_PART_OF_A_NAME = re.compile(r"[^\w .:/@+*-]|[\u115f\u1160\u3164\uffa0]")  # the latter: letters nobody sees
+_NO_PART_OF_A_NAME = re.compile(r"[^\w .:/@+*-]|[\u115f\u1160\u3164\uffa0]")  # the latter: invisible letters
 _NAME_CHARACTERS = 100
 FENCE_ID_CHARACTERS = 12
 
 
 def analysis_text(images: Sequence[FoundImage], analysis: Analysed, request: VisionRequest) -> str:
-    """The analysis as reference information about the image that stood here, or about all images it was made of.
+    """Return the analysis of one or more images as reference information between two tags.
 
-    The fence's id comes from the request's key, so the text is byte-identical on every worker and in every later
-    turn. What the analysis says cannot close the fence: every imitation of one in it is escaped, each time it is
-    shown, so what a cache was made to hold cannot either.
+    The id in the tags comes from the cache key, so the text is byte-identical on every worker and in every later turn.
+    The analysis cannot close the fence: imitations of the tags are escaped. This is done for every response, so a
+    manipulated cache entry cannot close it either.
     """
-    fence = f"{FENCE}-{request.key[:FENCE_ID_CHARACTERS]}"
+    fence = _fence(request)
     cut = "\n[The analysis was cut here at its length limit.]" if analysis.truncated else ""
     shown = "the image shows" if len(images) == 1 else "the images show"
     return (
@@ -38,17 +38,26 @@ def analysis_text(images: Sequence[FoundImage], analysis: Analysed, request: Vis
 
 
 def reference_text(image: FoundImage, first: FoundImage) -> str:
-    """Where the analysis of an image stands that was looked at together with an earlier one."""
+    """Return a pointer to the analysis of several images, in place of all but the first."""
     return f"[{_label(image)} was read together with image {first.number}: see the analysis there.]"
 
 
-def failure_text(image: FoundImage, reason: FailureReason) -> str:
-    """A short neutral note in place of an image nobody could analyse."""
-    return f"[{_label(image)} is not available: {reason.clause}. What it shows is unknown.]"
+def repetition_text(image: FoundImage, request: VisionRequest) -> str:
+    """Return a pointer to the analysis of the same image with the same question, earlier in the request."""
+    return f"[{_label(image)} was shown before with the same question: see {_fence(request)} above.]"
+
+
+def failure_text(image: FoundImage, failure: Failed) -> str:
+    """Return a short neutral note in place of an image without an analysis."""
+    return f"[{_label(image)} is not available: {failure.clause}. What it shows is unknown.]"
+
+
+def _fence(request: VisionRequest) -> str:
+    return f"{FENCE}-{request.key[:FENCE_ID_CHARACTERS]}"
 
 
 def _name(model: str) -> str:
-    """The vision model's name, which a request may have brought along."""
+    """Return the name of the vision model with safe characters only, because a request may choose the name."""
     return _NO_PART_OF_A_NAME.sub("_", model[:_NAME_CHARACTERS])
 
 

@@ -1,4 +1,4 @@
-"""What image analysis did to one request: counts, cost and time, for logs, headers and spend tracking."""
+"""The report on the analysis of one request: counts, cost and time, for logs, headers and spend tracking."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from litellm_image_analysis.analysis.outcomes import Analysed, Failed, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What analysis did to one request.
+    """The report on the analysis of one request.
 
     Attributes:
-        vision_model: the model that was to look.
-        images: image parts that gave way to a text, be it an analysis or a note.
-        cached: images with an analysis that took no vision call of their own.
-        failed: images without an analysis.
-        cost: USD of all vision calls; ``None`` if LiteLLM knows no price for one of them.
-        duration_ms: wall time from the first look to the last outcome.
+        vision_model: name of the vision model.
+        images: number of images replaced by a text, an analysis or a note.
+        cached: number of images with an analysis and without a vision call of their own.
+        failed: number of images without an analysis.
+        cost: USD of all vision calls. ``None`` if LiteLLM knows no price for one of them.
+        duration_ms: wall time of the analysis, in milliseconds.
         call_ids: ids of the vision calls' spend-log rows.
         reasons: code of each failure, in the images' order.
     """

@@ -1,8 +1,7 @@
-r"""What an image says, written so that it can pass for nothing else: no tag of the fence, no chat turn, nothing hidden.
+r"""Sanitize the text of an analysis: escape imitations of tags and chat turns, show invisible characters.
 
-A mitigation, no boundary: a model reads words, and may believe them. Ordinary text stays as it is, byte for byte.
-What is replaced is listed here rather than asked of ``unicodedata``, whose answers change with Python's version: the
-same analysis has to read the same on every worker.
+This mitigates prompt injection and does not prevent it. Ordinary text stays unchanged byte for byte. The characters are
+listed here, because ``unicodedata`` depends on the version of Python, and an analysis must be the same on every worker.
 """
 
 from __future__ import annotations
@@ -11,61 +10,76 @@ import re
 import unicodedata
 
 FENCE = "image-analysis"
-"""What the fence's tags are called."""
+"""Name of the fence's tags, before the id."""
 
 _HIDDEN = (
-    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls, but for tab and the ends of lines
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls, except tab and line ends
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     r"\ufff0-\ufffb\ud800-\udfff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    r"\U000e0000-\U000e0fff"  # tags, which spell ASCII unseen, and variation selectors beyond the sixteenth
+    r"\U000e0000-\U000e0fff"  # tag characters, which encode invisible ASCII, and variation selectors from the 17th
 )
-"""Characters that nobody sees, that turn lines around, or that are none (surrogates)."""
+"""Invisible characters, bidirectional controls, and surrogates."""
 
 _JOINERS = r"\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f"
-"""Unseen too, but Persian, Hindi and emoji are not written without: one behind a character is no hiding place."""
+"""Also invisible, but necessary in Persian, Hindi and emoji. One after a character cannot hide text."""
 
 _UNSEEN = re.compile(rf"[{_HIDDEN}{_JOINERS}]|\r(?!\n)")
 _JOINER = re.compile(f"[{_JOINERS}]")
 _NOT_READ = re.compile(rf"[{_HIDDEN}{_JOINERS}\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
-"""What a reader who looks for words does not read: the unseen, and marks on letters."""
+"""Characters that do not change how a word is read: invisible characters and marks on letters."""
 
 _BRACKETS = "<‹❮❬❰〈⟨⟪⟬《«≪≺⋖⋘˂ᐸᚲ◁◀⦑⧼𝈶"
 _COMPOSED_BRACKETS = "＜﹤\u2329︿︽≮"
 _ANY_BRACKET = re.compile(f"[{_BRACKETS}{_COMPOSED_BRACKETS}]")
 _LETTERS = {
-    "i": "iіıιɩɪӏǀ∣ⲓᎥl1|ⅼʟ",
-    "m": "mмμᴍ",
-    "a": "aаαɑᴀ",
-    "g": "gɡɢցԍ",
-    "e": "eеεєɛᴇ℮",
-    "n": "nνոпηɴ",
-    "y": "yуγүʏ",
-    "s": "sѕꜱƽ",
+    "i": "iіıιɩɪӏǀ∣ⲓᎥl1|ⅼʟłⳑ",
+    "m": "mмμᴍⲙ",
+    "a": "aаαɑᴀⲁ",
+    "g": "gɡɢցԍⲅ",
+    "e": "eеεєɛᴇ℮ҽɇⲉ",
+    "n": "nνոпηɴⲛ",
+    "y": "yуγүʏⲩ",
+    "s": "sѕꜱƽⲋ",
 }
 _LETTERS["l"] = _LETTERS["i"]
 _IMAGE, _ANALYSIS = ("".join(f"[{_LETTERS[letter]}]" for letter in word) for word in ("image", "analysis"))
-_TAG = re.compile(rf"[{_BRACKETS}](?=(?:[^\w{_BRACKETS}]|_)*{_IMAGE}(?:[^\w<>]|_){{0,3}}{_ANALYSIS})", re.IGNORECASE)
-"""The bracket of whatever could be read as a tag of the fence, opening or closing, in letters of any alphabet."""
+_NAME = rf"{_IMAGE}(?:[^\w<>]|_){{0,3}}{_ANALYSIS}"
+_TAG = re.compile(rf"[{_BRACKETS}](?=(?:[^\w{_BRACKETS}]|_)*{_NAME})", re.IGNORECASE)
+"""The bracket of a text that reads like a tag of the fence, opening or closing, in letters of any alphabet."""
+
+_BRACKET_LETTER = re.compile("[くㄑ]([^くㄑ]*)")
+_AFTER_LETTER = re.compile(rf"(?:[^\S\r\n]|[_/／∕⁄╱⧸⟋])*{_NAME}", re.IGNORECASE)
+"""What makes a tag of a letter that looks like a bracket. Only spaces and slashes may be between, as a sentence can end
+in the letter."""
 
 _TURN = re.compile(
     r"<(?=[|｜][^\s|｜<>]{1,64}[|｜]?>|[^\s|｜<>]{1,64}[|｜]>|/?(?:s|bos|eos|start_of_turn|end_of_turn)>|</?SYS>>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|gMASK)\])"
+    r"|<(?=/?(?i:(?:tool_call|tool_response|function_call)s?|think(?:ing)?)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|gMASK)\]|[|｜]\S{1,64}[|｜]\])"
 )
-"""What chat templates mark turns and roles with; servers of open models read it in any text."""
+"""Marks of turns, roles, tools and thoughts in chat templates. Servers of open models recognise them in any text."""
 
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
 
 def sanitized(text: str) -> str:
-    """The text with every imitation of a tag or a chat turn escaped, and every unseen character shown by its code."""
+    """Return the text with imitations of tags and chat turns escaped, and invisible characters shown by their code."""
     text = _TAG.sub("&lt;", text)
     if _ANY_BRACKET.search(text) and _TAG.search(_as_read(text)):
         text = _ANY_BRACKET.sub("&lt;", text)
+    text = _BRACKET_LETTER.sub(_without_bracket_letter, text)
     return _TURN.sub(lambda found: _ESCAPES[found[0]], _UNSEEN.sub(_shown, text))
 
 
+def _without_bracket_letter(found: re.Match[str]) -> str:
+    """Return the letter and what follows it, with the letter escaped if it begins a tag. Other letters are words."""
+    after = found[1]
+    begins = _AFTER_LETTER.match(after) or _AFTER_LETTER.match(_as_read(after))
+    return f"&lt;{after}" if begins else found[0]
+
+
 def _as_read(text: str) -> str:
-    """The text as somebody takes it who does not look closely: letters without their styles, nothing hidden."""
+    """Return the text with plain letters, without styles, marks and invisible characters."""
     return _NOT_READ.sub("", unicodedata.normalize("NFKD", text).casefold())
 
 
@@ -74,7 +88,7 @@ def _shown(unseen: re.Match[str]) -> str:
 
 
 def _belongs(text: str, place: int) -> bool:
-    """Whether a joiner stands where one is written: behind a letter or sign outside ASCII, in an emoji, in a keycap."""
+    """Return whether a joiner is at a normal place: after a non-ASCII letter or sign, in an emoji, or in a keycap."""
     joiner, before = text[place], text[place - 1] if place else ""
     if not _JOINER.match(joiner) or not before:
         return False

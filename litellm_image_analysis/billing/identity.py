@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.billing.metadata import (
-    METADATA_KEY,
-    metadata_of,
-    tell,
-)
-from litellm_image_analysis.billing.request_state import STATE_KEY
+from litellm_image_analysis.billing.metadata import METADATA_KEY, tell
+from litellm_image_analysis.billing.request_state import STATE_KEY, metadata_of
 from litellm_image_analysis.compat import INTERNAL_CALL_ORIGIN, ROUTING_TAGS
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.errors import ConfigError

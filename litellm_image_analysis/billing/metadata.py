@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.billing.request_state import METADATA_BUCKETS, state_in, update_state
+from litellm_image_analysis.billing.request_state import metadata_buckets, metadata_of, state_in, update_state
 from litellm_image_analysis.billing.summary import summary
 
 if TYPE_CHECKING:
@@ -14,18 +14,6 @@ if TYPE_CHECKING:
 METADATA_KEY = "image_analysis"
 _TOLD = (METADATA_KEY, "spend_logs_metadata")
 _DEPLOYMENT = ("model_group", "model_info", "deployment")
-
-
-def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
-    """The request's metadata mapping, which LiteLLM keeps under one of two names, by route. Made if it is missing."""
-    buckets = {name: data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)}
-    # The Router has metadata of its own, which are not always in the request's mapping.
-    own = [name for name, bucket in buckets.items() if state_in(bucket).deferred is not None]
-    name = (own or list(buckets) or ["metadata"])[0]
-    bucket = data.get(name)
-    if not isinstance(bucket, dict):
-        bucket = data[name] = {}
-    return bucket
 
 
 def save_report(data: MutableMapping[str, Any], report: Report) -> None:
@@ -44,13 +32,15 @@ def share_notes(data: MutableMapping[str, Any], home: MutableMapping[str, Any]) 
     update_state(home, report=state.report, cost=state.cost)
 
 
-def get_note(data: Mapping[str, Any], key: str) -> object:
-    """The value of a key in the request's metadata mappings, or ``None``."""
-    for name in METADATA_BUCKETS:
-        bucket = data.get(name)
-        if isinstance(bucket, dict) and key in bucket:
-            return bucket[key]
-    return None
+def called_group(kwargs: Mapping[str, Any]) -> object:
+    """The name of the model group that a Router called, as the Router noted it. ``None`` without a Router.
+
+    A caller can write one into its own metadata. The Router's mapping is the one with the deployment's ``model_info``,
+    the same object as in the call. A call within LiteLLM's bridge has another one, and the Router's mapping second.
+    """
+    named = [bucket for bucket in reversed(metadata_buckets(kwargs)) if "model_group" in bucket]
+    routed = (bucket for bucket in named if bucket.get("model_info") is kwargs.get("model_info"))
+    return next((bucket["model_group"] for bucket in (*routed, *named)), None)
 
 
 def filled_buckets(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -60,12 +50,12 @@ def filled_buckets(kwargs: dict[str, Any]) -> dict[str, Any]:
     ``metadata``. LiteLLM's bridge reads the price from ``metadata``. From 1.107 on, its spend log reads
     ``litellm_metadata``.
     """
-    metadata, router_s = kwargs.get("metadata"), kwargs.get("litellm_metadata")
-    if not isinstance(metadata, dict) or not isinstance(router_s, Mapping):
+    metadata, router_metadata = kwargs.get("metadata"), kwargs.get("litellm_metadata")
+    if not isinstance(metadata, dict) or not isinstance(router_metadata, Mapping):
         return kwargs
-    deployment = {key: router_s[key] for key in _DEPLOYMENT if key in router_s}
+    deployment = {key: router_metadata[key] for key in _DEPLOYMENT if key in router_metadata}
     told = {key: metadata[key] for key in _TOLD if key in metadata}
-    return {**kwargs, "metadata": {**deployment, **metadata}, "litellm_metadata": {**router_s, **told}}
+    return {**kwargs, "metadata": {**metadata, **deployment}, "litellm_metadata": {**router_metadata, **told}}
 
 
 def tell(metadata: dict[str, Any], told: dict[str, Any]) -> None:

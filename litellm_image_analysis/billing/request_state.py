@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from litellm_image_analysis.billing.total import RequestCost
 
 STATE_KEY = "_image_analysis_state"
+_AUTH = "user_api_key_auth"
+_JSON = (str, int, float, bool, list, dict, type(None))
 METADATA_BUCKETS = ("litellm_metadata", "metadata")
 """LiteLLM keeps a request's metadata under one of these names, by route. The Router's own may be under the other."""
 
@@ -50,6 +52,28 @@ def state_in(metadata: Mapping[str, Any]) -> RequestState:
     return found if isinstance(found, RequestState) else _NOTHING
 
 
+def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The request's metadata mapping, which LiteLLM keeps under one of two names, by route. Made if it is missing."""
+    known = metadata_buckets(data)
+    # The Router has metadata of its own, which are not always in the request's mapping.
+    own = [bucket for bucket in known if state_in(bucket).deferred is not None]
+    for bucket in (*own, *known):
+        return bucket
+    made: dict[str, Any] = {}
+    data["metadata"] = made
+    return made
+
+
+def metadata_buckets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The request's metadata mappings. The one that the proxy wrote is first.
+
+    Before LiteLLM 1.100, a caller's own ``litellm_metadata`` stand beside it on some routes. Only the proxy's mapping
+    has the caller's auth as an object, because JSON makes no such objects.
+    """
+    found = [data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)]
+    return sorted(found, key=lambda bucket: isinstance(bucket.get(_AUTH), _JSON))
+
+
 def load_state(data: Mapping[str, Any]) -> RequestState:
     """The state of a request, from both of its metadata mappings.
 
@@ -73,7 +97,7 @@ def update_state(metadata: MutableMapping[str, Any], **changes: Any) -> None:
     metadata[STATE_KEY] = replace(state_in(metadata), **changes)
 
 
-def take_requested(data: Mapping[str, Any]) -> object | None:
+def pop_requested(data: Mapping[str, Any]) -> object | None:
     """The analysis that the request asks for, once: it is removed from the state."""
     requested = load_state(data).requested
     if requested is not None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from litellm_image_analysis.billing.metadata import METADATA_KEY, metadata_of
+from litellm_image_analysis.billing.metadata import METADATA_KEY
 from litellm_image_analysis.billing.prices import came_from_cache, parse_usd, reported_cost
-from litellm_image_analysis.billing.request_state import load_state, update_state
+from litellm_image_analysis.billing.request_state import load_state, state_in, update_state
 from litellm_image_analysis.billing.summary import summary
 from litellm_image_analysis.compat import HIDDEN_PARAMS
 
@@ -53,11 +53,17 @@ class RequestCost:
         return self
 
 
-def attach_cost(data: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
-    """Attach a cost record to a request whose report is saved."""
-    report: Any = load_state(data).report
+def attach_cost(metadata: MutableMapping[str, Any], call_type: str, *, is_shown: bool) -> None:
+    """Attach a cost record to a request whose report is saved.
+
+    Args:
+        metadata: the request's metadata mapping, which has the report.
+        call_type: LiteLLM's name for the call.
+        is_shown: whether the response shows the total.
+    """
+    report: Any = state_in(metadata).report
     made = RequestCost(call_type, report, is_shown)
-    update_state(metadata_of(data), cost=made)
+    update_state(metadata, cost=made)
     LATEST_COST.set(made)
 
 

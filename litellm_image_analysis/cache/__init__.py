@@ -1,1 +1,1 @@
-"""Answers of the vision model that are already known. Knows no LiteLLM."""
+"""Cached answers of vision models. Does not import LiteLLM."""

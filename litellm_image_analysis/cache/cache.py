@@ -1,12 +1,11 @@
-"""Analyses by key: what is known is not asked again, and what many ask at once is asked once.
+"""The cache of analyses by key. Concurrent requests with the same key share one vision call.
 
-Two tiers, this process's memory and Redis behind it; either may be missing, and Redis may be gone at any time.
+It has two tiers: the memory of the process, and Redis. Either may be missing, and Redis may fail at any time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,19 +24,19 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import CacheConfig
 
 FAILURE_SECONDS = 5.0
-"""How long a failed question is not asked again, so that a broken vision model is not hammered."""
+"""Seconds until a failed request is tried again, to limit the load on a failing vision model."""
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.25
 
 
 class Cache:
-    """What vision models said, for those who ask the same again.
+    """Answers of vision models, for later and concurrent requests with the same key.
 
     Args:
-        config: how long, where and how much.
-        call_seconds: how long a vision call may take.
-        store: Redis, if other workers are to know too.
+        config: the settings of the cache.
+        call_seconds: seconds that a vision call may take.
+        store: Redis, if other workers share the answers.
     """
 
     def __init__(self, config: CacheConfig, call_seconds: float, store: RedisStore | None = None) -> None:
@@ -50,7 +49,7 @@ class Cache:
         self._reads: SingleFlight[dict[str, Outcome]] = SingleFlight()
 
     async def recall(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
-        """What is known of these requests of one tenant, by key, in at most one round trip to Redis."""
+        """Return the known answers to these requests of one tenant, by key, with at most one round trip to Redis."""
         found = self._remembered(requests)
         if self._store is None or not requests:
             return found
@@ -59,35 +58,53 @@ class Cache:
         if missing or not self._store.is_current(scope):
             keys = tuple(request.key for request in missing)
             read, _ = await self._reads.join((scope, keys), partial(self._read, scope, missing))
-            found = self._remembered(requests) | read  # again: it may have come out that all was flushed
+            found = self._remembered(requests) | read  # again, because the read may show that the cache was flushed
         return found
 
     async def ask(self, request: VisionRequest, ask: AskVision, limiter: anyio.CapacityLimiter) -> Outcome:
         """Ask the vision model, or wait for the answer if the same request is in flight.
 
         Args:
-            request: what to ask.
+            request: the question and its images.
             ask: asks the vision model. It is called only if the same request is not in flight.
-            limiter: held by the one who asks.
+            limiter: held during the vision call, and not while another call is awaited.
 
         Returns:
-            The outcome, at its price only for the one who asked.
+            The outcome. It has the cost of the call only if this request made the call.
         """
         call = partial(self._call, request, ask)
-        if request.key not in self._calls:
-            async with limiter:
-                if request.key not in self._calls:  # nobody has begun while we waited for our turn
-                    outcome, _ = await self._calls.join(request.key, call)
-                    return outcome
-        outcome, asked = await self._calls.join(request.key, call)
-        return outcome if asked else outcome.as_cached()
+        while True:
+            if request.key not in self._calls:
+                async with limiter:
+                    if request.key not in self._calls:  # no other call began while this one waited for the limiter
+                        outcome, _ = await self._calls.join(request.key, call)
+                        return outcome
+            outcome, asked = await self._calls.join(request.key, call)
+            if asked:
+                return outcome
+            if not isinstance(outcome, Failed) or outcome.is_shared:
+                return outcome.as_cached()
+            # The failure belongs to the request that made the call, such as its region or its place in the queue.
+
+    async def ask_alone(self, request: VisionRequest, ask: AskVision, *, no_store: bool) -> Outcome:
+        """Ask the vision model, also if the same request is in flight or its answer is cached.
+
+        Like every vision call, it continues if its request is cancelled: the provider charges for it.
+
+        Args:
+            request: the question and its images.
+            ask: asks the vision model.
+            no_store: whether the answer is not cached.
+        """
+        outcome, _ = await self._calls.join(object(), partial(self._asked, request, ask, no_store=no_store))
+        return outcome
 
     async def flush(self, scope: str | None = None) -> None:
-        """Forget all analyses, or those of one scope.
+        """Flush all analyses, or those of one scope.
 
         Raises:
-            ConnectionError: there is no Redis to connect to.
-            redis.exceptions.RedisError: Redis could not be reached, or refused; this process has forgotten.
+            ConnectionError: the cache uses Redis, but no Redis is configured.
+            redis.exceptions.RedisError: Redis could not be reached or refused. This process has flushed its memory.
         """
         self._flushes += 1
         self._forget(scope)
@@ -95,7 +112,7 @@ class Cache:
             await self._store.flush(scope)
 
     async def check(self) -> None:
-        """Try Redis, so that the operator hears of trouble before the first request."""
+        """Try Redis, so that the log shows problems before the first request."""
         if self._store is not None:
             await self._store.read("", ())
 
@@ -105,16 +122,18 @@ class Cache:
             await self._store.aclose()
 
     async def _call(self, request: VisionRequest, ask: AskVision) -> Outcome:
-        if found := self._remembered([request]):  # it was made while we waited for our turn
+        if found := self._remembered([request]):  # answered while this request waited
             return found[request.key]
-        if self._store is None or self._analysis_seconds(request) <= 0:  # what is not kept cannot be waited for
+        if (
+            self._store is None or self._analysis_seconds(request) <= 0
+        ):  # an answer that is not stored cannot be awaited
             return await self._asked(request, ask)
         with anyio.move_on_after(self._call_seconds):
             return await self._asked_by_one_worker(request, ask, self._store)
-        return Failed(FailureReason.TIMEOUT)  # of another worker's call
+        return Failed(FailureReason.TIMEOUT)  # while another worker made the call
 
     async def _asked_by_one_worker(self, request: VisionRequest, ask: AskVision, store: RedisStore) -> Outcome:
-        """Ask if no other worker does, or wait for its answer. Without Redis each worker asks for itself."""
+        """Ask if no other worker does, or wait for its answer. Without Redis, each worker asks."""
         lease = store.lease(request.scope, request.key)
         pause = _FIRST_PAUSE_SECONDS
         while await lease.take() is False:
@@ -123,17 +142,17 @@ class Cache:
             if found := await self._read(request.scope, [request]):
                 return found[request.key]
         async with lease.kept():
-            if found := await self._read(request.scope, [request]):  # made between our look-up and the lease
+            if found := await self._read(request.scope, [request]):  # stored between the lookup and the lease
                 return found[request.key]
-            with anyio.CancelScope(shield=True):  # the call has a time limit of its own
+            with anyio.CancelScope(shield=True):  # the call has its own time limit
                 outcome = await self._asked(request, ask)
         return outcome
 
-    async def _asked(self, request: VisionRequest, ask: AskVision) -> Outcome:
+    async def _asked(self, request: VisionRequest, ask: AskVision, *, no_store: bool = False) -> Outcome:
         """Ask, and store the outcome unless the cache was flushed in the meantime."""
         era = self._era(request.scope)
         outcome = await _within(self._call_seconds, ask(request))
-        seconds = self._seconds(request, outcome)
+        seconds = 0.0 if no_store else self._seconds(request, outcome)
         if seconds > 0 and era == self._era(request.scope):
             self._remember(request, outcome.as_cached(), seconds)
             if self._store is not None:
@@ -143,9 +162,9 @@ class Cache:
         return outcome
 
     def _seconds(self, request: VisionRequest, outcome: Outcome) -> float:
-        """How long an outcome is kept: not at all if it says more of this worker's moment than of the question."""
+        """Return the seconds to keep an outcome. Failures that describe this worker's moment are not kept."""
         if isinstance(outcome, Failed):
-            return 0.0 if outcome.reason.not_cacheable else FAILURE_SECONDS
+            return FAILURE_SECONDS if outcome.is_shared else 0.0
         return self._analysis_seconds(request)
 
     def _remembered(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
@@ -155,7 +174,7 @@ class Cache:
         return {key: outcome for key, outcome in known.items() if outcome is not None}
 
     async def _read(self, scope: str, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
-        """What Redis knows, remembered from now on."""
+        """Return the answers in Redis, and copy them to the memory."""
         reading = await self._store.read(scope, [request.key for request in requests]) if self._store else None
         if reading is None:
             return {}
@@ -164,11 +183,14 @@ class Cache:
         found: dict[str, Outcome] = {}
         for request in requests:
             value = reading.values.get(request.key)
-            known = None if value is None else stored_outcome.load(value, request.key, reading.generation)
+            if value is None:
+                continue
+            known = stored_outcome.load(value, request.key, reading.generation, request.max_characters)
             if known is not None:
                 outcome, seconds_left = known
                 found[request.key] = outcome
-                longest = math.inf if isinstance(outcome, Failed) else self._analysis_seconds(request)
+                # The clock of the host that wrote it may differ.
+                longest = FAILURE_SECONDS if isinstance(outcome, Failed) else self._analysis_seconds(request)
                 self._remember(request, outcome, min(seconds_left, longest))
         return found
 
@@ -181,19 +203,19 @@ class Cache:
             self._memory.forget(scope)
 
     def _era(self, scope: str) -> tuple[int, str]:
-        """What changes with a flush, be it here or at another worker."""
+        """Return a value that changes with each flush, in this worker or another."""
         return self._flushes, NEVER_FLUSHED if self._store is None else self._store.generation(scope)
 
     def _analysis_seconds(self, request: VisionRequest) -> float:
-        """How long an analysis is kept."""
+        """Return the seconds to keep an analysis."""
         return self._config.remote_url_ttl_seconds if request.may_change else self._config.ttl_seconds
 
 
 async def _within(seconds: float, call_vision: Coroutine[None, None, Outcome]) -> Outcome:
     """Return the outcome of a vision call within a number of seconds. After that, cancel it once.
 
-    Nobody waits for its end: a call that goes on all the same would hold up those who ask later, and a cancel scope
-    would cancel it again in every turn of the event loop.
+    The end of the cancelled call is not awaited. A call that ignores the cancellation would delay later requests, and a
+    cancel scope would cancel it again in every turn of the event loop.
     """
     call = asyncio.ensure_future(call_vision)
     try:

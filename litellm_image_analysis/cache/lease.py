@@ -1,4 +1,4 @@
-"""The right to make one call, held by one worker of all at a time."""
+"""A lease for one vision call. Only one worker of the gateway holds it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _RENEWAL_SECONDS = 3.0
 
 
 class Lease:
-    """A lock in Redis that ends by itself if its worker dies.
+    """A lock in Redis that expires if its worker dies.
 
     Args:
-        link: where it is; ``None``: there is no Redis, and nobody can hold it.
-        name: what it is called there.
+        link: the connection to Redis. ``None`` if there is none.
+        name: the name of the lock in Redis.
     """
 
     def __init__(self, link: RedisConnection | None, name: str) -> None:
@@ -32,7 +32,7 @@ class Lease:
         self._lock: Lock | None = None
 
     async def take(self) -> bool | None:
-        """Take the lease if nobody has it; ``None`` if that cannot be known without Redis."""
+        """Take the lease if it is free. Returns whether it was taken, or ``None`` if Redis is not available."""
         if self._link is None:
             return None
         lock = self._link.client.lock(self._name, timeout=LEASE_SECONDS, thread_local=False)
@@ -46,7 +46,7 @@ class Lease:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Renew the lease, if it was taken, until the block ends; then give it back."""
+        """Renew the lease until the block ends, then release it. Do nothing if the lease was not taken."""
         if self._link is None or self._lock is None:
             yield
             return
@@ -68,7 +68,7 @@ async def _settle(link: RedisConnection, lock: Lock, what: str) -> None:
     async def settle() -> None:
         from redis.exceptions import LockError
 
-        with suppress(LockError):  # it ran out: another worker may ask too
+        with suppress(LockError):  # it has expired, so another worker may also make the call
             await getattr(lock, what)()
 
     await link.attempt(settle)

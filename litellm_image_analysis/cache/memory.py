@@ -1,4 +1,4 @@
-"""Analyses remembered in this process: bounded in bytes, each with its own time to live."""
+"""Outcomes in the memory of this process, limited in bytes, each with its own time to live."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analysis.outcomes import Outcome
 
 _OVERHEAD_BYTES = 1200
-"""What an entry takes beside its text: key, objects, the cache's own bookkeeping. ``make bench`` measures it."""
+"""Bytes of an entry without its text: key, objects, and the cache's own data. ``make bench`` measures it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class _Entry:
 
 
 class Memory:
-    """Outcomes by key; the least recently used go first when it is full. Safe to use from several threads.
+    """Outcomes by key. The least recently used are evicted first. Thread-safe.
 
     Args:
-        max_bytes: what all entries together may take, their bookkeeping included.
-        clock: seconds that never go back.
+        max_bytes: limit for all entries, including the cache's own data.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,12 +43,12 @@ class Memory:
 
     @property
     def used_bytes(self) -> int:
-        """What the entries take."""
+        """Bytes that the entries take."""
         with self._lock:
             return int(self._entries.currsize)
 
     def get(self, key: str) -> Outcome | None:
-        """The outcome, if it is remembered."""
+        """Return the outcome, or ``None``."""
         with self._lock:
             try:
                 return self._entries[key].outcome
@@ -56,7 +56,7 @@ class Memory:
                 return None
 
     def put(self, key: str, outcome: Outcome, *, scope: str, ttl_seconds: float) -> None:
-        """Remember an outcome for so many seconds; one larger than the whole memory is not."""
+        """Store an outcome for a number of seconds. An outcome larger than the whole memory is not stored."""
         entry = _Entry(outcome, scope, self._clock() + ttl_seconds)
         if _size(entry) > self._entries.maxsize:
             return
@@ -64,10 +64,10 @@ class Memory:
             self._entries[key] = entry
 
     def forget(self, scope: str | None = None) -> None:
-        """Forget all outcomes, or those of one scope."""
+        """Remove all outcomes, or those of one scope."""
         with self._lock:
             for key in list(self._entries):
-                with suppress(KeyError):  # it expires while we look at it
+                with suppress(KeyError):  # it expires in this moment
                     if scope in (None, self._entries[key].scope):
                         del self._entries[key]
 

@@ -1,6 +1,6 @@
-"""A connection to a Redis that may be slow, hung or gone at any time.
+"""A connection to a Redis that may be slow, hung or down at any time.
 
-Every operation has a fifth of a second; then a breaker answers for Redis until a probe has succeeded.
+Every operation has 0.2 seconds. After that, operations fail at once until a probe has succeeded.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _QUOTED = re.compile(r"(?:^|[\s(\[{:,=])['\"`]|://")
 
 @dataclass(frozen=True, slots=True)
 class NamespacedClient:
-    """A client of Redis, and the namespace its user keeps to."""
+    """A client of Redis, and the namespace of its keys."""
 
     client: Redis | RedisCluster
     namespace: str | None = None
 
 
 class RedisConnection:
-    """One event loop's connection; clients of Redis belong to a loop.
+    """The connection of one event loop, because clients of Redis belong to a loop.
 
     Args:
-        connection: what to talk through.
-        warn: tells the operator, once a minute at most.
-        clock: seconds that never go back.
+        connection: the client and its namespace.
+        warn: logs a warning. It is called once a minute at most.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class RedisConnection:
 
     @property
     def broken(self) -> bool:
-        """Whether Redis did not answer when it was last asked."""
+        """Whether Redis did not answer the last operation."""
         return self._probe is not None
 
     async def attempt(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """What Redis answers, or ``None`` if it does not or refuses: at once while the breaker is open."""
+        """Return the result of an operation. ``None`` if Redis refuses or does not answer, at once while it is down."""
         if self.broken:
             return None
         try:
             return await within(OPERATION_SECONDS, self.in_turn(operation))
-        except Exception as error:  # noqa: BLE001 - a client, its TLS and its credential provider may raise anything
+        except Exception as error:  # noqa: BLE001 - the client, TLS and credential providers raise many types
             refused = _is_refusal(error)
             if not refused and not self.broken:
                 self._probe = asyncio.ensure_future(self._until_it_answers())
@@ -80,7 +80,7 @@ class RedisConnection:
         await self.client.aclose()
 
     async def in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What Redis answers, however long it takes: as many at once as the client has connections."""
+        """Return the result of an operation without a time limit. At most as many run as the client has connections."""
         async with self._gate:
             return await operation()
 
@@ -108,18 +108,18 @@ class RedisConnection:
 
 
 def in_short(error: Exception) -> str:
-    """An error's words up to what it quotes: Redis quotes the command it refuses, and with it an analysis."""
+    """Return the text of an error up to the first quotation: Redis quotes the refused command, with the analysis."""
     return _QUOTED.split(str(error))[0].strip()
 
 
 async def within(seconds: float, operation: Coroutine[Any, Any, T]) -> T:
-    """The operation's result, if it has one in so much time.
+    """Return the result of an operation within a number of seconds.
 
-    Time goes by in ticks that each last at least one turn of the event loop: a loop busy with other things must not
-    be taken for a slow Redis.
+    The time is divided into ticks, and each takes at least one turn of the event loop. A busy event loop is therefore
+    not mistaken for a slow Redis.
 
     Raises:
-        TimeoutError: it has none.
+        TimeoutError: there is no result in time.
     """
     task = asyncio.ensure_future(operation)
     task.add_done_callback(_noted)
@@ -134,13 +134,13 @@ async def within(seconds: float, operation: Coroutine[Any, Any, T]) -> T:
 
 
 def _noted(task: asyncio.Task[Any]) -> None:
-    """Look at the error of what was given up, which asyncio would report otherwise."""
+    """Retrieve the exception of an abandoned task, because asyncio would log it otherwise."""
     if not task.cancelled():
         task.exception()
 
 
 def _connections(client: Any) -> int:
-    """How many connections to one node a client may open; past that it does not wait, it fails."""
+    """Return the number of connections to one node that a client may open. Beyond it, the client fails."""
     pool = getattr(client, "connection_pool", None)
     if pool is not None:
         return int(pool.max_connections)
@@ -149,7 +149,7 @@ def _connections(client: Any) -> int:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether Redis is there and will not: it is full, or a replica, wants other rights, or holds what is no text."""
+    """Return whether Redis answers with an error: it is full, read-only, denies access, or a value is not text."""
     from redis.exceptions import ResponseError
 
     return isinstance(error, (ResponseError, UnicodeError))

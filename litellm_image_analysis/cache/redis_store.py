@@ -1,4 +1,4 @@
-"""Analyses remembered in Redis, for all workers and hosts of a gateway. Names in Redis: ``docs/cache.md``."""
+"""Outcomes in Redis, for all workers and hosts of a gateway. ``docs/cache.md`` lists the names in Redis."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from litellm_image_analysis.cache.redis_connection import NamespacedClient, Redi
 from litellm_image_analysis.event_loops import PerLoop
 
 NEVER_FLUSHED = "-:-"
-"""The generation of what was made before anybody flushed."""
+"""The generation before the first flush."""
 CURRENT_SECONDS = 5.0
-"""How long a worker goes without asking whether somebody flushed."""
+"""Seconds until a worker asks again whether the cache was flushed."""
 
 _KNOWN_SCOPES = 10_000
 _LONGEST_SECONDS = 10 * 365 * 86400
@@ -28,12 +28,12 @@ _LONGEST_SECONDS = 10 * 365 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What Redis holds.
+    """The result of a read.
 
     Attributes:
-        values: what is stored, by key.
-        generation: the one that is valid now.
-        flushed: whether it was another one when this event loop last heard of it.
+        values: the stored values, by key.
+        generation: the current generation.
+        flushed: whether the generation has changed since the last read in this event loop.
     """
 
     values: dict[str, str | bytes]
@@ -45,9 +45,9 @@ class RedisStore:
     """Values by scope and key.
 
     Args:
-        connect: makes a connection within the running event loop; ``None``: there is no Redis to connect to.
-        warn: tells the operator.
-        clock: seconds that never go back.
+        connect: opens a connection in the running event loop. It returns ``None`` if no Redis is configured.
+        warn: logs a warning.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -64,20 +64,20 @@ class RedisStore:
 
     @property
     def available(self) -> bool:
-        """Whether Redis answered when it was last asked."""
+        """Whether Redis answered the last operation."""
         link = self._links.get()
         return link is not None and not link.broken
 
     def generation(self, scope: str) -> str:
-        """The generation of a scope, as last heard of: what is of another one was flushed."""
+        """Return the generation of a scope as of the last read. Values of other generations were flushed."""
         return self._heard_of(scope)[0]
 
     def is_current(self, scope: str) -> bool:
-        """Whether there is no use in asking for the scope's generation again."""
+        """Return whether the generation of the scope is recent, or Redis is not available."""
         return not self.available or self._clock() - self._heard_of(scope)[1] < CURRENT_SECONDS
 
     async def read(self, scope: str, keys: Sequence[str]) -> Reading | None:
-        """What is stored under these keys, in one round trip; ``None`` if Redis is not to be had."""
+        """Return the values of these keys, in one round trip, or ``None`` if Redis is not available."""
         link = self._links.get()
         if link is None:
             return None
@@ -85,7 +85,7 @@ class RedisStore:
         names = [f"{link.prefix}:generation", f"{tagged}:generation", *(f"{tagged}:{key}" for key in keys)]
 
         async def mget() -> list[str | bytes | None]:
-            # A cluster keeps a scope's keys in one slot, and the generation of all in another.
+            # In a cluster the keys of a scope are in one slot, and the generation of all scopes is in another.
             answer: list[str | bytes | None] = await getattr(link.client, "mget_nonatomic", link.client.mget)(names)
             return answer
 
@@ -100,7 +100,7 @@ class RedisStore:
         return Reading(found, generation, flushed)
 
     async def write(self, scope: str, key: str, value: str, ttl_seconds: float) -> None:
-        """Store a value for so many seconds, if Redis is to be had."""
+        """Store a value for a number of seconds, if Redis is available."""
         link = self._links.get()
         if link is None:
             return
@@ -113,16 +113,16 @@ class RedisStore:
         await link.attempt(write)
 
     def lease(self, scope: str, key: str) -> Lease:
-        """The right to make the call for this key, not taken yet."""
+        """Return the lease for the call of this key. It is not taken yet."""
         link = self._links.get()
         return Lease(link, "" if link is None else f"{link.prefix}:{_tag(scope)}:{key}:lease")
 
     async def flush(self, scope: str | None = None) -> None:
-        """Forget a scope, or all: at once in Redis, and within seconds in the memory of every worker.
+        """Flush a scope, or all: at once in Redis, and within seconds in the memory of every worker.
 
         Raises:
-            ConnectionError: there is no Redis to connect to.
-            redis.exceptions.RedisError: Redis could not be reached, or refused.
+            ConnectionError: no Redis is configured.
+            redis.exceptions.RedisError: Redis could not be reached or refused.
         """
         from redis.exceptions import ConnectionError as Unreachable
         from redis.exceptions import RedisClusterException
@@ -136,7 +136,7 @@ class RedisStore:
             raise Unreachable(str(error)) from error
 
     async def aclose(self) -> None:
-        """Close the running event loop's connection."""
+        """Close the connection of the running event loop."""
         link = self._links.pop()
         if link is not None:
             await link.aclose()
@@ -144,7 +144,7 @@ class RedisStore:
     def _linked(self) -> RedisConnection | None:
         try:
             connection = self._connect()
-        except Exception as error:  # noqa: BLE001 - settings of many kinds, which only the client knows
+        except Exception as error:  # noqa: BLE001 - the client validates its many settings
             self._warn(
                 f"image analysis: no connection to Redis can be made ({type(error).__name__}: {in_short(error)})."
                 " Look at cache.redis_url, or at the gateway's own settings of Redis."
@@ -153,14 +153,14 @@ class RedisStore:
         return None if connection is None else RedisConnection(connection, self._warn, self._clock)
 
     def _heard_of(self, scope: str) -> tuple[str, float]:
-        """A scope's generation, and when it was heard."""
+        """Return the generation of a scope, and the time of the read."""
         never = (NEVER_FLUSHED, -math.inf)
         heard: tuple[str, float] = self._heard.get().get(scope, never)
         return heard
 
 
 async def _flush(link: RedisConnection, start: str) -> None:
-    """Begin a new generation of what is named like this, and remove what is stored of the old one."""
+    """Begin a new generation of all names with this start, and delete the values of the old one."""
     await link.client.set(f"{start}:generation", uuid.uuid4().hex)
     names = [name async for name in link.client.scan_iter(match=f"{_escaped(start)}:*", count=1000)]
     entries = [name for name in names if not _text(name).endswith(":generation")]
@@ -169,12 +169,12 @@ async def _flush(link: RedisConnection, start: str) -> None:
 
 
 def _tag(scope: str) -> str:
-    """The scope as a name's part; its braces keep what belongs to it on one node of a cluster."""
+    """Return the scope as part of a name. The braces keep its names on one node of a cluster."""
     return f"{{{quote(scope, safe=':@.-_', errors='surrogatepass')}}}"
 
 
 def _escaped(name: str) -> str:
-    """A name as a pattern that matches it alone."""
+    """Return a pattern that matches only this name."""
     return "".join(f"\\{character}" if character in "*?[]\\^" else character for character in name)
 
 

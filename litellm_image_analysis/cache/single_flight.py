@@ -1,4 +1,4 @@
-"""One call for many who ask the same at once."""
+"""One call for concurrent requests with the same key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ T = TypeVar("T")
 class SingleFlight(Generic[T]):
     """Calls in flight by key.
 
-    Each call is a task of its own, so whoever started it may be cancelled without harm to the others; a call nobody
-    waits for any more comes to its end all the same. Calls belong to the event loop they were started in: one instance
-    serves programs that run several.
+    Each call is a task of its own. If a request that waits for it is cancelled, the call continues, also if no other
+    request waits. Calls belong to the event loop that started them. One instance may be used in several loops.
     """
 
     def __init__(self) -> None:
@@ -27,17 +26,17 @@ class SingleFlight(Generic[T]):
         return key in self._flights.get()
 
     async def join(self, key: Hashable, call: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
-        """Wait for the call with this key; start it if none is in flight.
+        """Wait for the call with this key. Start it if none is in flight.
 
         Args:
-            key: what is asked.
-            call: what to do if nobody else does.
+            key: identifies the call.
+            call: makes the call.
 
         Returns:
-            What the call returned, and whether it was started here.
+            The result of the call, and whether it was started here.
 
         Raises:
-            BaseException: what the call raised; all who wait for it get the same.
+            BaseException: the exception of the call. All requests that wait for it get the same one.
         """
         flights = self._flights.get()
         flight = flights.get(key)

@@ -1,4 +1,4 @@
-"""How an outcome is written down for other processes. It repeats its key: what was moved or mended is not believed."""
+"""The stored form of an outcome. It repeats its key, so an entry that was moved to another key is not accepted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+
+_ESCAPED_CHARACTER: Final = 12
+"""Bytes of JSON for one character, at most: two escaped halves of six."""
+_OTHER_CHARACTERS: Final = 1000
+"""Bytes of an entry without its text, at most."""
 
 _REASONS: Final = {reason.code: reason for reason in FailureReason}
 
@@ -26,7 +31,7 @@ class _Record(BaseModel):
 
 
 def dump(key: str, outcome: Outcome, generation: str, ttl_seconds: float) -> str:
-    """An outcome as JSON, for so many seconds and until somebody flushes."""
+    """Return an outcome as JSON, valid for a number of seconds and until the cache is flushed."""
     record = _Record(key=key, generation=generation, expires=time.time() + ttl_seconds)
     if isinstance(outcome, Analysed):
         record.text, record.truncated = outcome.text, outcome.truncated
@@ -35,16 +40,25 @@ def dump(key: str, outcome: Outcome, generation: str, ttl_seconds: float) -> str
     return json.dumps(record.model_dump())
 
 
-def load(value: str | bytes, key: str, generation: str) -> tuple[Outcome, float] | None:
-    """The outcome and how many seconds it has left; ``None`` for anything but what is valid under this key now."""
+def load(value: str | bytes, key: str, generation: str, max_characters: int) -> tuple[Outcome, float] | None:
+    """Return the outcome and its remaining seconds, or ``None`` if the entry is not valid for this key now.
+
+    Args:
+        value: the stored form.
+        key: the cache key.
+        generation: changes with each flush.
+        max_characters: limit of an analysis. A longer one is not of this plugin.
+    """
+    if len(value) > max_characters * _ESCAPED_CHARACTER + _OTHER_CHARACTERS:
+        return None
     try:
         record = _Record.model_validate(json.loads(value))
     except (ValueError, RecursionError):
         return None
     seconds_left = record.expires - time.time()
-    if (record.key, record.generation) != (key, generation) or not seconds_left > 0:  # NaN is not either
+    if (record.key, record.generation) != (key, generation) or not seconds_left > 0:  # also false for NaN
         return None
-    if record.text:
+    if record.text and len(record.text) <= max_characters:
         return Analysed(record.text, truncated=record.truncated).as_cached(), seconds_left
     if record.failed in _REASONS:
         reason = _REASONS[record.failed]

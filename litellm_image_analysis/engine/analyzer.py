@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis.analysis.limits import check_shape
+from litellm_image_analysis.analysis.limits import check_shape, is_large
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import identity, metadata, summary
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.cache.redis_store import RedisStore
+from litellm_image_analysis.compat import credential_overrides
 from litellm_image_analysis.engine import containment, redis_settings, routing, tenancy
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.event_loops import computed
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision import local_ocr, monitoring
 from litellm_image_analysis.vision.call import make_ask
-from litellm_image_analysis.vision.gate import Gate
+from litellm_image_analysis.vision.gate import Gate, ModelGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from litellm_image_analysis.analysis.outcomes import Outcome
+    from litellm_image_analysis.analysis.ports import AskVision
+    from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.cache.per_request import RequestOutcomes
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.engine.context import RequestContext
     from litellm_image_analysis.request import FoundImage, WireFormat
     from litellm_image_analysis.vision.call import CompletionApi
+
+_REGIONS = ("eu", "us")
+"""LiteLLM's values of ``allowed_model_region``."""
 
 
 class Analyzer:
@@ -51,8 +63,33 @@ class Analyzer:
         local_ocr.register()
 
     @staticmethod
-    def find_images(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig) -> list[FoundImage]:
-        """Find all images of a request, in order.
+    async def find_images(
+        data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, *, checks_shape: bool = True
+    ) -> list[FoundImage]:
+        """Find all images of a request, in order. Large requests are searched in a thread.
+
+        Args:
+            data: the request.
+            wire_format: its wire format.
+            config: the settings that hold for it.
+            checks_shape: whether the limits of the request are checked.
+
+        Raises:
+            RequestError: the request has too many messages or is nested too deeply.
+        """
+
+        def search() -> list[FoundImage] | RequestError:
+            exceeded = check_shape(data, wire_format, config) if checks_shape else None
+            return exceeded or wire_format.find_images(data, config.context_tags)
+
+        found = await computed(search, in_thread=is_large(data, wire_format))
+        if isinstance(found, RequestError):
+            raise found
+        return found
+
+    @staticmethod
+    async def check_shape(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig) -> None:
+        """Check a request whose images were found without limits. Large requests are checked in a thread.
 
         Args:
             data: the request.
@@ -62,10 +99,10 @@ class Analyzer:
         Raises:
             RequestError: the request has too many messages or is nested too deeply.
         """
-        exceeded = check_shape(data, wire_format, config)
+        check = partial(check_shape, data, wire_format, config)
+        exceeded = await computed(check, in_thread=is_large(data, wire_format))
         if exceeded is not None:
             raise exceeded
-        return wire_format.find_images(data)
 
     async def replace(
         self,
@@ -74,6 +111,7 @@ class Analyzer:
         wire_format: WireFormat,
         context: RequestContext,
         earlier: RequestOutcomes | None = None,
+        check_budget: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Replace the images of a request by texts, and save the report in its metadata.
 
@@ -83,24 +121,38 @@ class Analyzer:
             wire_format: its wire format.
             context: the values that hold for it.
             earlier: the outcomes of earlier attempts at the same request. The new ones are added.
+            check_budget: raises ``RequestError`` if the caller has no budget for a further vision call.
 
         Raises:
-            RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
+            RequestError: a limit is exceeded, ``on_failure: reject`` applies, or ``cache`` is no object.
         """
         if not found:
             metadata.save_report(data, Report(context.vision_model))
             return
+        if not isinstance(data.get("cache"), (Mapping, NoneType)):  # LiteLLM would fail, after the vision call is paid
+            raise RequestError('cache: it must be an object such as {"no-cache": true}.', param="cache")
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it
         callee = cast("CompletionApi", litellm if context.router is None else context.router)
-        ask = make_ask(callee, identity.child_identity(data, count_tokens=context.config.count_vision_tokens))
+        rules = context.rules
+        config = context.config.model_copy(
+            update={"timeout_seconds": min(context.config.timeout_seconds, rules.timeout_seconds)}
+        )
+        credentials = _credentials(context)
+        ask = make_ask(
+            callee,
+            {**credentials, **identity.child_identity(data, count_tokens=config.count_vision_tokens)},
+            rules,
+        )
+        group = _called_group(context, has_credentials=bool(credentials))
+        ask = self.gate.guarded(ask, tenancy.payer(context.caller), group, tenancy.owner(context.caller))
         target = VisionTarget(
             model=context.vision_model,
-            ask=self.gate.guarded(ask, tenancy.payer(context.caller)),
-            tenant=tenancy.tenant(context.config.cache, context.caller),
-            answers=self.cache if earlier is None else RequestCache(self.cache, earlier),
+            ask=ask if check_budget is None else _within_budget(ask, check_budget),
+            tenant=tenancy.tenant(config.cache, context.caller, owns_model=group.is_teams),
+            answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
             file_providers=routing.file_providers(found, context.router, context.vision_model),
         )
-        result = await rewrite(data, found, wire_format, context.config, target)
+        result = await rewrite(data, found, wire_format, config, target)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)
@@ -112,3 +164,46 @@ class Analyzer:
         with containment.log_and_continue("reporting what was done"):
             metadata.save_report(data, result.report)
             summary.log_request(data.get("litellm_call_id"), result.report)
+        if result.rejection is not None:
+            raise result.rejection
+
+
+def _within_budget(ask: AskVision, check_budget: Callable[[], Awaitable[None]]) -> AskVision:
+    """Check the budget again before each vision call but the first, whose budget was checked with the request."""
+    calls = 0
+
+    async def ask_within_budget(request: VisionRequest) -> Outcome:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            try:
+                await check_budget()
+            except RequestError:
+                return Failed(FailureReason.BUDGET_EXCEEDED)
+        return await ask(request)
+
+    return ask_within_budget
+
+
+def _called_group(context: RequestContext, *, has_credentials: bool) -> ModelGroup:
+    """Return the model group that the router calls.
+
+    The deployments of a region, and a team's own credentials, may fail where others do not. They are a group of their
+    own. What a team's own account says is that team's, like the words of a model of its own.
+    """
+    caller, region = context.caller, context.rules.region
+    group = routing.called_group(context.router, context.vision_model, None if caller is None else caller.team_id)
+    if region is not None:
+        is_known = region in _REGIONS  # a caller may invent others
+        group = replace(group, name=f"{group.name} in {region}", is_listed=group.is_listed and is_known)
+    if caller is not None and has_credentials:
+        owner = "_".join(filter(None, (caller.team_id, caller.project_id)))
+        group = replace(group, name=f"{group.name}_{owner}", is_listed=False, is_teams=True)
+    return group
+
+
+def _credentials(context: RequestContext) -> dict[str, Any]:
+    """Return the credentials that the caller's team or project has for the vision model."""
+    if context.caller is None:
+        return {}
+    return credential_overrides(context.vision_model, context.caller, context.router)

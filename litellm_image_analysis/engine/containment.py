@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.analysis.outcomes import FailureReason
+from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.render import failure_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, summary
@@ -55,8 +55,8 @@ def fail_closed_admission(
 ) -> Iterator[None]:
     """Proxy: read the activation of a request and check that the caller may use image analysis.
 
-    A bug in that leaves a request alone that asks for nothing. One whose model has a suffix is refused whatever
-    ``on_failure`` says: nobody checked whether its caller may call the model behind the suffix.
+    A bug does not change a request that does not ask for analysis. A request whose model has the suffix is refused with
+    every ``on_failure``, because access to the model without the suffix was not checked.
 
     Args:
         data: the request.
@@ -112,7 +112,7 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
         if found and context.config.on_failure == "reject":
             return False
         noted = found if context.config.on_failure == "placeholder" else []
-        notes = {image.path: failure_text(image, FailureReason.INTERNAL) for image in noted}
+        notes = {image.path: failure_text(image, Failed(FailureReason.INTERNAL)) for image in noted}
         data.update(wire_format.replace_images(data, notes))
         with log_and_continue("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)

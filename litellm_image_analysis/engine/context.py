@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules
+
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
     from litellm.router import Router
@@ -21,12 +23,14 @@ class RequestContext:
         vision_model: the model group or model that analyses its images.
         router: makes the vision call. With ``None``, LiteLLM itself makes it.
         caller: the virtual key that pays for the vision call. ``None`` in a program without a proxy.
+        rules: the rules of the request that hold for the vision call.
     """
 
     config: ImageAnalysisConfig
     vision_model: str
     router: Router | None = None
     caller: UserAPIKeyAuth | None = None
+    rules: CallerRules = NO_RULES
 
 
 @dataclass(frozen=True, kw_only=True)

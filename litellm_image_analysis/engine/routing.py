@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.compat import RouterView, proxy_global, view_of
-from litellm_image_analysis.request.activation import Activation, decide
+from litellm_image_analysis.request.activation import NOT_GIVEN, Activation, Active, Inactive, decide
+from litellm_image_analysis.vision.gate import ModelGroup
 
 if TYPE_CHECKING:
     from litellm.router import Router
@@ -24,39 +25,106 @@ def running_router() -> Router | None:
     return cast("Router | None", proxy_global("llm_router"))
 
 
-def activation_of(body: Mapping[str, Any], config: ImageAnalysisConfig, router: Router | None) -> Activation:
-    """What a request asks for; a suffix that belongs to the name of a model of the router's asks for nothing."""
-    return decide(
-        body,
+def activation_of(
+    model: object, config: ImageAnalysisConfig, router: Router | None, parameter: object = NOT_GIVEN
+) -> Activation:
+    """Decide whether a request asks for analysis, by its ``model`` and ``ocr_model``.
+
+    If a model's own name ends in the suffix, calling the model by this name does not ask for analysis. If the target of
+    an alias ends in the suffix, calling the alias asks for analysis.
+    """
+    read = partial(
+        decide,
         suffix=config.suffix,
         vision_model=config.vision_model,
         is_real_name=partial(bears_name, router),
+        is_real_vision_model=partial(_bears_vision_name, router, config.suffix or ""),
     )
+    activation = read(model, parameter)
+    if not isinstance(activation, Inactive) or activation.is_refused or router is None:
+        return activation
+    by_alias = isinstance(read(_alias_target(view_of(router), model)), Active)
+    return Active(model, config.vision_model, chosen_by_caller=False) if by_alias else activation
+
+
+def _alias_target(view: RouterView, name: object) -> object:
+    """The target of an alias of the operator's, as it was written. ``None`` for another name."""
+    target: Any = dict.get(view.aliases(), name) if isinstance(name, str) else None
+    return target.get("model") if isinstance(target, dict) else target
+
+
+class RouterNames:
+    """The names that a router has at the moment. Each of its lists is read on first use, for any number of names.
+
+    Args:
+        router: the router.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self.view = view_of(router)
+
+    def lists(self, name: str) -> bool:
+        """Whether the router lists the name: a model group, an alias of its own, a deployment, or a routing group."""
+        if name in self._groups or name in self._aliases or self.view.has_deployment(name):
+            return True
+        return name in self._routing_groups
+
+    def bears(self, name: str) -> bool:
+        """Whether this is a model's own name: listed, a team's, or in LiteLLM's cost map."""
+        return name in litellm.model_cost or self.lists(name) or name in self._team_names
+
+    @cached_property
+    def _groups(self) -> Collection[str]:
+        return self.view.groups()
+
+    @cached_property
+    def _aliases(self) -> Collection[str]:
+        # Only the router's own aliases are stored in the mapping. Suffixed names are computed, and are not models.
+        return dict.keys(self.view.aliases())
+
+    @cached_property
+    def _routing_groups(self) -> Collection[str]:
+        return self.view.routing_groups()
+
+    @cached_property
+    def _team_names(self) -> Collection[str]:
+        return self.view.team_names()
 
 
 def bears_name(router: Router | None, name: str) -> bool:
     """Whether this is a model's own name: in the router's list or in LiteLLM's cost map."""
-    if name in litellm.model_cost:
-        return True
+    return name in litellm.model_cost if router is None else RouterNames(router).bears(name)
+
+
+def called_group(router: Router | None, name: str, team_id: str | None) -> ModelGroup:
+    """The model group that the router calls for a name: a team's own, the target of an alias, or the name itself."""
     if router is None:
-        return False
-    view = view_of(router)
-    return _lists(view, name) or name in view.team_names()
+        return ModelGroup(name)
+    names = RouterNames(router)
+    view = names.view
+    own = view.team_group(name, team_id) if team_id is not None else None
+    if own is not None:
+        return ModelGroup(own if own != name else f"{name}_{team_id}", is_teams=True)
+    target = _alias_target(view, name)
+    group = target if isinstance(target, str) else name
+    return ModelGroup(group, is_listed=names.lists(group))
+
+
+def _bears_vision_name(router: Router | None, suffix: str, name: str) -> bool:
+    """Whether this is a model's own name, also one that only a wildcard serves, such as ``x/got-ocr``."""
+    if bears_name(router, name):
+        return True
+    is_wild = router is not None and view_of(router).matches_wildcard(name)
+    return is_wild and not bears_name(router, name.removesuffix(suffix))
 
 
 def serves(router: Router, name: str, team_id: str | None) -> bool:
     """Whether the router can route a request for this model: by name, for a team, or by wildcard."""
-    view = view_of(router)
-    if _lists(view, name) or (team_id is not None and view.team_group(name, team_id) is not None):
+    names = RouterNames(router)
+    view = names.view
+    if names.lists(name) or (team_id is not None and view.team_group(name, team_id) is not None):
         return True
     return view.serves_any_name() or view.matches_wildcard(name)
-
-
-def _lists(view: RouterView, name: str) -> bool:
-    # Only the router's own aliases are stored in the mapping. Suffixed names are computed, and are not models.
-    if name in view.groups() or dict.__contains__(view.aliases(), name) or view.has_deployment(name):
-        return True
-    return name in view.routing_groups()
 
 
 def vision_groups(router: Router, team_id: str | None) -> list[str]:
@@ -71,7 +139,7 @@ def vision_groups(router: Router, team_id: str | None) -> list[str]:
 
 
 def file_providers(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:
-    """The providers behind a vision model, if an image is a file that one of them may keep; else nobody asks."""
+    """Return the providers behind a vision model if an image is a file that a provider stores, or else nothing."""
     if not any(image.source is not None and image.source.kind == "held" for image in found):
         return set()
     if router is None:
@@ -97,5 +165,5 @@ def _takes_images(deployments: Iterable[Any]) -> bool:
 
 
 def models_in_database() -> bool:
-    """Whether this proxy loads models from its database, which takes place a little after the router is up."""
+    """Whether this proxy loads models from its database, which happens shortly after the router is up."""
     return proxy_global("store_model_in_db") is True

@@ -7,7 +7,7 @@ import secrets
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from litellm_image_analysis.analysis.tenant import EVERYBODY, Tenant, derived_secret
+from litellm_image_analysis.analysis.tenant import GLOBAL_SCOPE, Tenant, derived_secret
 from litellm_image_analysis.compat import proxy_global
 
 if TYPE_CHECKING:
@@ -19,14 +19,24 @@ _THIS_PROCESS: Final = f"process:{secrets.token_hex(8)}"
 _RANDOM_SECRET: Final = secrets.token_bytes(32)
 
 
-def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None) -> Tenant:
-    """The tenant that shares analyses with the caller: its team, else its key. Without a proxy, the process."""
-    scope = EVERYBODY if config.scope == "global" else _scope(caller)
+def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None, *, owns_model: bool = False) -> Tenant:
+    """The tenant that shares analyses with the caller: its team, else its key. Without a proxy, the process.
+
+    Args:
+        config: the settings of the cache.
+        caller: the virtual key of the request.
+        owns_model: whether the vision model is its team's own. Its analyses stay in the team with every ``scope``.
+    """
+    scope = GLOBAL_SCOPE if config.scope == "global" and not owns_model else _scope(caller)
     return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
 
 
 def _scope(caller: UserAPIKeyAuth | None) -> str:
-    return f"team:{caller.team_id}" if caller is not None and caller.team_id else payer(caller)
+    return _team(caller) or payer(caller)
+
+
+def _team(caller: UserAPIKeyAuth | None) -> str | None:
+    return f"team:{caller.team_id}" if caller is not None and caller.team_id else None
 
 
 def payer(caller: UserAPIKeyAuth | None) -> str:
@@ -40,6 +50,12 @@ def payer(caller: UserAPIKeyAuth | None) -> str:
     if caller.team_id:
         return f"team:{caller.team_id}"
     return f"organization:{caller.org_id}" if caller.org_id else "nobody"
+
+
+def owner(caller: UserAPIKeyAuth | None) -> str | None:
+    """The team of the caller's key, else the user of the key. ``None`` if the key has neither."""
+    user_id = None if caller is None else caller.user_id
+    return _team(caller) or (f"user:{user_id}" if user_id else None)
 
 
 def _hashed(key: str) -> str:

@@ -9,7 +9,8 @@ import litellm
 from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
-from litellm_image_analysis.log import LOGGER
+from litellm_image_analysis.billing.request_state import metadata_buckets
+from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
 
 POLICY = "image_analysis"
@@ -19,15 +20,14 @@ _told: LRUCache[tuple[str, str], bool] = LRUCache(1000)
 """Messages that were logged for a model. Each is logged once."""
 
 
-def is_ruled_out(kwargs: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether a call that does not ask for analysis keeps its images in any case, without a search for them.
+def may_be_due(kwargs: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether the images of a call that does not ask may need analysis. It is known before they are searched for.
 
     Args:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
         mode: the settings'.
     """
-    said = _model_info(kwargs).get(POLICY)
-    return said == "never" or (said is None and mode == "on_request")
+    return _due(kwargs, mode) is not False
 
 
 def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
@@ -37,16 +37,36 @@ def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
         mode: the settings'.
     """
-    model = str(kwargs.get("model") or "")
-    model_info = _model_info(kwargs)
-    due = is_due(mode, _policy(model, model_info), accepts_images(model, model_info))
+    due = _due(kwargs, mode)
     if due is None:
         _tell_once(
-            model,
-            "nobody has said whether model %s takes images, so they are passed on to it. Say so in its model_info:"
-            " supports_vision: true or false; or image_analysis: always or never",
+            str(kwargs.get("model") or ""),
+            "it is not known whether model %s takes images, so it gets them unchanged. Set supports_vision: true or"
+            " false, or image_analysis: always or never, in its model_info",
         )
     return due is True
+
+
+def is_analysed(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool:
+    """Whether the images of a deployment are analysed without being asked for.
+
+    Args:
+        model: LiteLLM's name of its model.
+        model_info: its ``model_info``.
+        mode: the settings'.
+    """
+    return _is_due(model, model_info, mode) is True
+
+
+def _due(kwargs: Mapping[str, Any], mode: Mode) -> bool | None:
+    return _is_due(str(kwargs.get("model") or ""), _model_info(kwargs), mode)
+
+
+def _is_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | None:
+    policy = _policy(model, model_info)
+    if policy is None and mode == "on_request":
+        return False  # most calls: without a look at LiteLLM's cost map
+    return is_due(mode, policy, accepts_images(model, model_info))
 
 
 def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:
@@ -78,12 +98,11 @@ def _policy(model: str, model_info: Mapping[str, Any]) -> Policy | None:
 
 
 def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    buckets = [kwargs, kwargs.get("litellm_metadata"), kwargs.get("metadata")]
-    found = (bucket.get("model_info") for bucket in buckets if isinstance(bucket, Mapping))
+    found = (bucket.get("model_info") for bucket in (kwargs, *metadata_buckets(kwargs)))
     return next((info for info in found if isinstance(info, Mapping)), {})
 
 
 def _tell_once(model: str, message: str) -> None:
     if (model, message) not in _told:
         _told[model, message] = True
-        LOGGER.info(f"image analysis: {message}", model)
+        LOGGER.info(f"image analysis: {message}", quoted(model))

@@ -1,1 +1,1 @@
-"""What only a proxy has: who may use image analysis, budgets, names with the suffix, errors in each wire format."""
+"""The parts for a proxy: access checks, budgets, model names with the suffix, errors in each wire format."""

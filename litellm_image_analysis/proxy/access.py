@@ -1,4 +1,4 @@
-"""Who may call which model. LiteLLM decides; what it refuses goes on as its own words."""
+"""Check with LiteLLM's own functions which models a caller may call. A refusal keeps LiteLLM's message."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class AccessDeniedError(RequestError):
-    """LiteLLM's own refusal of a model, on its way out.
+    """LiteLLM refuses a model: the caller has no access to it, or a budget is used up.
 
     Attributes:
-        denied: what LiteLLM raised.
+        denied: LiteLLM's exception.
     """
 
     def __init__(self, denied: ProxyException) -> None:
@@ -29,17 +29,22 @@ class AccessDeniedError(RequestError):
 
 
 async def check_access(names: Iterable[str], router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Hold the caller to the model lists of key, team, project and end user, and of the user if the key is personal.
+    """Check models against the lists of key, team, project and end user, and of the user if the key is personal.
+
+    Args:
+        names: names of models, without the suffix.
+        router: the proxy's router, or ``None`` before it is up.
+        caller: the virtual key of the request.
 
     Raises:
-        AccessDeniedError: LiteLLM says no.
+        AccessDeniedError: the caller may not call one of the models.
     """
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
 
     model_list = view_of(router).deployments() if router is not None else None
     check = resolved_model_check() or _check_one_by_one
-    # A team's key is held to the team's models; its user's own are for personal keys.
+    # A team's key is checked against the team's models. The user's models apply to personal keys only.
     user_id = caller.user_id if caller.team_id is None else None
     user = await fetch(auth_checks.get_user_object, user_id, user_id_upsert=False)
     for name in names:
@@ -52,7 +57,10 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
 
 
 async def _check_one_by_one(*, model: str, llm_model_list: Any, valid_token: UserAPIKeyAuth, llm_router: Any) -> None:
-    """The lists of key, team and project, where LiteLLM has no check of them all; its end users have no lists there."""
+    """Check the lists of key, team and project one by one, as LiteLLM before 1.90 has no check of them all.
+
+    End users have no model lists in these versions.
+    """
     from litellm.proxy._types import SpecialModelNames
     from litellm.proxy.auth import auth_checks
 
@@ -100,10 +108,18 @@ async def _check_user(name: str, router: Router | None, user: Any, caller: UserA
 
 
 async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **options: Any) -> Any:
-    """A row of LiteLLM's database, from its cache as a rule; ``None`` where there is none, as LiteLLM's own auth.
+    """Return a row of LiteLLM's database, usually from LiteLLM's cache.
+
+    Args:
+        look_up: a function of LiteLLM's that reads a row. It gets the key, the database, the cache and the options.
+        key: the id of the row, or ``None`` if the caller has no such row.
+        options: further keyword arguments for ``look_up``.
+
+    Returns:
+        The row. ``None`` without an id or a database, and if the row cannot be read, as in LiteLLM's own auth.
 
     Raises:
-        BudgetExceededError: the row's budget is used up; LiteLLM looks when it reads an end user's.
+        BudgetExceededError: the budget of an end user is used up. LiteLLM checks it when it reads the row.
     """
     database, cache = proxy_global("prisma_client"), proxy_global("user_api_key_cache")
     if key is None or database is None:
@@ -118,5 +134,5 @@ async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **optio
 
 
 def status_of(error: ProxyException) -> int:
-    """The HTTP status LiteLLM's error is answered with."""
+    """Return the HTTP status of LiteLLM's error. It is 500 if the error's code is not a number."""
     return int(error.code) if error.code.isdecimal() else 500

@@ -1,11 +1,14 @@
-"""What a request asks for, and whether its caller may have it. Refusals are raised: LiteLLM's checks raise theirs."""
+"""Read the activation of a proxy's request and check that the caller may use image analysis.
+
+A refusal is raised as an exception, as in LiteLLM's own checks.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.billing.request_state import metadata_of
 from litellm_image_analysis.compat import apply_model_aliases
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.context import ProxyContext
@@ -13,7 +16,8 @@ from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import access, budgets, vision_choice
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.proxy.overrides import EffectiveSettings, effective_settings
-from litellm_image_analysis.request.activation import PARAMETER, Active, Inactive, Invalid
+from litellm_image_analysis.request.activation import NOT_GIVEN, PARAMETER, Active, Inactive, Invalid
+from litellm_image_analysis.vision.caller_rules import read_rules
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -22,11 +26,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedAnalysis:
     """Image analysis that a request asks for.
 
     Attributes:
-        context: the values that hold for it, with the caller's own settings.
+        context: the values that hold for it, with the settings of the caller's key and team.
         chosen_by_caller: whether the request itself names the vision model.
     """
 
@@ -34,60 +38,72 @@ class Asked:
     chosen_by_caller: bool
 
 
-async def check_name(
+async def check_suffixed_name(
     data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth, *, is_routed: bool = True
 ) -> None:
-    """On routes without analysis, call a suffixed name by the name without it: a suffix must not open a model.
+    """On a route without image analysis, check access to the base model of a suffixed name and remove the suffix.
+
+    Without this check, the suffix would give access to a model that the caller may not call. The name keeps its suffix
+    if LiteLLM's router does not route the request or does not serve the base model.
 
     Args:
-        data: the request.
+        data: the request. Its model is replaced.
         config: the operator's settings.
-        caller: whose request it is.
-        is_routed: whether LiteLLM's router looks its model up, and not a provider.
+        caller: the virtual key of the request.
+        is_routed: whether LiteLLM's router looks up the model. Otherwise the request goes to a provider as it is.
 
     Raises:
-        AccessDeniedError: LiteLLM says that the caller may not call the base model, or has spent its budget for it.
+        AccessDeniedError: the caller may not call the base model, or its budget for the base model is used up.
     """
     router, model = routing.running_router(), data.get("model")
-    activation = routing.activation_of({"model": model}, config, router)
+    activation = routing.activation_of(model, config, router)
     if isinstance(activation, Inactive | Active) and activation.model != model:
         await access.check_access(activation.model.split(","), router, caller)
         await budgets.check_models(activation.model, router, caller)
         if is_routed and router is not None and routing.serves(router, activation.model, caller.team_id):
-            data["model"] = activation.model
-            apply_model_aliases(data, caller)
+            data["model"] = apply_model_aliases(activation.model, caller)
 
 
-async def take_request(
+async def admit(
     data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
-) -> Asked | DeferredAnalysis | None:
-    """Take what asks for analysis out of the request, and see whether the caller may have it.
+) -> RequestedAnalysis | DeferredAnalysis | None:
+    """Remove the suffix and ``ocr_model`` from the request and check that the caller may use image analysis.
+
+    If the name has the suffix, the name without it is checked for access and budget. Then the key's
+    ``budget_fallbacks`` and LiteLLM's model aliases apply to it.
 
     Args:
-        data: the request; its model loses the suffix, and ``ocr_model`` goes.
+        data: the request. Its model is replaced, and ``ocr_model`` is removed.
         config: the operator's settings.
-        caller: whose request it is.
+        caller: the virtual key of the request.
 
     Returns:
-        What is asked for; what holds if nothing is; ``None`` if there is to be no analysis.
+        ``RequestedAnalysis`` if the request asks for analysis. ``DeferredAnalysis`` if it does not, so its deployment
+        decides. ``None`` if the request, the key or the team switches analysis off.
 
     Raises:
-        RequestError: the caller may not have it, or asks in a way that makes no sense.
+        RequestError: the caller may not call the model or the vision model that the request names, ``ocr_model`` is
+            not valid, or analysis is asked for and the settings of the key or the team are wrong.
     """
     router = routing.running_router()
-    activation = routing.activation_of(data, config, router)
-    operator = ProxyContext(config=config, vision_model=config.vision_model, router=router, caller=caller)
+    activation = routing.activation_of(data.get("model"), config, router, data.get(PARAMETER, NOT_GIVEN))
+    operator = ProxyContext(
+        config=config,
+        vision_model=config.vision_model,
+        router=router,
+        caller=caller,
+        rules=read_rules(data, caller),
+    )
     if isinstance(activation, Invalid):
         raise await vision_choice.wrong_choice(activation.problem, operator)
     if activation.model != data.get("model"):
-        # Access and budgets were checked for the name with its suffix; a suffix must not open a model.
+        # LiteLLM checked access and budgets for the name with its suffix, not for the base model.
         await access.check_access(activation.model.split(","), router, caller)
-        data["model"] = await budgets.affordable(activation.model, router, caller)
-        apply_model_aliases(data, caller)
+        data["model"] = apply_model_aliases(await budgets.affordable(activation.model, router, caller), caller)
     data.pop(PARAMETER, None)
     settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(activation, Active):
-        return await _asked(activation, settled, operator)
+        return await _requested(activation, settled, operator)
     return None if activation.is_refused else _deferred(settled, data, operator)
 
 
@@ -95,40 +111,45 @@ def _deferred(
     settled: EffectiveSettings | RequestError, data: dict[str, Any], operator: ProxyContext
 ) -> DeferredAnalysis | None:
     if isinstance(settled, RequestError):
-        return DeferredAnalysis(operator, metadata.metadata_of(data), problem=settled)
-    return DeferredAnalysis(_with_settings(operator, settled), metadata.metadata_of(data)) if settled.enabled else None
+        return DeferredAnalysis(operator, metadata_of(data), problem=settled)
+    return DeferredAnalysis(_with_settings(operator, settled), metadata_of(data)) if settled.enabled else None
 
 
 def _with_settings(operator: ProxyContext, settled: EffectiveSettings) -> ProxyContext:
     return replace(operator, config=settled.config, vision_model=settled.config.vision_model)
 
 
-async def _asked(active: Active, settled: EffectiveSettings | RequestError, operator: ProxyContext) -> Asked | None:
-    """Apply the key's and the team's own settings to what the request asks for."""
+async def _requested(
+    active: Active, settled: EffectiveSettings | RequestError, operator: ProxyContext
+) -> RequestedAnalysis | None:
+    """Apply the settings of the key and the team to the analysis that the request asks for."""
     if isinstance(settled, RequestError):
         raise settled
     if not settled.enabled:
         return None
     context = _with_settings(operator, settled)
     if not active.chosen_by_caller:
-        return Asked(context, chosen_by_caller=False)
+        return RequestedAnalysis(context, chosen_by_caller=False)
     await vision_choice.check_chosen(replace(operator, vision_model=active.vision_model))
-    return Asked(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
+    return RequestedAnalysis(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
 
 
-async def check_vision(asked: Asked, data: dict[str, Any], config: ImageAnalysisConfig) -> None:
-    """Check that the vision model is served, and that the caller may call it and has budget for it.
+async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], config: ImageAnalysisConfig) -> None:
+    """Check that the vision model is served, that the caller may use it, and that the caller has budget for it.
+
+    ``admit`` has already checked a vision model that the request names, except for its budget.
 
     Args:
-        asked: the analysis.
+        requested: the analysis.
         data: the request.
         config: the operator's settings.
 
     Raises:
-        RequestError: says why not.
+        RequestError: the vision model is not served or not allowed.
+        AccessDeniedError: the caller may not call the vision model, or a budget is used up.
     """
-    if not asked.chosen_by_caller:
-        is_default = asked.context.vision_model == config.vision_model
+    if not requested.chosen_by_caller:
+        is_default = requested.context.vision_model == config.vision_model
         check = vision_choice.check_default if is_default else vision_choice.check_preferred
-        await check(replace(asked.context, config=config))
-    await budgets.check_vision(asked.context, data)
+        await check(replace(requested.context, config=config))
+    await budgets.check_vision(requested.context, data)

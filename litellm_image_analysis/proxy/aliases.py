@@ -1,6 +1,6 @@
-"""``<model>-ocr`` as a name that LiteLLM itself knows, for its access checks and its lists of models.
+"""Suffixed model names (``<model>-ocr``) as aliases of the router, for LiteLLM's access checks and model lists.
 
-LiteLLM asks the router's aliases what an unknown name stands for when it checks a key, its team and all others.
+When LiteLLM checks whether a caller may call a model, it looks up an unknown name in the router's aliases.
 """
 
 from __future__ import annotations
@@ -16,34 +16,43 @@ import litellm
 
 from litellm_image_analysis.compat import RouterView, view_of
 from litellm_image_analysis.config import SETTINGS_PATH
-from litellm_image_analysis.engine.routing import bears_name
+from litellm_image_analysis.engine.routing import RouterNames, bears_name
 from litellm_image_analysis.errors import ConfigError
 
 if TYPE_CHECKING:
     from litellm.router import Router
 
 _ADVERTISED = "_image_analysis_aliases"
-"""Attribute of a router: the aliases that were given to it last."""
+"""Attribute of a router: the last mapping of aliases that the plugin gave it."""
+
+_CHAT_MODES = {"chat", "completion", "responses"}
+"""LiteLLM's ``mode`` of models that answer conversations."""
 
 _PROBE = "image-analysis-self-check"
 
 
-def advertise(router: Router, suffix: str) -> None:
-    """Let every name with the suffix stand for the name without it, also of models that are yet to come.
+def advertise(router: Router, suffix: str, vision_model: str | None = None) -> None:
+    """Make every model name with the suffix an alias of the name without it, also for models that are added later.
 
-    An alias that says the same as one that was advertised before was read from there: it is not the router's own.
+    LiteLLM may replace the aliases by a copy that holds suffixed names as plain entries. An entry that equals an alias
+    of the last advertised mapping is such a copy, not the router's own alias. It is dropped.
+
+    Args:
+        router: the router. Its mapping of aliases is replaced.
+        suffix: the suffix, such as ``-ocr``.
+        vision_model: the default vision model. Its name with the suffix is accepted, and not listed.
 
     Raises:
-        ConfigError: this LiteLLM would not understand such names.
+        ConfigError: this LiteLLM does not resolve suffixed names.
     """
     view = view_of(router)
     aliases, last = view.aliases(), vars(router).get(_ADVERTISED)
-    if isinstance(aliases, SuffixedAliases) and aliases.serves(router, suffix):
+    if isinstance(aliases, SuffixedAliases) and aliases.serves(router, suffix, vision_model):
         return
     own = dict(dict.items(aliases))
     if last is not None:
         own = {name: target for name, target in own.items() if not last.advertises(name, target)}
-    suffixed = SuffixedAliases(router, suffix, own)
+    suffixed = SuffixedAliases(router, suffix, own, vision_model)
     view.replace_aliases(suffixed)
     if view.aliases() is not suffixed:
         raise _not_understood(suffix)
@@ -54,24 +63,27 @@ def advertise(router: Router, suffix: str) -> None:
 
 
 def advertise_again(router: Router) -> None:
-    """Do so with the suffix of before, should something else have replaced the aliases; without one, nothing."""
+    """Advertise the last suffix again, in case LiteLLM replaced the aliases. Do nothing if none was advertised."""
     last = vars(router).get(_ADVERTISED)
     if last is not None:
-        advertise(router, last.suffix)
+        advertise(router, last.suffix, last.vision_model)
 
 
 def withdraw(router: Router) -> None:
-    """Leave a router the aliases of its own."""
+    """Remove the suffixed names from a router's aliases. Its own aliases stay."""
     if vars(router).pop(_ADVERTISED, None) is not None:
         view = view_of(router)
         view.replace_aliases(dict(dict.items(view.aliases())))
 
 
 def check_suffix(suffix: str) -> None:
-    """See on a router of our own whether this LiteLLM understands a name with the suffix as the name without it.
+    """Check with a temporary router that this LiteLLM resolves a name with the suffix to the name without it.
+
+    Args:
+        suffix: the suffix, such as ``-ocr``.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: LiteLLM does not resolve it.
     """
     from litellm.router import Router
 
@@ -98,13 +110,13 @@ def _not_understood(suffix: str) -> ConfigError:
 
 
 def _keep_after_settings(router: Router, view: RouterView) -> None:
-    """Advertise again after each change of the router's settings, with which LiteLLM replaces the aliases."""
+    """Advertise again after each change of the router's settings, because LiteLLM then replaces the aliases."""
     for name in view.SETTERS:
         vars(router)[name] = _then(getattr(router, name), partial(advertise_again, router))
 
 
 def _then(change: Callable[..., Any], follow: Callable[[], None]) -> Callable[..., Any]:
-    """A method of LiteLLM's, asynchronous or not, with something to do behind it."""
+    """Wrap a method of LiteLLM's, asynchronous or not, so that ``follow`` is called after it."""
 
     @wraps(change)
     def changed(*args: Any, **kwargs: Any) -> Any:
@@ -122,7 +134,10 @@ def _then(change: Callable[..., Any], follow: Callable[[], None]) -> Callable[..
 
 
 def _keep_out_of_settings(view: RouterView) -> None:
-    """Show the router's settings as an operator wrote them: what is shown to one may come back as his own."""
+    """Remove the suffixed names from the settings that the router returns.
+
+    An operator may save the settings that LiteLLM shows. Suffixed names would then become the router's own aliases.
+    """
     if view.alias_settings is None:
         return
     holder, name = view.alias_settings
@@ -139,42 +154,50 @@ def _keep_out_of_settings(view: RouterView) -> None:
 
 
 class SuffixedAliases(dict[str, Any]):
-    """The aliases a router has of its own, and one for every model's name with the suffix.
+    """The router's own aliases, and a computed alias for each name with the suffix.
 
-    Only the router's own ones are stored. The others follow from the models it has at the moment, so models may come
-    and go, and a suffix opens none: LiteLLM checks the name without it, as it does with every alias.
+    Only the router's own aliases are stored. A lookup of another name that ends in the suffix returns the name without
+    it, unless a model has that name, suffix included. Iteration also yields the suffixed names of the models and the
+    visible aliases that the router has at the moment. A suffix gives access to no model: LiteLLM checks the name
+    without it, as it does for every alias.
 
     Args:
-        router: whose aliases they are.
-        suffix: what stands behind a model's name.
+        router: the router that the aliases belong to.
+        suffix: the suffix, such as ``-ocr``.
         own: the router's own aliases.
+        vision_model: the default vision model.
     """
 
-    def __init__(self, router: Router, suffix: str, own: dict[str, Any]) -> None:
+    def __init__(self, router: Router, suffix: str, own: dict[str, Any], vision_model: str | None = None) -> None:
         super().__init__(own)
         self.suffix = suffix
+        self.vision_model = vision_model
         self._router = router
 
-    def serves(self, router: Router, suffix: str) -> bool:
-        """Whether these are that router's aliases, for that suffix."""
-        return self._router is router and self.suffix == suffix
+    def serves(self, router: Router, suffix: str, vision_model: str | None) -> bool:
+        """Return whether these are the aliases of this router, with these settings."""
+        return self._router is router and (self.suffix, self.vision_model) == (suffix, vision_model)
 
     def advertises(self, name: str, target: object) -> bool:
-        """Whether a name is not the router's own alias, and has a suffix that makes it stand for this target."""
+        """Return whether an alias with this name and target comes from the suffix and is not the router's own."""
         stem = name.removesuffix(self.suffix)
         return stem not in ("", name) and not super().__contains__(name) and target in (stem, self._target(stem))
 
+    def __getitem__(self, name: str) -> Any:
+        found = super().__getitem__(name)
+        return self._resolved(found) if super().__contains__(name) else found
+
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or self._stands_for(name) is not None
+        return super().__contains__(name) or self.stem(name) is not None
 
     def __missing__(self, name: str) -> str:
-        stands_for = self._stands_for(name)
+        stands_for = self.stem(name)
         if stands_for is None:
             raise KeyError(name)
         return stands_for
 
     def get(self, name: str, default: Any = None) -> Any:
-        """What a name stands for."""
+        """Return the target of a name, or ``default`` if there is none."""
         try:
             return self[name]
         except KeyError:
@@ -188,23 +211,24 @@ class SuffixedAliases(dict[str, Any]):
         return sum(1 for _ in self)
 
     def keys(self) -> Any:
-        """All names, with those that are listed for the suffix."""
+        """Return all names: the router's own aliases and the listed suffixed names."""
         return dict.fromkeys(self).keys()
 
     def values(self) -> Any:
-        """What they stand for."""
+        """Return the targets of all names."""
         return self.copy().values()
 
     def items(self) -> Any:
-        """Names, and what they stand for."""
+        """Return all names with their targets."""
         return self.copy().items()
 
     def copy(self) -> dict[str, Any]:
-        """A plain dict of what there is at the moment.
+        """Return a plain dict of the names and targets of the moment.
 
-        LiteLLM follows an alias once: what stands for another alias is given as that one's target.
+        LiteLLM follows one alias, not two. The suffixed name of an alias therefore gets the target of that alias.
         """
-        return {**dict(dict.items(self)), **{name: self._target(self[name]) for name in self._listed()}}
+        own = {name: self._resolved(alias) for name, alias in dict.items(self)}
+        return {**own, **{name: self._target(stem) for name, stem in self._listed().items()}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         return deepcopy(dict(dict.items(self)), memo)
@@ -212,23 +236,53 @@ class SuffixedAliases(dict[str, Any]):
     def _target(self, alias: Any) -> Any:
         return dict.get(self, alias, alias) if isinstance(alias, str) else alias
 
-    def _stands_for(self, name: object) -> str | None:
-        if not isinstance(name, str) or not name.endswith(self.suffix) or bears_name(self._router, name):
+    def _resolved(self, alias: Any) -> Any:
+        """Return the target of one of the router's own aliases, without a suffix. LiteLLM follows one alias only."""
+        if isinstance(alias, dict):
+            return {**alias, "model": self._resolved(alias.get("model"))}
+        stands_for = self.stem(alias)
+        return alias if stands_for is None else self._target(stands_for)
+
+    def stem(self, name: object, names: RouterNames | None = None) -> str | None:
+        """Return a suffixed name without the suffix. ``None`` for a model's own name, and for others.
+
+        Args:
+            name: the name.
+            names: the router's names, if they were read for several lookups.
+        """
+        if not isinstance(name, str) or not name.endswith(self.suffix):
+            return None
+        if (names or RouterNames(self._router)).bears(name):
             return None
         return name.removesuffix(self.suffix) or None
 
-    def _listed(self) -> Iterator[str]:
-        """The names of models and of visible aliases that can be called with the suffix."""
-        names = dict.fromkeys(
+    def _listed(self) -> dict[str, str]:
+        """Return suffixed names, each with the name without it: chat models of no team, visible aliases, no wildcards.
+
+        A name that a model bears and the default vision model's are left out. The router is asked once for all names,
+        because it may have thousands.
+        """
+        names = RouterNames(self._router)
+        stems = dict.fromkeys(
             str(deployment["model_name"])
-            for deployment in view_of(self._router).deployments()
-            if not (deployment.get("model_info") or {}).get("team_id")
+            for deployment in names.view.deployments()
+            if not (deployment.get("model_info") or {}).get("team_id") and _may_chat(deployment)
         )
-        names |= dict.fromkeys(name for name, alias in dict.items(self) if not _is_hidden(alias))
-        for name in names:
-            suffixed = f"{name}{self.suffix}"
-            if "*" not in name and not name.endswith(self.suffix) and self._stands_for(suffixed) is not None:
-                yield suffixed
+        stems |= dict.fromkeys(name for name, alias in dict.items(self) if not _is_hidden(alias))
+        suffixed = {
+            f"{stem}{self.suffix}": stem
+            for stem in stems
+            if stem not in ("", self.vision_model) and "*" not in stem and not stem.endswith(self.suffix)
+        }
+        return {name: stem for name, stem in suffixed.items() if not names.bears(name)}
+
+
+def _may_chat(deployment: Any) -> bool:
+    """Return whether a deployment is for conversations, by its ``model_info``, else LiteLLM's cost map."""
+    info, model = deployment.get("model_info") or {}, deployment["litellm_params"]["model"]
+    known = (litellm.model_cost.get(str(name)) for name in (info.get("base_model"), model, model.partition("/")[2]))
+    mode = info.get("mode") or next((entry.get("mode") for entry in known if entry is not None), None)
+    return mode is None or mode in _CHAT_MODES
 
 
 def _is_hidden(alias: object) -> bool:

@@ -1,30 +1,34 @@
-"""Attempts of a proxy's router at answering a request that did not ask for image analysis, and may need it."""
+"""Proxy: image analysis for requests that did not ask for it, before each call of a deployment (``mode: auto``)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litellm_image_analysis.billing import metadata, total
-from litellm_image_analysis.engine import containment, vision_support
-from litellm_image_analysis.proxy import admission
-from litellm_image_analysis.proxy.admission import Asked
+from litellm_image_analysis.billing.request_state import metadata_of
+from litellm_image_analysis.engine import containment, routing, vision_support
+from litellm_image_analysis.proxy import admission, budgets
+from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.late_hook import rerun_guardrails
+from litellm_image_analysis.request.activation import Active
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.engine.analyzer import Analyzer
     from litellm_image_analysis.proxy.deferred import DeferredAnalysis
-    from litellm_image_analysis.request import WireFormat
+    from litellm_image_analysis.request import FoundImage, WireFormat
 
 
 class Attempt(NamedTuple):
-    """What one attempt is made with.
+    """What changes for one call of a deployment.
 
     Attributes:
-        request: keyword arguments of the call; ``None``: as they are.
-        run_guardrails: runs the gateway's guardrails on ``request``, and raises their refusal; ``None``: none to run.
+        request: the keyword arguments to call with. ``None`` for no change.
+        run_guardrails: runs the gateway's guardrails on ``request`` and raises their refusal. ``None`` if there is
+            nothing to run.
     """
 
     request: dict[str, Any] | None
@@ -36,12 +40,12 @@ NOTHING_TO_DO = Attempt(None, None)
 
 @dataclass(frozen=True, slots=True)
 class AutoMode:
-    """What an operator set up.
+    """Image analysis without being asked, on a proxy.
 
     Attributes:
-        config: the settings.
-        analyst: analyses.
-        check_alone: raises if another instance would serve the same calls.
+        config: the operator's settings.
+        analyzer: analyses the images.
+        check_alone: raises ``RequestError`` if several instances of ``ImageAnalysis`` are registered.
     """
 
     config: ImageAnalysisConfig
@@ -51,39 +55,62 @@ class AutoMode:
     async def before_call(
         self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, deferred: DeferredAnalysis
     ) -> Attempt:
-        """Replace the images of a call whose deployment cannot see them, or whose operator always wants that.
+        """Replace the images of a call that needs or asks for it.
+
+        It needs analysis if its deployment takes no images, or is set to ``image_analysis: always``. It asks for
+        analysis if it is a fallback to a name with the suffix.
 
         Args:
-            kwargs: the call's keyword arguments; the messages in them stay as they are, for the next attempt.
-            call_type: LiteLLM's name for it.
-            wire_format: its wire format.
-            deferred: what holds for the request.
+            kwargs: the call's keyword arguments. The messages are not changed, because the next attempt needs them.
+            call_type: LiteLLM's name for the call.
+            wire_format: the wire format of the call.
+            deferred: the deferred analysis of the request.
 
         Returns:
-            Those to call with instead, or ``None`` for no change, and what runs the guardrails on them.
+            The keyword arguments to call with and the guardrails to run. ``NOTHING_TO_DO`` if nothing changes.
 
         Raises:
             RequestError: the call cannot be served.
         """
-        mode = deferred.context.config.mode
-        may_be_due = not vision_support.is_ruled_out(kwargs, mode) and wire_format.find_images(kwargs)
-        if not may_be_due or not vision_support.should_analyze(kwargs, mode):
+        mode, asks = deferred.context.config.mode, self._asks(kwargs, deferred)
+        if not asks and not vision_support.may_be_due(kwargs, mode):
+            return NOTHING_TO_DO
+        found = await self.analyzer.find_images(kwargs, wire_format, deferred.context.config, checks_shape=False)
+        if not found:
+            return NOTHING_TO_DO
+        if not asks and not vision_support.should_analyze(kwargs, mode):
             return NOTHING_TO_DO
         self.check_alone()
         request, run_guardrails = dict(kwargs), None
         with containment.contained_analysis(request, wire_format, deferred.context):
-            await self._analyse(request, wire_format, deferred)
+            await self._analyse(request, found, wire_format, deferred)
             run_guardrails = rerun_guardrails(request, deferred.context.caller, call_type)
         with containment.log_and_continue("attaching the cost"):
-            total.attach_cost(request, call_type, is_shown=False)
+            total.attach_cost(metadata_of(request), call_type, is_shown=False)
             metadata.share_notes(request, deferred.home)
         return Attempt(request, run_guardrails)
 
-    async def _analyse(self, request: dict[str, Any], wire_format: WireFormat, deferred: DeferredAnalysis) -> None:
+    @staticmethod
+    def _asks(kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
+        """Return whether the name of a fallback has the suffix."""
+        context = deferred.context
+        group = metadata.called_group(kwargs)
+        return isinstance(routing.activation_of(group, context.config, context.router), Active)
+
+    async def _analyse(
+        self,
+        request: dict[str, Any],
+        found: Sequence[FoundImage],
+        wire_format: WireFormat,
+        deferred: DeferredAnalysis,
+    ) -> None:
         if deferred.problem is not None:
             raise deferred.problem
         context = deferred.context
-        found = self.analyzer.find_images(request, wire_format, context.config)
-        as_sent = {**request, "model": metadata.get_note(request, "model_group")}  # not the deployment's own name
-        await admission.check_vision(Asked(context, chosen_by_caller=False), as_sent, self.config)
-        await self.analyzer.replace(request, found, wire_format, context, earlier=deferred.outcomes)
+        await self.analyzer.check_shape(request, wire_format, context.config)
+        as_sent = {**request, "model": metadata.called_group(request)}  # not the deployment's model
+        await admission.check_vision(RequestedAnalysis(context, chosen_by_caller=False), as_sent, self.config)
+        check_budget = partial(budgets.check_vision, context, as_sent, again=True)
+        await self.analyzer.replace(
+            request, found, wire_format, context, earlier=deferred.outcomes, check_budget=check_budget
+        )

@@ -1,7 +1,7 @@
-"""What a caller may still spend. LiteLLM decides; what it refuses goes on as its own words.
+"""Check the budgets of a caller with LiteLLM's own functions. A refusal keeps LiteLLM's message.
 
-LiteLLM's auth looks at the budgets of the model a request names: not of the one without its suffix, nor of a vision
-model. For a model that costs nothing it looks at no budget at all.
+LiteLLM's auth checks the budgets for the model that a request names. It checks neither the budgets for the model
+without the suffix nor those for the vision model. If the named model costs nothing, it checks no budget.
 """
 
 from __future__ import annotations
@@ -28,19 +28,23 @@ if TYPE_CHECKING:
     from litellm_image_analysis.engine.context import ProxyContext
 
 _ROUTE = "/v1/chat/completions"
-"""LiteLLM asks for a route to let those pass that call no model."""
+"""Route for LiteLLM's budget checks, which do not apply to routes that call no model."""
 
 
 async def affordable(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str:
-    """The model to call for this one: itself, or one that the key's ``budget_fallbacks`` has for it.
+    """Return the model to call. If the key's budget for it is used up, that is a model of its ``budget_fallbacks``.
 
     Args:
-        model: without its suffix; several are separated by commas.
-        router: the proxy's.
-        caller: whose budgets for a model count: key, team, user and end user.
+        model: the model name without its suffix. Several names are separated by commas.
+        router: the proxy's router.
+        caller: the virtual key of the request. The model budgets of key, team, user and end user count.
+
+    Returns:
+        The model, or its fallback.
 
     Raises:
-        AccessDeniedError: a budget for the model is used up.
+        AccessDeniedError: the key's budget for the model is used up and there is no fallback, or a budget of team,
+            user or end user for the model to call is used up.
     """
     try:
         await _check_key(model, router, caller)
@@ -54,7 +58,7 @@ async def affordable(model: str, router: Router | None, caller: UserAPIKeyAuth) 
 
 
 async def _fallback(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str | None:
-    """LiteLLM's choice, if the caller may call it."""
+    """Return the fallback that LiteLLM chooses, or ``None`` if there is none that the caller may call."""
     find_fallback = budget_fallback()
     if find_fallback is None:
         return None
@@ -67,15 +71,15 @@ async def _fallback(model: str, router: Router | None, caller: UserAPIKeyAuth) -
 
 
 async def check_models(models: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Hold the caller to what key, team, user and end user may spend on a model, as LiteLLM's auth does.
+    """Check what key, team, user and end user may spend on a model, as LiteLLM's auth does.
 
     Args:
-        models: the model; several are separated by commas.
-        router: the proxy's.
-        caller: whose budgets count.
+        models: the model name. Several names are separated by commas.
+        router: the proxy's router.
+        caller: the virtual key of the request.
 
     Raises:
-        AccessDeniedError: a budget for one of them is used up.
+        AccessDeniedError: a budget for one of the models is used up.
     """
     await _check_key(models, router, caller)
     await _check_others(models, router, caller)
@@ -95,13 +99,13 @@ async def _check_others(models: str, router: Router | None, caller: UserAPIKeyAu
     if limiter is None or _cost_nothing(models, router):
         return
     scopes: dict[str, dict[str, Any]] = {
-        "team": {"key_model_max_budget": caller.model_max_budget},  # which goes before the team's
+        "team": {"key_model_max_budget": caller.model_max_budget},  # takes precedence over the team's
         "user": {},
         "end_user": {},
     }
     for scope, options in scopes.items():
         holder, budget = getattr(caller, f"{scope}_id"), f"{scope}_model_max_budget"
-        limits = getattr(caller, budget, None)  # team's and user's are newer than LiteLLM 1.84
+        limits = getattr(caller, budget, None)  # LiteLLM 1.84 has none for team and user
         if holder is None or not limits:
             continue
         for name in models.split(","):
@@ -109,32 +113,33 @@ async def _check_others(models: str, router: Router | None, caller: UserAPIKeyAu
                 await model_budget_check(scope)(**{f"{scope}_id": holder, budget: limits}, model=name, **options)
 
 
-async def check_vision(context: ProxyContext, data: Mapping[str, Any]) -> None:
-    """Let a vision call pass if the caller can pay for it.
+async def check_vision(context: ProxyContext, data: Mapping[str, Any], *, again: bool = False) -> None:
+    """Check that the caller has budget for a vision call.
 
     Args:
         context: the vision model, the router, and the caller whose budgets count.
-        data: the request that has the images.
+        data: the request with the images.
+        again: whether the request has made vision calls since LiteLLM's own check.
 
     Raises:
-        AccessDeniedError: a budget for the vision model is used up, or one for all models that LiteLLM did not look at
-            because the request's own model costs nothing.
+        AccessDeniedError: a budget for the vision model is used up. Or a budget for all models is used up, and LiteLLM
+            did not check it because the request's own model costs nothing, or was not used up when LiteLLM checked it.
     """
     vision_model, router = context.vision_model, context.router
     await check_models(vision_model, router, context.caller)
-    if _cost_nothing(data.get("model"), router) and not _cost_nothing(vision_model, router):
+    if (again or _cost_nothing(data.get("model"), router)) and not _cost_nothing(vision_model, router):
         with _as_refusal():
             await _check_totals(data, context.caller)
 
 
 def _cost_nothing(models: object, router: Router | None) -> bool:
-    """Whether LiteLLM looks at no budget for these."""
+    """Return whether these models cost nothing, so that LiteLLM checks no budget."""
     names = models.split(",") if isinstance(models, str) else None
     return bool(auth_check("is_model_cost_zero")(model=names, llm_router=router))
 
 
 async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None:
-    """What LiteLLM's ``common_checks`` does where a request's own model costs something.
+    """Run the budget checks that LiteLLM skips if the request's own model costs nothing (see its ``common_checks``).
 
     Raises:
         BudgetExceededError: a budget is used up.
@@ -143,7 +148,9 @@ async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None
 
     team = await fetch(auth_checks.get_team_object, caller.team_id)
     user = await fetch(auth_checks.get_user_object, caller.user_id, user_id_upsert=False)
-    end_user = await fetch(auth_checks.get_end_user_object, caller.end_user_id, route=_ROUTE)
+    end_user = None
+    with _apart_from_reservation(caller):
+        end_user = await fetch(auth_checks.get_end_user_object, caller.end_user_id, route=_ROUTE)
     project = await fetch(auth_checks.get_project_object, caller.project_id)
     token, logging = {"valid_token": caller}, {"proxy_logging_obj": proxy_global("proxy_logging_obj")}
     rows = {name: proxy_global(name) for name in ("prisma_client", "user_api_key_cache")}
@@ -161,12 +168,14 @@ async def _check_totals(data: Mapping[str, Any], caller: UserAPIKeyAuth) -> None
     if end_user is not None and end_user.litellm_budget_table is not None:
         checks.append(("check_end_user_budget", {"end_user_obj": end_user, "route": _ROUTE}))
     for name, arguments in checks:
-        await auth_check(name)(**arguments)
-    await _check_user(user, caller)
+        with _apart_from_reservation(caller):
+            await auth_check(name)(**arguments)
+    with _apart_from_reservation(caller):
+        await _check_user(user, caller)
 
 
 async def _check_user(user: Any, caller: UserAPIKeyAuth) -> None:
-    """LiteLLM has no function of its own for this one."""
+    """Check the budget of the user. LiteLLM has no separate function for it."""
     from litellm.proxy._types import LitellmUserRoles
 
     settings: Any = proxy_global("general_settings") or {}
@@ -181,8 +190,20 @@ async def _check_user(user: Any, caller: UserAPIKeyAuth) -> None:
 
 
 @contextmanager
+def _apart_from_reservation(caller: UserAPIKeyAuth) -> Iterator[None]:
+    """Ignore a budget that is exceeded only by what LiteLLM has reserved for the request itself, up to all of it."""
+    reservation = getattr(caller, "budget_reservation", None) or {}  # LiteLLM counts it as spent
+    reserved = 0.0 if reservation.get("finalized") else float(reservation.get("reserved_cost") or 0.0)
+    try:
+        yield
+    except BudgetExceededError as spent:
+        if spent.current_cost - reserved >= spent.max_budget:
+            raise
+
+
+@contextmanager
 def _as_refusal() -> Iterator[None]:
-    """LiteLLM's error as its auth would answer it."""
+    """Raise ``AccessDeniedError`` for an exceeded budget, with the status and type that LiteLLM's auth answers with."""
     from litellm.proxy._types import ProxyErrorTypes, ProxyException
 
     try:

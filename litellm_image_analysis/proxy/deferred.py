@@ -1,7 +1,7 @@
-"""Image analysis that a proxy's request did not ask for: it depends on the deployment that is about to be called.
+"""Deferred image analysis of a proxy's request that did not ask for it: the called deployment decides.
 
-What stands by is noted in the request's metadata before LiteLLM routes it, and shared by all its attempts: retries and
-fallbacks, to a model that sees and to one that does not.
+A ``DeferredAnalysis`` is saved in the request's metadata before LiteLLM routes the request. All attempts share it:
+retries, fallbacks to a model that takes images, and fallbacks to a text-only one.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class DeferredAnalysis:
-    """What holds for a request, should it come to need analysis.
+    """The values for analysing the images of a request, in case a deployment needs it.
 
-    LiteLLM copies and prints metadata: it is never copied, and shows nothing of a request.
+    LiteLLM copies and prints metadata. This object is therefore not copied, and its text shows nothing of a request.
 
     Attributes:
-        context: the values that hold for it, with the caller's own settings.
-        home: the metadata of the request itself; those of a fallback are a copy.
-        problem: what is wrong with the caller's own settings, told only if they are needed.
-        outcomes: what came of its images, for its next attempts.
+        context: the values that hold for it, with the settings of the caller's key and team.
+        home: the metadata of the request itself. An attempt at a fallback has a copy of them.
+        problem: the error in the settings of the key or the team. It is raised only if analysis is needed.
+        outcomes: the outcomes of the request's images, for its next attempts.
     """
 
     context: ProxyContext
@@ -37,7 +37,7 @@ class DeferredAnalysis:
     outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)
 
     def remember(self, data: Mapping[str, Any]) -> None:
-        """Be noted in the request, unless something stands by already."""
+        """Save this object in the metadata of the request, unless they already hold one."""
         if deferred_analysis(data) is None:
             update_state(self.home, deferred=self)
 
@@ -47,6 +47,6 @@ class DeferredAnalysis:
 
 
 def deferred_analysis(data: Mapping[str, Any]) -> DeferredAnalysis | None:
-    """What stands by for a request, or ``None``."""
+    """Return the deferred analysis of a request, or ``None``."""
     found = load_state(data).deferred
     return found if isinstance(found, DeferredAnalysis) else None

@@ -1,4 +1,4 @@
-"""A request's error as LiteLLM's proxy sends it, in each route's own shape."""
+"""Translate the errors of requests to errors of LiteLLM's proxy, in the format of each route."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ _GOOGLE_STATUS = {
 
 
 def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyException:
-    """The error as LiteLLM's proxy sends it, with the right status.
+    """Return the error as an exception that LiteLLM's proxy answers with the right status.
 
-    LiteLLM makes OpenAI's error object of it, on Anthropic's route Anthropic's; on Google's we do. What LiteLLM itself
-    refused goes on as LiteLLM's own exception.
+    LiteLLM writes it as OpenAI's error object, or on Anthropic's route as Anthropic's. On Google's route this function
+    writes Google's. A refusal by LiteLLM keeps LiteLLM's own exception, except on Google's route.
+
+    Args:
+        error: the error.
+        call_type: LiteLLM's name for the call, which tells the route.
     """
     from litellm.proxy._types import ProxyException
 
@@ -53,18 +57,23 @@ def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyExce
 
 
 def attempt_error(error: RequestError, call_type: str) -> ProxyException:
-    """The same for an error within an attempt of LiteLLM's Router, which must not blame the deployment for it."""
+    """Return the same for an error in an attempt of LiteLLM's Router, which must not put the deployment into cooldown.
+
+    Args:
+        error: the error.
+        call_type: LiteLLM's name for the call, which tells the route.
+    """
     found = http_error(error, call_type)
-    vars(found)["status_code"] = FAILED_DEPENDENCY  # the Router's; the answer has the error's own
+    vars(found)["status_code"] = FAILED_DEPENDENCY  # for the Router. The response has the error's own status
     return found
 
 
 def _google_status(status_code: int) -> str:
-    """Google's canonical name: https://cloud.google.com/apis/design/errors#handling_errors."""
+    """Return Google's canonical name for a status: https://cloud.google.com/apis/design/errors#handling_errors."""
     return _GOOGLE_STATUS.get(status_code, "INTERNAL" if status_code >= 500 else "FAILED_PRECONDITION")
 
 
 def _with_status(error: ProxyException) -> ProxyException:
-    """LiteLLM 1.84 looks for a status on errors raised in hooks, and does not know its own error's ``code``."""
+    """Add ``status_code``: LiteLLM 1.84 reads it from errors raised in hooks, and not its own error's ``code``."""
     vars(error).setdefault("status_code", status_of(error))
     return error

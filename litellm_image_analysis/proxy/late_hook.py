@@ -1,6 +1,6 @@
-"""A pre-call hook that runs behind all others, above all behind LiteLLM's own limits: what they refuse costs nothing.
+"""A pre-call hook that runs after all others, so that a request that LiteLLM's limits refuse costs no vision call.
 
-LiteLLM calls pre-call hooks in the order of ``litellm.callbacks``: a config's callbacks first, then guardrails, then
+LiteLLM calls pre-call hooks in the order of ``litellm.callbacks``: the config's callbacks first, then guardrails, then
 its own limits.
 """
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
 
 
-@final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
+@final  # LiteLLM looks for hooks on an instance's own class, and would skip those that a subclass inherits
 class LateHook(CustomLogger):
-    """Runs what it is given, last of all.
+    """Callback that runs a function after all other pre-call hooks.
 
     Args:
-        run: gets the caller, the request and LiteLLM's call type.
+        run: the function. It gets the caller, the request and LiteLLM's call type.
     """
 
     def __init__(self, run: Callable[[UserAPIKeyAuth, dict[str, Any], str], Awaitable[None]]) -> None:
@@ -32,11 +32,14 @@ class LateHook(CustomLogger):
 
     @property
     def is_in_place(self) -> bool:
-        """Whether LiteLLM will call it."""
+        """Whether this hook is in ``litellm.callbacks``, so that LiteLLM calls it."""
         return any(callback is self for callback in litellm.callbacks)
 
     def keep_in_place(self) -> None:
-        """Go to the end of LiteLLM's callbacks: others are added at run time."""
+        """Move this hook to the end of LiteLLM's callbacks, because others are added at run time.
+
+        Do nothing if this LiteLLM cannot run guardrails alone.
+        """
         if not can_rerun_guardrails() or (litellm.callbacks and litellm.callbacks[-1] is self):
             return
         litellm.callbacks[:] = [*(callback for callback in litellm.callbacks if callback is not self), self]
@@ -44,30 +47,30 @@ class LateHook(CustomLogger):
     async def async_pre_call_hook(
         self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
-        """Proxy: run."""
+        """Proxy: run the function."""
         del cache  # the proxy's auth cache
         await self._run(user_api_key_dict, data, call_type)
         return data
 
 
 def can_rerun_guardrails() -> bool:
-    """Whether this LiteLLM can run guardrails alone, so that they see what stands in the images' places."""
+    """Return whether this LiteLLM can run guardrails alone, so that they see the texts in the images' places."""
     return guardrails_only() is not None
 
 
 def rerun_guardrails(
     data: dict[str, Any], caller: UserAPIKeyAuth, call_type: str
 ) -> Callable[[], Awaitable[None]] | None:
-    """The gateway's guardrails and content enforcers, to be run on a request that was rewritten behind them.
+    """Return a function that runs the gateway's guardrails and content enforcers again, on a rewritten request.
 
     Args:
-        data: the rewritten request.
-        caller: whose request it is.
-        call_type: LiteLLM's name for it.
+        data: the rewritten request. Guardrails may change it.
+        caller: the virtual key of the request.
+        call_type: LiteLLM's name for the call.
 
     Returns:
-        Runs them. It raises a guardrail's refusal as it is, of whatever type. ``None`` if this LiteLLM cannot run
-        them alone.
+        The function. If a guardrail refuses the request, it raises the guardrail's own exception, of any type.
+        ``None`` if this LiteLLM cannot run guardrails alone.
     """
     pre_call_hook = guardrails_only()
     if pre_call_hook is None:

@@ -1,4 +1,4 @@
-"""What the metadata of a key or a team says about image analysis: its own settings, within the operator's."""
+"""Settings of image analysis in the metadata of a key or a team. They override the operator's settings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NO_OBJECT = f'{METADATA_KEY}: it must be an object such as {{"enabled": false}}
 
 
 class Overrides(BaseModel):
-    """The settings a key or a team may have of its own; what is left out or null is not overridden.
+    """The settings that a key or a team may override. A field that is missing or null overrides nothing.
 
-    A field's description is what a wrong value's message says would be right.
+    The error message for a wrong value ends in the field's description, after *it must be*.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -31,11 +31,11 @@ class Overrides(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """How a caller's images are analysed.
+    """The settings that apply to a caller.
 
     Attributes:
-        config: the settings that hold for the caller.
-        enabled: whether they are analysed at all.
+        config: the operator's settings with the changes of the team and the key.
+        enabled: whether the caller's images are analysed.
     """
 
     config: ImageAnalysisConfig
@@ -43,17 +43,18 @@ class EffectiveSettings:
 
 
 def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -> EffectiveSettings | RequestError:
-    """Settle what holds for a caller: the key's word goes before the team's, and the team's before the operator's.
+    """Return the settings of a caller: the key's take precedence over the team's, the team's over the operator's.
 
-    What is switched off for a team is off for its keys.
+    If analysis is switched off for a team, it is off for all keys of the team.
 
     Args:
         config: the operator's settings.
-        team: metadata of the caller's team, ``None`` without one.
-        key: metadata of its key.
+        team: the metadata of the caller's team. ``None`` without a team.
+        key: the metadata of the caller's key.
 
     Returns:
-        The terms, or the error to answer with if the metadata are wrong: their path and what would be right.
+        The settings. If the metadata are wrong, the error to answer with: its message names the wrong fields and what
+        would be right.
     """
     changes: dict[str, object] = {}
     enabled = True

@@ -1,4 +1,4 @@
-"""What the operator is told when a proxy starts."""
+"""Messages for the operator when a proxy starts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ _STARTUP_SECONDS = 30.0
 
 
 async def report_unserved_default(name: str) -> None:
-    """Log an ERROR if the router, once it is up, does not serve the configured vision model.
+    """Log an ERROR if the proxy's router does not serve the configured vision model once it is up.
 
-    Models that live in the database arrive a little later than the router.
+    Models in the database are loaded a little later than the router. They get up to 30 seconds more.
+
+    Args:
+        name: the configured vision model.
     """
     await router_is_up()
     if models_in_database():
@@ -34,17 +37,25 @@ def _is_served(name: str) -> bool:
 
 
 async def router_is_up() -> None:
-    """Wait for the proxy's router, which appears after callbacks are loaded, but not for ever."""
+    """Wait up to 30 seconds for the proxy's router. LiteLLM creates it after it loads callbacks."""
     await wait_for(lambda: running_router() is not None)
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something is so that nobody tells of, but not for ever."""
+    """Poll a condition for up to 30 seconds.
+
+    Args:
+        condition: a function that returns whether to stop.
+    """
     with anyio.move_on_after(_STARTUP_SECONDS):
-        while not condition():  # noqa: ASYNC110 - LiteLLM tells nobody when its router is up
+        while not condition():  # noqa: ASYNC110 - LiteLLM has no event for a router that is up
             await anyio.sleep(_POLL_SECONDS)
 
 
 def announce_at_exit(message: str) -> None:
-    """Write to stderr when the process ends: LiteLLM's traceback of a failed start would bury it before."""
+    """Write a message to stderr when the process ends, after LiteLLM's long traceback of the failed start.
+
+    Args:
+        message: the message.
+    """
     atexit.register(lambda: sys.stderr.write(f"\n{message}\n"))

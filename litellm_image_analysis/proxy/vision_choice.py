@@ -1,4 +1,4 @@
-"""Which vision model a request may use: the caller's choice, a key's or team's setting, or the operator's default."""
+"""Check the vision model of a request: the caller's choice, a key's or team's setting, or the operator's default."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _NAMED_MODELS = 10
 
 
 async def _check_vision_model(context: ProxyContext) -> None:
-    """Hold the caller to its lists, and to those of its organisation, which LiteLLM looks at where a team is made."""
+    """Check the vision model against the model lists of the caller and its organization.
+
+    LiteLLM itself checks an organization's list when a team is created or changed, not for a request.
+    """
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
 
@@ -36,24 +39,31 @@ async def _check_vision_model(context: ProxyContext) -> None:
 
 
 async def check_chosen(context: ProxyContext) -> None:
-    """Let a caller's choice of vision model pass if it exists, the operator allows it and the caller may call it.
+    """Check that the vision model a request names is allowed by the operator, served, and open to the caller.
+
+    Args:
+        context: the vision model, the operator's settings, the router and the caller.
 
     Raises:
-        RequestError: no deployment serves it, or it is not among ``allowed_vision_models``; names the vision models
-            the caller may use.
-        AccessDeniedError: LiteLLM says that the caller may not call it.
+        RequestError: the vision model is not in ``allowed_vision_models``, or no deployment serves it. The message
+            names the vision models that the caller may use.
+        AccessDeniedError: the caller may not call it.
     """
     await _check_listed(context, PARAMETER)
     await _check_vision_model(context)
 
 
 async def check_preferred(context: ProxyContext) -> None:
-    """Let the vision model of a key's or a team's metadata pass: one the operator lists, or one the caller may call.
+    """Check that the vision model in the metadata of a key or a team is allowed by the operator and served.
+
+    The caller must have access to it if there is no ``allowed_vision_models``, or if ``require_key_access`` is set.
+
+    Args:
+        context: the vision model, the operator's settings, the router and the caller.
 
     Raises:
-        RequestError: no deployment serves it, or it is not among ``allowed_vision_models``.
-        AccessDeniedError: there is no such list, or access is required, and LiteLLM says that the caller may not
-            call it.
+        RequestError: the vision model is not in ``allowed_vision_models``, or no deployment serves it.
+        AccessDeniedError: the caller must have access and may not call it.
     """
     await _check_listed(context, f"{METADATA_KEY}.vision_model in the key's or team's metadata")
     if context.config.allowed_vision_models is None or context.config.require_key_access:
@@ -76,7 +86,14 @@ async def wrong_choice(
     status_code: int = 400,
     source: str = PARAMETER,
 ) -> RequestError:
-    """The answer to a vision model that is no good: where it was named, the problem, those the caller may call."""
+    """Return the error for a vision model that cannot be used. It names the vision models that the caller may call.
+
+    Args:
+        problem: the problem, as a sentence.
+        context: the operator's settings, the router and the caller.
+        status_code: HTTP status for the response.
+        source: the parameter or the metadata field that names the vision model.
+    """
     groups, allowed = _groups(context), context.config.allowed_vision_models
     if allowed is not None:
         groups = [name for name in groups if name in allowed]
@@ -87,11 +104,14 @@ async def wrong_choice(
 
 
 async def check_default(context: ProxyContext) -> None:
-    """Let the configured vision model pass if a deployment serves it; with ``require_key_access`` as if chosen.
+    """Check that the configured vision model is served, and with ``require_key_access`` that the caller may call it.
+
+    Args:
+        context: the vision model, the operator's settings, the router and the caller.
 
     Raises:
-        RequestError: none does; says how the operator mends that.
-        AccessDeniedError: access is required, and LiteLLM says that the caller may not call it.
+        RequestError: no deployment serves it. The message says what the operator can change.
+        AccessDeniedError: access is required, and the caller may not call it.
     """
     name = context.vision_model
     if context.router is not None and not serves(context.router, name, context.caller.team_id):
@@ -102,7 +122,12 @@ async def check_default(context: ProxyContext) -> None:
 
 
 def unserved_default(name: str, router: Router | None) -> str:
-    """What is wrong when the configured vision model has no deployment, and how to mend it."""
+    """Return the message for a configured vision model without a deployment, and what the operator can change.
+
+    Args:
+        name: the configured vision model.
+        router: the proxy's router. ``None`` if there is none.
+    """
     return _unserved(name, vision_groups(router, None) if router is not None else [])
 
 

@@ -1,12 +1,12 @@
-"""Wire formats: where a request's images stand, and how text is put in their place. No I/O.
+"""Wire formats: find the images of a request and replace them by text. No I/O.
 
-Each wire format is a module with the functions of ``WireFormat``. No other module knows which of them serves a
-request. A wire format never changes the objects it is given: what has to change is copied, the rest is shared.
+Each wire format is a module with the functions of ``WireFormat``, so other modules do not depend on the format of a
+request. A wire format does not change its arguments: it copies what has to change and shares the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -14,47 +14,74 @@ if TYPE_CHECKING:
     from litellm_image_analysis.request.image import ImageSource
 
 Path: TypeAlias = tuple[str | int, ...]
-"""Where a part stands in the request body, such as ``("messages", 2, "content", 1)``."""
+"""The keys and indexes that lead to a content part in the request body, such as ``("messages", 2, "content", 1)``."""
 
 Body: TypeAlias = Mapping[str, Any]
 
+Question: TypeAlias = "str | Callable[[], str]"
+"""The question for an image, or a function that returns it."""
 
-@dataclass(frozen=True, slots=True)
+
+class _Lazy:
+    """A dataclass field for a text. If its value is a function, the text is computed on first use and remembered."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, holder: object, owner: type) -> str:
+        if holder is None:  # dataclasses ask the class for a default, and there is none
+            raise AttributeError(self._name)
+        value: Question = holder.__dict__[self._name]
+        if not isinstance(value, str):
+            value = holder.__dict__[self._name] = value()
+        return value
+
+    def __set__(self, holder: object, value: Question) -> None:
+        holder.__dict__[self._name] = value
+
+
+@dataclass(frozen=True)
 class FoundImage:
-    """One image of a request, with what surrounds it.
+    """One image of a request, with its context.
 
     Attributes:
-        path: where it stands in the body.
-        source: the image; ``None`` if the part names none that can be made out.
-        number: its place among the images of its message, from 1.
-        count: how many images its message holds.
-        question: what its message asks, ``""`` if it asks nothing.
+        path: the path of its content part in the body.
+        source: the image. ``None`` if the content part is an image part without a readable image.
+        number: its number among the images of its message, from 1.
+        count: the number of images in its message.
+        question: the text of its message, ``""`` if there is none. It may be given as a function, because it may be
+            expensive and not all questions are read.
     """
 
     path: Path
     source: ImageSource | None
     number: int
     count: int
-    question: str
+    question: _Lazy = _Lazy()
 
     @property
     def place(self) -> str:
-        """The path as people write it: ``messages[2].content[1]``."""
+        """The path in the notation of JavaScript: ``messages[2].content[1]``."""
         head, *rest = self.path
         return str(head) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in rest)
 
 
 class WireFormat(Protocol):
-    """What a wire format's module offers."""
+    """The functions of a wire format's module."""
 
     CONTENT: tuple[str, ...]
-    """The body's keys that hold what is said; the messages stand under the last one."""
+    """The body's keys with the conversation. The messages are under the last one."""
 
-    def find_images(self, body: Body) -> list[FoundImage]:
-        """All images of the request, in the order they stand in it."""
+    def find_images(self, body: Body, context_tags: Sequence[str] = ...) -> list[FoundImage]:
+        """Return all images of the request, in order.
+
+        Args:
+            body: the request.
+            context_tags: the tags of blocks that are no part of a question.
+        """
 
     def replace_images(self, body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-        """The body's top-level values that change when each path's image gives way to its text.
+        """Return the body's top-level values that change if the image at each path is replaced by its text.
 
         An image whose path is not in ``texts`` stays.
         """

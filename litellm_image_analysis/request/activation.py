@@ -1,22 +1,26 @@
-"""Is analysis asked for, by which model, for which target? Pure decisions on names and what is declared."""
+"""Decide whether a request asks for analysis, and by which vision model. Pure functions of names and settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 PARAMETER = "ocr_model"
+NOT_GIVEN = object()
+"""In place of the value of ``ocr_model`` if the request has none."""
+_NAME_CHARACTERS = 256
+_MOST_SUFFIXES = 100  # of one name. The time to remove them all grows with the square of their number
 _JSON_NAMES = {type(None): "null", bool: "true", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 
 @dataclass(frozen=True, slots=True)
 class Inactive:
-    """No analysis.
+    """The request does not ask for analysis.
 
     Attributes:
-        model: the model to call, its suffix removed if it had one.
-        is_refused: whether the request said so, as against asking for nothing.
+        model: the model to call, without the suffix.
+        is_refused: whether the request switches analysis off with ``ocr_model: false``.
     """
 
     model: Any
@@ -25,12 +29,12 @@ class Inactive:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """Analysis is asked for.
+    """The request asks for analysis.
 
     Attributes:
-        model: the model to call, its suffix removed if it had one.
-        vision_model: the model that is to look at the images.
-        chosen_by_caller: whether the caller named the vision model, who then has to be allowed to call it.
+        model: the model to call, without the suffix.
+        vision_model: the vision model.
+        chosen_by_caller: whether the request names the vision model. The caller then needs access to it.
     """
 
     model: Any
@@ -40,10 +44,10 @@ class Active:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """``ocr_model`` is no model name.
+    """``ocr_model`` is not a model name.
 
     Attributes:
-        problem: what is wrong with it, a sentence.
+        problem: the problem, as a sentence.
     """
 
     problem: str
@@ -52,50 +56,72 @@ class Invalid:
 Activation: TypeAlias = Active | Inactive | Invalid
 
 Mode: TypeAlias = Literal["on_request", "auto"]
-"""Whether only requests that ask for image analysis get it, or all whose deployment takes no images."""
+"""on_request: only requests that ask get image analysis. auto: also requests to deployments that take no images."""
 
 Policy: TypeAlias = Literal["always", "auto", "never"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
-"""What an operator may say of a model: whether it is analysed for without being asked."""
+"""An operator's setting of a model: whether images are analysed for it if the request does not ask."""
 
 
 def decide(
-    body: Mapping[str, Any], *, suffix: str | None, vision_model: str, is_real_name: Callable[[str], bool]
+    model: object,
+    parameter: object = NOT_GIVEN,
+    *,
+    suffix: str | None,
+    vision_model: str,
+    is_real_name: Callable[[str], bool],
+    is_real_vision_model: Callable[[str], bool] | None = None,
 ) -> Activation:
-    """Read the two ways to ask: the model name's suffix and the ``ocr_model`` parameter.
+    """Decide whether a request asks for analysis: by the suffix of its model name, or by ``ocr_model``.
 
     Args:
-        body: the request; only ``model`` and ``ocr_model`` are looked at.
-        suffix: the one that asks; ``None`` if there is none.
-        vision_model: the model that looks at the images of a request that names none.
-        is_real_name: whether a model really bears this name, suffix and all; such a name is left alone.
+        model: the request's ``model``.
+        parameter: the request's ``ocr_model``, if it has one.
+        suffix: the suffix that asks for analysis. ``None`` for none.
+        vision_model: the vision model for requests that name none.
+        is_real_name: whether a model has exactly this name, suffix included. Such a name is not changed.
+        is_real_vision_model: the same for the name in ``ocr_model``. ``None`` for ``is_real_name``.
 
     Returns:
         The decision.
     """
-    named = body.get("model")
-    model = _without_suffix(named, suffix, is_real_name)
-    if PARAMETER not in body:
-        return Inactive(model) if model == named else Active(model, vision_model, chosen_by_caller=False)
-    asked = body[PARAMETER]
-    if asked is False:
-        return Inactive(model, is_refused=True)
-    if not isinstance(asked, str) or not asked.strip():
-        got = "an empty string" if isinstance(asked, str) else _JSON_NAMES.get(type(asked), "no string")
+    bare = _without_suffix(model, suffix, is_real_name)
+    if parameter is NOT_GIVEN:
+        return Inactive(bare) if bare == model else Active(bare, vision_model, chosen_by_caller=False)
+    if parameter is False:
+        return Inactive(bare, is_refused=True)
+    got = _no_name(parameter)
+    if got is not None or not isinstance(parameter, str):
         return Invalid(f"it must be the name of a vision model, or false for no image analysis; got {got}.")
-    return Active(model, _bare(asked.strip(), suffix, is_real_name), chosen_by_caller=True)
+    vision_model = _bare(parameter.strip(), suffix, is_real_vision_model or is_real_name)
+    return Active(bare, vision_model, chosen_by_caller=True)
+
+
+def _no_name(parameter: object) -> str | None:
+    """Return what a value is that cannot be a model's name, or ``None``. A wildcard deployment takes any name.
+
+    The name is part of headers, log lines and rows. PostgreSQL refuses all rows of a statement for one NUL character.
+    """
+    if not isinstance(parameter, str):
+        return _JSON_NAMES.get(type(parameter), "no string")
+    name = parameter.strip()
+    if not name.isprintable():
+        return "a name with invisible characters"
+    if len(name) > _NAME_CHARACTERS:
+        return f"a name of more than {_NAME_CHARACTERS} characters"
+    return None if name else "an empty string"
 
 
 def is_due(mode: Mode, policy: Policy | None, accepts_images: bool | None) -> bool | None:
-    """Whether the images of a request that did not ask are analysed for the deployment that is about to be called.
+    """Decide whether to analyse the images of a request that does not ask, for the deployment to be called.
 
     Args:
-        mode: the settings'.
-        policy: what is said of the deployment itself; it goes before the mode.
-        accepts_images: whether the deployment takes images; ``None`` if nobody said.
+        mode: the mode in the settings.
+        policy: the setting of the deployment itself. It takes precedence over the mode.
+        accepts_images: whether the deployment takes images. ``None`` if it is not known.
 
     Returns:
-        ``None`` if it depends on what nobody said: the images stay.
+        ``None`` if the decision needs ``accepts_images`` and it is not known. The images then stay.
     """
     if policy is None:
         policy = "auto" if mode == "auto" else "never"
@@ -105,7 +131,7 @@ def is_due(mode: Mode, policy: Policy | None, accepts_images: bool | None) -> bo
 
 
 def _without_suffix(model: object, suffix: str | None, is_real_name: Callable[[str], bool]) -> object:
-    """Remove the suffix; LiteLLM also takes several models in one string, separated by commas."""
+    """Remove the suffix. LiteLLM also takes several models in one string, separated by commas."""
     if not isinstance(model, str) or suffix is None or suffix not in model or is_real_name(model):
         return model
     names = [name.strip() for name in model.split(",")]
@@ -114,7 +140,9 @@ def _without_suffix(model: object, suffix: str | None, is_real_name: Callable[[s
 
 
 def _bare(name: str, suffix: str | None, is_real_name: Callable[[str], bool]) -> str:
-    """A name without its suffix, or as it is if it is real or nothing but the suffix."""
-    while suffix and name.endswith(suffix) and name != suffix and not is_real_name(name):
+    """Return a name without its suffix. It is unchanged if it is a model's own name or only the suffix."""
+    for _ in range(_MOST_SUFFIXES):
+        if not suffix or not name.endswith(suffix) or name == suffix or is_real_name(name):
+            break
         name = name.removesuffix(suffix).rstrip()
     return name

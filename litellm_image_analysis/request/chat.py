@@ -5,56 +5,80 @@ Format: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, values
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_question
+from litellm_image_analysis.request.context_blocks import TAGS
+from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, results_before, tool_call
 from litellm_image_analysis.request.image import Holder, ImageSource
+from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("messages",)
+_TEXT_PARTS = {"text", "input_text"}  # the latter is a part of the Responses API, which some clients send by mistake
 
 
-def find_images(body: Body) -> list[FoundImage]:
-    """All images of ``body["messages"]``, in order."""
+def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
+    """Return all images of ``body["messages"]``, in order."""
     messages = dict(values.objects(body.get("messages")))
-    conversation = Conversation(messages, _words, _ends_turn, _calls)
+    conversation = Conversation(
+        messages,
+        _texts,
+        _ends_turn,
+        _calls,
+        _call_text,
+        results=_results,
+        has_image=_has_image,
+        context_tags=context_tags,
+    )
     return [image for index in messages for image in numbered(list(_spots(conversation, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """``{"messages": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
-    changed = values.changed(
-        body, {path: values.text_part(values.at(body, path), words) for path, words in texts.items()}
-    )
+    """Return ``{"messages": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change.
+
+    Text parts of the Responses API become text parts of this one, because LiteLLM refuses them.
+    """
+    if not texts:
+        return {}
+    edits = {path: values.text_part(values.at(body, path), words) for path, words in texts.items()}
+    edits |= {path: {**part, "type": "text"} for path, part in _misnamed_texts(body)}
+    changed = values.changed(body, edits)
     for message in (changed["messages"][index] for index in {path[1] for path in texts}):
         message["content"] = _simplest(message["content"])
     return changed
 
 
+def _misnamed_texts(body: Body) -> Iterator[tuple[Path, Json]]:
+    for index, message in values.objects(body["messages"]):
+        for place, part in values.objects(message.get("content")):
+            if values.kind(part) == "input_text":
+                yield ("messages", index, "content", place), part
+
+
 def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
-    question = once(_question, conversation, index)  # one string for all images: it may be long
+    question = once(_question, conversation, index)  # one string for all images, because it may be long
     for place, part in values.objects(conversation.items[index].get("content")):
         if (found := _image(part)) is not None:
-            yield ("messages", index, "content", place), found[0], question()
+            yield ("messages", index, "content", place), found[0], question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
-    """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
+    """Return ``(image,)`` for an image part, ``(None,)`` if its image is not readable, ``None`` for another part."""
     match values.kind(part):
         case "image_url":
             return (_named(part.get("image_url"), part),)
-        case "input_image":  # the Responses API's part, which clients send by mistake
+        case "input_image":  # a part of the Responses API, which some clients send by mistake
             return (_named(part.get("image_url"), part) or _kept(part.get("file_id"), _text(part, "detail")),)
         case "file":
             return _file(values.mapping(part.get("file")))
         case _:
-            return None
+            return image_part(part)
 
 
 def _named(image: object, part: Json) -> ImageSource | None:
-    """Read ``image_url`` as an object or, as some clients send it, as a plain string."""
+    """Read ``image_url``, an object or, from some clients, a string."""
     url = values.text(image if isinstance(image, str) else values.mapping(image).get("url"))
     if url is None:
         return None
@@ -63,19 +87,16 @@ def _named(image: object, part: Json) -> ImageSource | None:
 
 
 def _file(file: Json) -> tuple[ImageSource | None] | None:
-    """LiteLLM's ``file`` part, if it holds an image by its data's type or by its ``format``."""
+    """Read LiteLLM's ``file`` part. It is an image if the type of its data, its ``format`` or its bytes say so."""
     data, media_type = values.text(file.get("file_data")), _text(file, "format") or ""
-    if data is not None and data[:11].lower() == "data:image/":
-        return (ImageSource(data),)
-    if not media_type.lower().startswith("image/"):
-        return None
-    if data is not None and not data.startswith("data:"):
-        return (ImageSource.encoded(media_type, data),)
-    return (_kept(file.get("file_id"), None, media_type),)
+    if data is not None:
+        source = ImageSource.encoded(media_type, data)
+        return (source,) if source.is_image else None
+    return (_kept(file.get("file_id"), None, media_type),) if media_type.lower().startswith("image/") else None
 
 
 def _kept(file_id: object, detail: str | None, media_type: str | None = None) -> ImageSource | None:
-    """A file kept at a provider; Anthropic's ids tell themselves from OpenAI's."""
+    """Return a file at a provider. The prefix of the id distinguishes Anthropic and OpenAI."""
     if (name := values.text(file_id)) is None:
         return None
     holder: Holder | None = "anthropic" if name.startswith("file_") else "openai" if name.startswith("file-") else None
@@ -90,17 +111,23 @@ def _question(conversation: Conversation, index: int) -> str:
     message = conversation.items[index]
     if message.get("role") != "tool":
         return conversation.question(index)
-    call = values.mapping(conversation.call_before(index, values.text(message.get("tool_call_id"))).get("function"))
-    return tool_question(call.get("name"), call.get("arguments"), _words(message))
+    call_text = conversation.call_text_before(index, values.text(message.get("tool_call_id")))
+    return conversation.result_question(index, call_text, _texts(message))
 
 
-def _words(message: Json) -> str:
+def _texts(message: Json) -> list[str | None]:
     content = message.get("content")
     if isinstance(content, str):
-        return content
-    return values.joined(
-        values.text(part.get("text")) for _, part in values.objects(content) if values.kind(part) == "text"
-    )
+        return [content]
+    return [values.text(part.get("text")) for _, part in values.objects(content) if values.kind(part) in _TEXT_PARTS]
+
+
+def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:
+    return results_before(messages, index, lambda message: message.get("role") == "tool", "tool_call_id")
+
+
+def _has_image(message: Json) -> bool:
+    return any(_image(part) is not None for _, part in values.objects(message.get("content")))
 
 
 def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
@@ -109,13 +136,18 @@ def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json
             yield index, values.text(call.get("id")), call
 
 
+def _call_text(call: Json) -> str:
+    function = values.mapping(call.get("function"))
+    return tool_call(function.get("name"), function.get("arguments"))
+
+
 def _ends_turn(message: Json) -> bool:
-    """An assistant's answer ends a turn; its tool calls do not."""
+    """Return whether a message is an answer of the assistant. A message with tool calls does not end a turn."""
     return message.get("role") == "assistant" and not message.get("tool_calls")
 
 
 def _simplest(parts: list[Any]) -> list[Any] | str:
-    """One string where only plain text is left: some providers refuse a list that says the same."""
+    """Return one string if all parts are plain text, because some providers refuse a list of text parts."""
     plain = [
         part["text"]
         for _, part in values.objects(parts)

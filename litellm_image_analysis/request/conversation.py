@@ -1,67 +1,131 @@
-"""The messages of a request, and the question that an image is to be analysed for."""
+"""The messages of a request, and the question for each image."""
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from typing import TypeAlias
 
-from litellm_image_analysis.request import FoundImage, Path, values
+from litellm_image_analysis.request import FoundImage, Path, Question, values
+from litellm_image_analysis.request.context_blocks import TAGS, without_context
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.values import Json
 
-Spot: TypeAlias = "tuple[Path, ImageSource | None, str]"
-"""An image's path, the image, and its question."""
+Spot: TypeAlias = "tuple[Path, ImageSource | None, Question]"
+"""The path of an image, the image, and its question."""
+
+MAX_CALL_CHARACTERS = 8000
+"""A longer tool call is cut in the middle, because it may contain a file, and its text is in many questions."""
+
+_ASKED = "The user had asked: "
+
+_END_CHARACTERS = 3900
+"""The length of both ends of a call that is cut. Both ends and the marker together are below the maximum."""
 
 
-def tool_question(name: object, arguments: object, beside: str) -> str:
-    """The question of a tool result: what the tool was asked for, and the text it gave beside the image."""
+def tool_call(name: object, arguments: object) -> str:
+    """Return a tool call as text, ``""`` if it has no name."""
     if values.text(name) is None:
-        return beside
-    return values.joined([f"It is a result of the tool {name}, called with: {written(arguments)}", beside])
+        return ""
+    words = f"It is a result of the tool {name}, called with: {written(arguments)}"
+    return values.cut(words, MAX_CALL_CHARACTERS, _END_CHARACTERS)
 
 
 def written(value: object) -> str:
-    """JSON as text; a string is itself, and what cannot be written is nothing."""
+    """Return JSON as text. A string stays as it is. A value that cannot be written becomes ``""``."""
     if isinstance(value, str):
         return value
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (RecursionError, TypeError, ValueError):  # nested beyond what Python writes, keys or numbers JSON has not
+    except (RecursionError, TypeError, ValueError):  # nested too deeply, or keys or numbers that JSON does not have
         return ""
 
 
 @dataclass(frozen=True, eq=False)
 class Conversation:
-    """Messages, and what each of them finds when it looks back: worked out for all at once, when first asked for.
+    """The messages of a request, with earlier texts and tool calls that belong to each message.
+
+    Earlier texts and calls are computed for all messages on first use.
 
     Attributes:
-        items: the messages by their places, in order.
-        words: a message's own text.
-        ends_turn: whether a message ends a turn, so that none behind it looks back any further.
-        calls: tool calls with the place and the id of each; of one place's calls with the same id the first counts.
-        is_said: whether what stands at a place is a message at all, as those who look back see it.
+        items: the messages by index, in order.
+        texts: returns the texts of a message.
+        ends_turn: returns whether a message ends a turn. Later messages do not use texts from before it.
+        calls: returns the tool calls, with the index of the message and the id of each. If a message has several calls
+            with the same id, the first counts.
+        call_text: returns a tool call as text. It is used once for each call.
+        is_said: returns whether the item at an index is a message, so that its text or role counts for later messages.
+        results: returns the ids of the calls whose results a message shows: those before or beside its images. Some
+            clients send the image of a tool's result in a message of the user.
+        has_image: returns whether a message has an image of its own. If it also shows results, its text is none of the
+            user's words.
+        context_tags: the tags of blocks that are no part of a question.
     """
 
     items: Mapping[int, Json]
-    words: Callable[[Json], str]
+    texts: Callable[[Json], Iterable[str | None]]
     ends_turn: Callable[[Json], bool]
     calls: Callable[[Mapping[int, Json]], Iterable[tuple[int, Hashable, Json]]]
+    call_text: Callable[[Json], str]
     is_said: Callable[[Mapping[int, Json], int], bool] = lambda items, index: index in items
+    results: Callable[[Mapping[int, Json], int], Sequence[Hashable]] = lambda items, index: ()
+    has_image: Callable[[Json], bool] = lambda item: False
+    context_tags: Sequence[str] = TAGS
+    _call_texts: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def question(self, index: int) -> str:
-        """The message's own text, or the nearest earlier user text in its turn; ``""`` if there is none."""
-        return self.words(self.items[index]) or self._said_before[index]
+        """Return the question for the images of a message.
+
+        It is the text of the message, else the latest earlier user text in its turn, else ``""``. If the message shows
+        results of tools, it is the question for a tool's result.
+        """
+        words = self._words(self.items[index])
+        # Each call once: many results of one call must not make a long question.
+        results = dict.fromkeys(self.results(self.items, index))
+        calls = [self.call_text_before(index + 1, call_id) for call_id in results]
+        return self._result_question(index, calls, words) if any(calls) else words or self._said_before[index]
+
+    def result_question(self, index: int, call_text: str, texts: Iterable[str | None]) -> str:
+        """Return the question for a tool's result: the call, the texts beside the images, and what the user asked.
+
+        Args:
+            index: index of the message with the result. Only user texts before it are used.
+            call_text: the call as text.
+            texts: the texts of the result.
+        """
+        return self._result_question(index, [call_text], self._joined(texts))
+
+    def _result_question(self, index: int, calls: Iterable[str], words: str) -> str:
+        said = self._said_before[index]
+        return values.joined([*calls, words, f"{_ASKED}{said}" if said else ""])
+
+    def _words(self, item: Json) -> str:
+        return self._joined(self.texts(item))
+
+    def _joined(self, texts: Iterable[str | None]) -> str:
+        return values.joined(without_context(words, self.context_tags) for words in texts if words)
 
     def call_before(self, index: int, call_id: Hashable) -> Json:
-        """The latest call with this id at an earlier place than ``index``; an empty object if there is none."""
+        """Return the latest call with this id in a message before ``index``, or an empty object."""
         known = self._calls.get(call_id, [])
         count = bisect_left(known, index, key=itemgetter(0))
         return known[count - 1][1] if count else {}
+
+    def call_text_before(self, index: int, call_id: Hashable) -> str:
+        """Return the text of the latest call with this id in a message before ``index``, or ``""``.
+
+        The text may be long and many results may belong to one call, so all share one string.
+        """
+        call = self.call_before(index, call_id)
+        if not call:
+            return ""
+        if id(call) not in self._call_texts:  # _calls holds the call, so no other object gets its id
+            self._call_texts[id(call)] = self.call_text(call)
+        return self._call_texts[id(call)]
 
     @cached_property
     def _said_before(self) -> dict[int, str]:
@@ -69,12 +133,12 @@ class Conversation:
         latest = ""
         for index, item in self.items.items():
             said[index] = latest
-            if not self.is_said(self.items, index):
+            if not self.is_said(self.items, index) or (self.results(self.items, index) and self.has_image(item)):
                 continue
             if self.ends_turn(item):
                 latest = ""
             elif item.get("role", "user") == "user":
-                latest = self.words(item) or latest
+                latest = self._words(item) or latest
         return said
 
     @cached_property
@@ -88,8 +152,20 @@ class Conversation:
         return known
 
 
+def results_before(
+    items: Mapping[int, Json], index: int, is_result: Callable[[Json], bool], id_key: str
+) -> list[str | None]:
+    """Return the ids of the tool results right before a message of the user. Other messages show no results."""
+    if items[index].get("role") != "user":
+        return []
+    first = index
+    while is_result(values.mapping(items.get(first - 1))):
+        first -= 1
+    return [values.text(items[place].get(id_key)) for place in range(first, index)]
+
+
 def once(ask: Callable[..., str], *about: object) -> Callable[[], str]:
-    """Compute a text on first use and remember it."""
+    """Return a function that computes a text on first use and returns it again later."""
     answers: list[str] = []
 
     def answer() -> str:
@@ -101,7 +177,7 @@ def once(ask: Callable[..., str], *about: object) -> Callable[[], str]:
 
 
 def numbered(spots: Sequence[Spot]) -> list[FoundImage]:
-    """The images of one message with their numbers in it."""
+    """Return the images of one message with their numbers."""
     return [
         FoundImage(path, source, number, len(spots), question)
         for number, (path, source, question) in enumerate(spots, start=1)

@@ -1,13 +1,13 @@
-"""Image file types: a file's first bytes tell which it is, its header how many pixels it has. Nothing is decoded.
+"""Image file types by the first bytes of a file, and sizes in pixels by its header.
 
-Of the base64 a file is sent as, only those few characters are decoded that a header stands in.
+Only the base64 characters of the header are decoded, and no image data.
 """
 
 from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -17,7 +17,7 @@ Size: TypeAlias = "tuple[int, int] | None"
 MEDIA_TYPES: Mapping[str, Format] = {
     "image/png": "PNG",
     "image/jpeg": "JPEG",
-    "image/jpg": "JPEG",  # no registered name, but a common one
+    "image/jpg": "JPEG",  # not registered, but common
     "image/webp": "WEBP",
     "image/gif": "GIF",
     "image/bmp": "BMP",
@@ -27,15 +27,16 @@ MEDIA_TYPES: Mapping[str, Format] = {
     "image/heif": "HEIF",
     "image/avif": "AVIF",
 }
-"""What images may be declared as. SVG is not among them: it is a document that refers to others and runs scripts."""
+"""The MIME types of images. SVG is not accepted: it is a document that can load others and run scripts."""
 
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _PIECE = 1024 * 1024
 
-_MOST_SEGMENTS = 200  # of a JPEG before its size; cameras write about ten
-_MOST_ENTRIES = 200  # of a TIFF's first directory
-_BOXES_BYTES = 16 * 1024  # of a HEIF file, in which its size stands
+_MOST_SEGMENTS = 200  # segments of a JPEG, searched for its sizes. Cameras write about ten
+_MOST_BLOCKS = 1000  # blocks and parts of blocks of a GIF before its first frame
+_MOST_ENTRIES = 200  # entries of a TIFF's first directory
+_BOXES_BYTES = 16 * 1024  # at the start of a HEIF file, searched for its size
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _START_OF_FRAME = {marker for marker in range(0xFFC0, 0xFFD0) if marker not in (0xFFC4, 0xFFC8, 0xFFCC)}
@@ -43,18 +44,18 @@ _START_OF_FRAME = {marker for marker in range(0xFFC0, 0xFFD0) if marker not in (
 
 @dataclass(frozen=True, slots=True)
 class Base64:
-    """A file within a text, of which single bytes can be read.
+    """A base64 file within a text, for reading single bytes.
 
     Attributes:
-        text: base64 of either alphabet, from ``start`` to its end.
-        start: where in the text it begins.
+        text: from ``start`` on, base64 in the standard or the URL-safe alphabet.
+        start: index of its first character.
     """
 
     text: str
     start: int = 0
 
     def read(self, place: int, count: int) -> bytes:
-        """Bytes of the file; fewer at its end, none where the text is no base64."""
+        """Return ``count`` bytes from ``place`` on: fewer at the end of the file, none if the text is not base64."""
         first, beyond = place // 3, -(-(place + count) // 3)
         window = self.text[self.start + 4 * first : self.start + 4 * beyond]
         try:
@@ -64,7 +65,7 @@ class Base64:
 
 
 def is_base64(text: str, start: int) -> bool:
-    """Whether a text from ``start`` is base64 with ``+``, ``/`` and padding, and nothing else."""
+    """Return whether a text from ``start`` on is standard base64 with padding, without other characters."""
     if not text.isascii() or (len(text) - start) % 4 or len(text) == start:
         return False
     end = len(text) - text[-2:].count("=")
@@ -75,7 +76,7 @@ def is_base64(text: str, start: int) -> bool:
 
 
 def format_of(file: Base64) -> Format | None:
-    """The type that a file's first bytes tell."""
+    """Return the file type by the first bytes of the file."""
     head = file.read(0, 64)
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
@@ -86,7 +87,7 @@ def format_of(file: Base64) -> Format | None:
 
 
 def size_of(file: Base64, name: Format) -> Size:
-    """Width and height in pixels as the file's header has them; ``None`` if it has none or hides them."""
+    """Return width and height in pixels from the header of the file, or ``None`` if they cannot be read."""
     try:
         size = _SIZES[name](file)
     except struct.error:
@@ -119,9 +120,43 @@ def _png_size(file: Base64) -> Size:
     return (width, height) if head.startswith(b"\0\0\0\x0dIHDR") else None
 
 
+def _largest(sizes: Iterator[tuple[int, int]]) -> Size:
+    """Return the largest size by area, the first of equal ones. What follows a size may be unreadable."""
+    largest = None
+    try:
+        for width, height in sizes:
+            if largest is None or width * height > largest[0] * largest[1]:
+                largest = width, height
+    except struct.error:
+        pass
+    return largest
+
+
 def _gif_size(file: Base64) -> Size:
+    return _largest(_gif_sizes(file))
+
+
+def _gif_sizes(file: Base64) -> Iterator[tuple[int, int]]:
+    """Yield the size of the screen, and the one that the first frame needs, which decoders make it."""
     width, height = struct.unpack("<HH", file.read(6, 4))
-    return width, height
+    yield width, height
+    (flags,) = struct.unpack("B", file.read(10, 1))
+    place = 13 + (6 << (flags & 7) if flags & 0x80 else 0)  # after the colour table
+    in_extension = False
+    for _ in range(_MOST_BLOCKS):
+        (first,) = struct.unpack("B", file.read(place, 1))
+        if in_extension:  # the length of a part, or zero at the end
+            in_extension = first > 0
+            place += 1 + first
+        elif first == 0x2C:
+            left, top, frame_width, frame_height = struct.unpack("<HHHH", file.read(place + 1, 8))
+            yield max(width, left + frame_width), max(height, top + frame_height)
+            return
+        elif first == 0x3B:
+            return
+        else:  # decoders skip a byte that begins no block
+            in_extension = first == 0x21
+            place += 2 if in_extension else 1
 
 
 def _bmp_size(file: Base64) -> Size:
@@ -131,7 +166,7 @@ def _bmp_size(file: Base64) -> Size:
         width, height = struct.unpack_from("<HH", head, 4)
         return (width, height) if length == 12 else None
     width, height = struct.unpack_from("<ii", head, 4)
-    return (width, abs(height)) if length <= 124 else None  # rows from the top have a negative height
+    return (width, abs(height)) if length <= 124 else None  # the height is negative if rows begin at the top
 
 
 def _webp_size(file: Base64) -> Size:
@@ -150,19 +185,23 @@ def _webp_size(file: Base64) -> Size:
 
 
 def _jpeg_size(file: Base64) -> Size:
+    return _largest(_jpeg_sizes(file))
+
+
+def _jpeg_sizes(file: Base64) -> Iterator[tuple[int, int]]:
+    """Yield the sizes of all frames before the first scan. Decoders do not agree on which one counts."""
     place = 2
     for _ in range(_MOST_SEGMENTS):
         marker, length = struct.unpack(">HH", file.read(place, 4))
         if marker in _START_OF_FRAME:
             height, width = struct.unpack(">HH", file.read(place + 5, 4))
-            return width, height
-        if marker == 0xFFFF:  # a filling byte
+            yield width, height
+        if marker == 0xFFFF:  # a fill byte
             place += 1
         elif marker in (0xFFD9, 0xFFDA) or marker < 0xFFC0 or length < 2:
-            return None
+            return
         else:
             place += 2 + length
-    return None
 
 
 def _tiff_size(file: Base64) -> Size:
@@ -179,7 +218,7 @@ def _tiff_size(file: Base64) -> Size:
 
 
 def _heif_size(file: Base64) -> Size:
-    """The largest of the sizes it declares: those of its tiles and of its preview stand beside the image's own."""
+    """Return the largest declared size. Tiles and the preview declare their own, smaller sizes."""
     boxes = file.read(0, _BOXES_BYTES)
     sizes = []
     place = boxes.find(b"ispe")

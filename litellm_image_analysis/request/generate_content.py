@@ -5,11 +5,12 @@ Format: https://ai.google.dev/api/generate-content, in its camelCase and in its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, values
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_question, written
+from litellm_image_analysis.request.context_blocks import TAGS
+from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_call, written
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.values import Json
 
@@ -19,27 +20,27 @@ _FUNCTION_RESPONSE = ("functionResponse", "function_response")
 _FUNCTION_CALL = ("functionCall", "function_call")
 _THOUGHT = ("thought", "thoughtSignature", "thought_signature")
 RESPONSE_KEY = "image_analysis"
-"""Where a function response, which has no text parts, holds what its images show."""
+"""Key in a function response for the texts of its images, because function responses have no text parts."""
 
 
-def find_images(body: Body) -> list[FoundImage]:
-    """All images of the system instruction and of ``body["contents"]``, in order."""
+def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
+    """Return all images of the system instruction and of ``body["contents"]``, in order."""
     found: list[FoundImage] = []
     for key in _SYSTEM:
-        found += numbered(list(_spots((key,), _conversation({0: values.mapping(body.get(key))}), 0)))
+        found += numbered(list(_spots((key,), _conversation({0: values.mapping(body.get(key))}, context_tags), 0)))
     contents = body.get("contents")
     if isinstance(contents, Mapping):
-        return found + numbered(list(_spots(("contents",), _conversation({0: contents}), 0)))
-    turns = _conversation(dict(values.objects(contents)))
+        return found + numbered(list(_spots(("contents",), _conversation({0: contents}, context_tags), 0)))
+    turns = _conversation(dict(values.objects(contents)), context_tags)
     return found + [
         image for index in turns.items for image in numbered(list(_spots(("contents", index), turns, index)))
     ]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """The body's values that change, with a text part in each image's place.
+    """Return the body's values that change, with the image at each path replaced by a text part.
 
-    Function responses have no text parts: there the image goes, and its text joins the ``response`` object.
+    Function responses have no text parts: the image is removed, and its text is added to the ``response`` object.
     """
     edits: dict[Path, Any] = {
         path: _text_part(values.at(body, path), words)
@@ -55,7 +56,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 
 
 def _spots(here: Path, conversation: Conversation, index: int) -> Iterator[Spot]:
-    question = once(conversation.question, index)  # one string for all images: it may be long
+    question = once(conversation.question, index)  # one string for all images, because it may be long
     for place, part in values.objects(conversation.items[index].get("parts")):
         key, response = _either(part, _FUNCTION_RESPONSE)
         if response:
@@ -63,27 +64,29 @@ def _spots(here: Path, conversation: Conversation, index: int) -> Iterator[Spot]
             for inner, image in values.objects(response.get("parts")):
                 if (found := _image(image)) is not None:
                     path = (*here, "parts", place, key, "parts", inner)
-                    yield path, found[0], response_question()
+                    yield path, found[0], response_question
         elif (found := _image(part)) is not None:
-            yield (*here, "parts", place), found[0], question()
+            yield (*here, "parts", place), found[0], question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
-    """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
+    """Return ``(image,)`` for an image part, ``(None,)`` if its image is not readable, ``None`` for another part."""
     _, inline = _either(part, ("inlineData", "inline_data"))
     _, file = _either(part, ("fileData", "file_data"))
     media_type = values.text(_either_value(inline or file, ("mimeType", "mime_type"))) or ""
+    if inline and (data := values.text(inline.get("data"))) is not None:
+        source = ImageSource.encoded(media_type, data)
+        return (source,) if source.is_image else None
     if not media_type.lower().startswith("image/"):
         return None
     if inline:
-        data = values.text(inline.get("data"))
-        return (ImageSource.encoded(media_type, data) if data else None,)
+        return (None,)
     uri = values.text(_either_value(file, ("fileUri", "file_uri")))
     return (ImageSource.referenced(uri, format=media_type) if uri else None,)
 
 
 def _either(part: Json, names: tuple[str, ...]) -> tuple[str, Json]:
-    """The name in use, of two spellings of the same, and the object under it."""
+    """Return the spelling of a name that the part uses, and the object under it."""
     name = next((name for name in names if isinstance(part.get(name), Mapping)), names[0])
     return name, values.mapping(part.get(name))
 
@@ -92,19 +95,36 @@ def _either_value(value: Json, names: tuple[str, ...]) -> object:
     return next((value[name] for name in names if name in value), None)
 
 
-def _conversation(turns: Mapping[int, Json]) -> Conversation:
-    return Conversation(turns, _words, _ends_turn, _calls)
+def _conversation(turns: Mapping[int, Json], context_tags: Sequence[str]) -> Conversation:
+    return Conversation(
+        turns, _texts, _ends_turn, _calls, _call_text, results=_results, has_image=_has_image, context_tags=context_tags
+    )
 
 
 def _function_question(conversation: Conversation, index: int, response: Json) -> str:
-    """The function's name, its arguments in the latest earlier call, and what it answered beside the image."""
+    """Return the question: the function's name, the arguments of its latest call, and its response without images."""
     name, answer = response.get("name"), response.get("response")
-    call = conversation.call_before(index, (values.text(name), values.text(response.get("id"))))
-    return tool_question(name, call.get("args", {}), written(answer) if answer else "")
+    call_text = conversation.call_text_before(index, (values.text(name), values.text(response.get("id"))))
+    return conversation.result_question(index, call_text or tool_call(name, {}), [written(answer) if answer else ""])
+
+
+def _results(turns: Mapping[int, Json], index: int) -> list[tuple[str | None, str | None]]:
+    """Return the names and ids of the function responses beside the images of a content, else of those before it."""
+    for at in (index, index - 1):
+        content = values.mapping(turns.get(at))
+        found = (_either(part, _FUNCTION_RESPONSE)[1] for _, part in values.objects(content.get("parts")))
+        ids = [(values.text(each.get("name")), values.text(each.get("id"))) for each in found if each]
+        if ids or content.get("role") == "model":
+            return ids
+    return []
+
+
+def _has_image(content: Json) -> bool:
+    return any(_image(part) is not None for _, part in values.objects(content.get("parts")))
 
 
 def _calls(turns: Mapping[int, Json]) -> Iterator[tuple[int, tuple[str | None, str | None], Json]]:
-    """Every call under its function's name and its id, and under the name alone: not all clients send ids."""
+    """Yield each call by its function's name and id, and by the name alone, because not all clients send ids."""
     for index, content in turns.items():
         for _, part in reversed(list(values.objects(content.get("parts")))):
             _, call = _either(part, _FUNCTION_CALL)
@@ -113,23 +133,27 @@ def _calls(turns: Mapping[int, Json]) -> Iterator[tuple[int, tuple[str | None, s
                 yield index, (name, None), call
 
 
-def _words(content: Json) -> str:
-    return values.joined(values.text(part.get("text")) for _, part in values.objects(content.get("parts")))
+def _call_text(call: Json) -> str:
+    return tool_call(call.get("name"), call.get("args", {}))
+
+
+def _texts(content: Json) -> list[str | None]:
+    return [values.text(part.get("text")) for _, part in values.objects(content.get("parts"))]
 
 
 def _ends_turn(content: Json) -> bool:
-    """A model's answer ends a turn; its function calls do not."""
+    """Return whether a content is an answer of the model. One with function calls does not end a turn."""
     calls = any(_either(part, _FUNCTION_CALL)[1] for _, part in values.objects(content.get("parts")))
     return content.get("role") == "model" and not calls
 
 
 def _text_part(image: Json, words: str) -> dict[str, Any]:
-    """A text part that stands where ``image`` stood and keeps a model's thought signature."""
+    """Return a text part in place of ``image``. It keeps the thought signature of a model."""
     return {"text": words, **{key: image[key] for key in _THOUGHT if key in image}}
 
 
 def _told(function_response: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
-    """A function response that tells in its ``response`` what its images show, without those images."""
+    """Return a function response without these images and with their texts in its ``response``."""
     parts = [part for place, part in enumerate(function_response["parts"]) if place not in texts]
     response = function_response.get("response")
     answered = dict(response) if isinstance(response, Mapping) else {} if response is None else {"output": response}

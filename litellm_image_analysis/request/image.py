@@ -1,12 +1,14 @@
-"""One image as a request names it: what it is, how large, and what is wrong with it.
+"""One image of a request: its kind, its size, and its flaws.
 
-No I/O and no decoding but of headers: a base64 payload is looked at as text and forwarded as that same text.
+No I/O. Only file headers are decoded. A base64 payload is checked as text and forwarded as the same text.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -15,27 +17,41 @@ from litellm_image_analysis.request.file_types import MEDIA_TYPES, Base64, Forma
 
 SourceKind = Literal["inline", "remote", "held", "unsupported"]
 Holder = Literal["anthropic", "gemini", "openai", "vertex_ai"]
-"""A provider, as LiteLLM calls it, that keeps files its own models may look at."""
+"""LiteLLM's name of a provider that stores files for its own models."""
 Flaw = Literal["unsupported_type", "damaged", "mislabelled"]
-"""What is wrong with an image that is sent along."""
+"""A flaw of an image whose bytes are in the request."""
 
-_HEAD = re.compile(r"data:(image/[a-z0-9.+-]{1,80});base64,", re.IGNORECASE | re.ASCII)
+_HEAD = re.compile(r"\s*data:([^,;\s]{0,80})((?:;[^,;]{0,200}){0,5}?);base64,", re.IGNORECASE | re.ASCII)
+"""The head of a ``data:`` URI with base64. Its parameters, such as ``charset``, do not matter for an image."""
+
+_ALIASES = {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp"}
+_TYPES: Mapping[Format, str] = {
+    **{name: f"image/{name.lower()}" for name in MEDIA_TYPES.values()},
+    "HEIF": "image/heic",  # as most of these files are called
+}
+_ANY_TYPE = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
+"""Types that say nothing about the bytes."""
+
+_DETAILS = {"low", "high", "auto", "original"}
+_BLANKS = "\t\n\r "
+_NO_BLANKS = str.maketrans("", "", _BLANKS)
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 LARGE_CHARACTERS = 1024 * 1024
-_GEMINI_FILES = "https://generativelanguage.googleapis.com/"
+_GEMINI_FILES = re.compile(r"https?://generativelanguage\.googleapis\.com(:\d*)?(?![^/?#])", re.IGNORECASE | re.ASCII)
+"""The start of a file of the Gemini API, in every spelling of the host that a URL may have."""
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image's bytes are.
+    """The bytes of an image, or a reference to them.
 
     Attributes:
-        reference: ``data:`` URI, http(s) URL, or the id of a file kept at a provider, as the client sent it; base64
-            if there is a ``media_type``.
+        reference: ``data:`` URI, http(s) URL, or id of a file at a provider, as the client sent it. Base64 without a
+            header if there is a ``media_type``.
         detail: OpenAI's resolution hint (``low``, ``high``, ``auto``), if sent.
         format: MIME type, if sent.
-        holder: the provider that keeps the file ``reference`` is the id of.
-        media_type: MIME type of ``reference``, if that is bare base64.
+        holder: the provider that stores the file, if ``reference`` is a file id.
+        media_type: MIME type of ``reference``, if that is base64 without a header.
     """
 
     reference: str
@@ -52,75 +68,109 @@ class ImageSource:
         format: str | None = None,  # noqa: A002
         holder: Holder | None = None,
     ) -> ImageSource:
-        """An image that is named by URL or file id; some of these only one provider's models can look at."""
+        """Return an image given as a URL or file id. Some of them are readable by one provider's models only.
+
+        A ``detail`` or ``format`` that no provider knows is left out, because it would only make the call fail.
+        """
         if reference.startswith("gs://"):
             holder = "vertex_ai"
-        elif reference.startswith(_GEMINI_FILES):
+        elif _GEMINI_FILES.match(reference):
             holder = "gemini"
         elif "://" in reference or reference.startswith("data:"):
             holder = None
-        return cls(reference, detail, format, holder)
+        media_type = _canonical_type(format or "")
+        return cls(
+            reference,
+            detail if detail in _DETAILS else None,
+            media_type if media_type in MEDIA_TYPES else None,
+            holder,
+        )
 
     @classmethod
     def encoded(cls, media_type: str, payload: str) -> ImageSource:
-        """An image that is sent as base64 beside its MIME type."""
-        return cls(payload, media_type=media_type)
+        """Return an image given as base64 and a MIME type. If the base64 is a ``data:`` URI, its type counts."""
+        return cls(payload) if _HEAD.match(payload) else cls(payload, media_type=media_type)
 
     @cached_property
     def url(self) -> str:
-        """The image in one string, as it is sent on.
+        """The image as one string, as the vision model gets it.
 
-        Some clients, Google's among them, write base64 with ``-`` and ``_``; what is sent on has ``+`` and ``/`` for
-        the same bits.
+        The header has its usual spelling and the type of the bytes, because providers and LiteLLM compare it as text.
+        The base64 has the standard alphabet, padding, and no line breaks.
         """
-        if self._declared is None and self.media_type is None:
+        if self._declared is None:
             return self.reference
-        start = self._file.start
-        if self.reference.find("-", start) < 0 and self.reference.find("_", start) < 0:
-            return self.reference if self.media_type is None else f"{self._head}{self.reference}"
-        head = self.reference[:start] if self.media_type is None else self._head
-        return f"{head}{self.reference[start:].translate(_STANDARD_BASE64)}"
+        start, head, file = self._start, f"data:{self._type};base64,", self._file
+        if file.text is not self.reference or any(self.reference.find(sign, start) >= 0 for sign in "-_"):
+            return f"{head}{file.text[file.start :].translate(_STANDARD_BASE64)}"
+        return self.reference if self.reference[:start] == head else f"{head}{self.reference[start:]}"
 
     @property
-    def _head(self) -> str:
-        """What stands before the payload, or the whole of what has none."""
-        return self.reference if self.media_type is None else f"data:{self.media_type};base64,"
+    def _type(self) -> str:
+        """The MIME type of the bytes if it is known, else the declared one."""
+        declared = _canonical_type(self._declared or "")
+        if self._format is None or MEDIA_TYPES.get(declared) == self._format:
+            return declared
+        return _TYPES[self._format]
 
     @cached_property
-    def _declared(self) -> re.Match[str] | None:
-        return _HEAD.match(self._head) if self.media_type is None else _HEAD.fullmatch(self._head)
+    def _head(self) -> re.Match[str] | None:
+        return _HEAD.match(self.reference) if self.media_type is None else None
+
+    @property
+    def _start(self) -> int:
+        """The index of the first character of the base64."""
+        return 0 if self._head is None else self._head.end()
+
+    @property
+    def _declared(self) -> str | None:
+        """The declared MIME type in lower case, without parameters. ``None`` if the bytes are not in the request."""
+        if self.media_type is not None:
+            return self.media_type.partition(";")[0].strip().lower()
+        return None if self._head is None or self.holder is not None else self._head[1].lower()
 
     @property
     def kind(self) -> SourceKind:
-        """Where the bytes are: in the request, behind a URL, at a provider, or nowhere to be had."""
+        """Whether the bytes are in the request, behind a URL, at a provider, or not available."""
         if self.holder is not None:
             return "held"
         if self._declared is not None:
             return "inline"
-        return "remote" if self._head[:8].lower().startswith(("http://", "https://")) else "unsupported"
+        return "remote" if self.reference[:8].lower().startswith(("http://", "https://")) else "unsupported"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the bytes in the request are an image, by the declared type, or if it says nothing, by themselves."""
+        declared = self._declared
+        return declared is not None and (
+            _is_image_type(declared) or (declared in _ANY_TYPE and self._format is not None)
+        )
 
     @property
     def may_change(self) -> bool:
-        """Whether other bytes may stand behind the same name tomorrow; a provider's file ids are for good."""
+        """Whether the reference may later lead to other bytes. The files of file ids do not change."""
         return self.kind == "remote" or self.reference.startswith("gs://")
 
     @property
     def encoded_bytes(self) -> int:
-        """Size of the image within the request, in bytes; one that is only named weighs nothing."""
+        """Size of the image within the request, in bytes. 0 for a URL or file id."""
         if self.kind in ("remote", "held"):
             return 0
-        return len(self.reference) + (0 if self.media_type is None else len(self._head))
+        return len(self.reference) + (0 if self.media_type is None else len(f"data:{self.media_type};base64,"))
 
     @property
     def name_characters(self) -> int:
-        """Length of the URL or file id, 0 for an image that is sent along."""
+        """Length of the URL or file id. 0 if the bytes are in the request."""
         return len(self.reference) if self.kind in ("remote", "held") else 0
 
     @cached_property
     def _file(self) -> Base64:
-        """The file that is sent along."""
-        start = 0 if self.media_type is not None or self._declared is None else self._declared.end()
-        return Base64(self.reference, start)
+        """The file in the request, as base64 with padding and without line breaks."""
+        file = Base64(self.reference, self._start)
+        if any(self.reference.find(blank, file.start) >= 0 for blank in _BLANKS):
+            file = Base64(self.reference[file.start :].translate(_NO_BLANKS))
+        padding = _missing_padding(file)
+        return Base64(f"{file.text[file.start :]}{padding}") if padding else file
 
     @cached_property
     def _format(self) -> Format | None:
@@ -128,32 +178,56 @@ class ImageSource:
 
     @cached_property
     def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels of an image that is sent along, if its header tells."""
+        """Width and height in pixels of an image in the request. ``None`` if its header does not have them."""
         if self.kind != "inline" or self._format is None:
             return None
         return size_of(self._file, self._format)
 
     @cached_property
     def flaw(self) -> Flaw | None:
-        """What is wrong with an image that is sent along; looks at every character of it once."""
-        if self._declared is None:
-            return None
-        declared = MEDIA_TYPES.get(self._declared[1].lower())
+        """The flaw of an image in the request, or ``None``. Reads every character once."""
+        declared = self._declared
         if declared is None:
+            return None
+        if not (_is_image_type(declared) or declared in _ANY_TYPE):
             return "unsupported_type"
-        if not is_base64(self.url, self._declared.end()):
+        if not is_base64(self.url, self.url.index(",") + 1):
             return "damaged"
-        if declared != self._format:
-            return "mislabelled"
+        if self._format is None:
+            return "mislabelled" if declared in MEDIA_TYPES else "unsupported_type"
         return "damaged" if self.size is None else None
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that tells this image from another, in hex; computed once.
+        """SHA-256 of all values that identify the image, in hex. Computed once.
 
-        Above ``LARGE_CHARACTERS`` that takes milliseconds: longer than an event loop should be held up.
+        Above ``LARGE_CHARACTERS`` it takes milliseconds, too long for an event loop.
         """
         sha256 = hashlib.sha256(f"{self.detail!r} {self.format!r} {self.holder!r} ".encode("utf-8", "surrogatepass"))
-        for start in range(0, len(self.url), LARGE_CHARACTERS):  # in pieces: a copy of 20 MiB is not needed
+        for start in range(0, len(self.url), LARGE_CHARACTERS):  # in pieces, to avoid a copy of up to 20 MiB
             sha256.update(self.url[start : start + LARGE_CHARACTERS].encode("utf-8", "surrogatepass"))
         return sha256.hexdigest()
+
+
+def _canonical_type(media_type: str) -> str:
+    """Return the usual spelling of a MIME type."""
+    media_type = media_type.lower()
+    return _ALIASES.get(media_type, media_type)
+
+
+def _is_image_type(media_type: str) -> bool:
+    """Return whether a MIME type, or the second half of one, is that of images."""
+    return media_type.startswith("image/") or f"image/{media_type}" in MEDIA_TYPES
+
+
+def _missing_padding(file: Base64) -> str:
+    """Return the padding that base64 lacks at its end. None if the end is cut, so that decoders may differ."""
+    count = (len(file.text) - file.start) % 4
+    if count < 2:
+        return ""
+    last, padding = file.text[-count:].translate(_STANDARD_BASE64), "=" * (4 - count)
+    try:
+        whole = base64.b64encode(base64.b64decode(last + padding, validate=True)).decode()
+    except ValueError:
+        return ""
+    return padding if whole == last + padding else ""

@@ -5,72 +5,96 @@ Format: https://docs.claude.com/en/api/messages
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, values
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_question
+from litellm_image_analysis.request.context_blocks import TAGS
+from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_call
 from litellm_image_analysis.request.image import ImageSource
+from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("system", "messages")
 
 
-def find_images(body: Body) -> list[FoundImage]:
-    """All images of ``body["system"]`` and ``body["messages"]``, in order."""
+def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
+    """Return all images of ``body["system"]`` and ``body["messages"]``, in order."""
     system = body.get("system")
-    words = once(_words, system)
-    spots: list[Spot] = [(("system", place), source, words()) for place, source in _images(system)]
+    question = once(_conversation({0: {"content": system}}, context_tags).question, 0)
+    spots: list[Spot] = [(path, source, question) for path, source in _images(system, ("system",))]
     messages = dict(values.objects(body.get("messages")))
-    conversation = Conversation(messages, lambda message: _words(message.get("content")), _ends_turn, _calls)
+    conversation = _conversation(messages, context_tags)
     return numbered(spots) + [image for index in messages for image in numbered(list(_spots(conversation, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """``system`` and ``messages``, as far as they change, with each path's image replaced by a text block."""
+    """Return those of ``system`` and ``messages`` that change, with the image at each path replaced by a text block."""
     return values.changed(body, {path: values.text_part(values.at(body, path), words) for path, words in texts.items()})
+
+
+def _conversation(messages: Mapping[int, Json], context_tags: Sequence[str]) -> Conversation:
+    return Conversation(
+        messages,
+        lambda message: _texts(message.get("content")),
+        _ends_turn,
+        _calls,
+        _call_text,
+        results=_results,
+        context_tags=context_tags,
+    )
 
 
 def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
     content = conversation.items[index].get("content")
     here: Path = ("messages", index, "content")
-    question = once(conversation.question, index)  # one string for all images: it may be long
+    question = once(conversation.question, index)  # one string for all images, because it may be long
     for place, block in values.objects(content):
+        path = (*here, place)
         if _is_tool_result(block):
             result_question = once(_tool_result_question, conversation, index, block)
-            for inner, source in _images(block.get("content")):
-                yield (*here, place, "content", inner), source, result_question()
-        elif (found := _image(block)) is not None:
-            yield (*here, place), found[0], question()
-        elif values.kind(block) == "document":  # one that is made of blocks
-            for inner, source in _images(values.mapping(block.get("source")).get("content")):
-                yield (*here, place, "source", "content", inner), source, question()
+            for inner, source in _images(block.get("content"), (*path, "content")):
+                yield inner, source, result_question
+        else:
+            for inner, source in _block_images(block, path):
+                yield inner, source, question
 
 
-def _images(blocks: object) -> Iterator[tuple[int, ImageSource | None]]:
+def _images(blocks: object, here: Path, *, in_document: bool = False) -> Iterator[tuple[Path, ImageSource | None]]:
     for place, block in values.objects(blocks):
-        if (found := _image(block)) is not None:
-            yield place, found[0]
+        yield from _block_images(block, (*here, place), in_document=in_document)
+
+
+def _block_images(block: Json, path: Path, *, in_document: bool = False) -> Iterator[tuple[Path, ImageSource | None]]:
+    """Yield the block if it is an image, else the images of a document that consists of text and image blocks."""
+    if (found := _image(block)) is not None:
+        yield path, found[0]
+    elif values.kind(block) == "document" and not in_document:
+        blocks = values.mapping(block.get("source")).get("content")
+        yield from _images(blocks, (*path, "source", "content"), in_document=True)
 
 
 def _image(block: Json) -> tuple[ImageSource | None] | None:
-    """The block's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image block."""
+    """Return ``(image,)`` for an image block, ``(None,)`` if its image is not readable, ``None`` for another block."""
     source = values.mapping(block.get("source"))
     media_type = values.text(source.get("media_type"))
     match values.kind(block):
-        case "image":
+        case "image" if source:
             return (_source(source, media_type),)
         case "document" if (media_type or "").lower().startswith("image/"):
             return (_source(source, media_type),)
+        case "document" if source.get("type") == "base64" and (data := values.text(source.get("data"))) is not None:
+            document = ImageSource.encoded(media_type or "", data)
+            return (document,) if document.is_image else None
         case _:
-            return None
+            return image_part(block)
 
 
 def _source(source: Json, media_type: str | None) -> ImageSource | None:
     data, url, file_id = (values.text(source.get(key)) for key in ("data", "url", "file_id"))
     match source.get("type"):
         case "base64" if data is not None:
-            return ImageSource.encoded(media_type or "application/octet-stream", data)
+            return ImageSource.encoded(media_type or "", data)
         case "url" if url is not None:
             return ImageSource.referenced(url)
         case "file" if file_id is not None:
@@ -88,9 +112,22 @@ def _is_tool_use(block: Json) -> bool:
 
 
 def _tool_result_question(conversation: Conversation, index: int, result: Json) -> str:
-    # Up to this message: the uses of server tools stand beside their results.
-    call = conversation.call_before(index + 1, values.text(result.get("tool_use_id")))
-    return tool_question(call.get("name"), call.get("input"), _words(result.get("content")))
+    # Including this message, because uses of server tools are in the same message as their results.
+    call_text = conversation.call_text_before(index + 1, values.text(result.get("tool_use_id")))
+    return conversation.result_question(index, call_text, _texts(result.get("content")))
+
+
+def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:
+    """Return the ids of the tool results in a message of the user, else of those right before it."""
+    for at in (index, index - 1):
+        message = values.mapping(messages.get(at))
+        if message.get("role") != "user":
+            break
+        blocks = (block for _, block in values.objects(message.get("content")))
+        ids = [values.text(block.get("tool_use_id")) for block in blocks if _is_tool_result(block)]
+        if ids:
+            return ids
+    return []
 
 
 def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
@@ -100,15 +137,17 @@ def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json
                 yield index, values.text(block.get("id")), block
 
 
-def _words(content: object) -> str:
+def _call_text(use: Json) -> str:
+    return tool_call(use.get("name"), use.get("input"))
+
+
+def _texts(content: object) -> list[str | None]:
     if isinstance(content, str):
-        return content
-    return values.joined(
-        values.text(block.get("text")) for _, block in values.objects(content) if values.kind(block) == "text"
-    )
+        return [content]
+    return [values.text(block.get("text")) for _, block in values.objects(content) if values.kind(block) == "text"]
 
 
 def _ends_turn(message: Json) -> bool:
-    """An assistant's answer ends a turn, provider-run tools or not; a call of the client's tools does not."""
+    """Return whether a message is an answer of the assistant. It may use server tools, but no tools of the client."""
     calls = any(values.kind(block) == "tool_use" for _, block in values.objects(message.get("content")))
     return message.get("role") == "assistant" and not calls

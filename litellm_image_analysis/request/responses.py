@@ -5,13 +5,15 @@ Format: https://platform.openai.com/docs/api-reference/responses/create
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, values
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_question
+from litellm_image_analysis.request.context_blocks import TAGS
+from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, results_before, tool_call
 from litellm_image_analysis.request.image import ImageSource
+from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("input",)
@@ -20,40 +22,51 @@ _TEXT_PARTS = {"input_text", "output_text", "text"}
 _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 
 
-def find_images(body: Body) -> list[FoundImage]:
-    """All images of ``body["input"]``, in order; a string has none."""
+def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
+    """Return all images of ``body["input"]``, in order. A string has none."""
     items = dict(values.objects(body.get("input")))
-    conversation = Conversation(items, lambda item: _words(item.get("content")), _ends_turn, _calls, _is_said)
+    conversation = Conversation(
+        items,
+        lambda item: _texts(item.get("content")),
+        _ends_turn,
+        _calls,
+        _call_text,
+        _is_said,
+        _results,
+        _has_image,
+        context_tags,
+    )
     return [image for index in items for image in numbered(list(_spots(conversation, index)))]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """``{"input": [...]}`` with each path's image replaced by a text part, or ``{}`` if nothing changes."""
+    """Return ``{"input": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change."""
     return values.changed(body, {path: _text_parts(body, path, words) for path, words in texts.items()})
 
 
 def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
     item = conversation.items[index]
-    place = "output" if "output" in item else "content"
+    place = "content" if item.get("output") is None else "output"
     parts, here = item.get(place), ("input", index, place)
-    if place == "output" and isinstance(parts, Mapping):  # a computer's screenshot stands there by itself
-        candidates: list[tuple[Path, Json]] = [(here, parts)]
-    else:
-        candidates = [((*here, inner), part) for inner, part in values.objects(parts)]
+    if place == "output" and isinstance(parts, Mapping):  # the screenshot of a computer call is not in a list
+        candidates: Iterable[tuple[Path, Json]] = [(here, parts)]
+    else:  # no list, because there may be a million parts
+        candidates = (((*here, inner), part) for inner, part in values.objects(parts))
     ask = partial(_output_question, conversation) if place == "output" else conversation.question
-    question = once(ask, index)  # one string for all images: it may be long
+    question = once(ask, index)  # one string for all images, because it may be long
     for path, part in candidates:
         if (found := _image(part)) is not None:
-            yield path, found[0], question()
+            yield path, found[0], question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
-    """The part's image in a tuple, with ``None`` for one that cannot be made out; ``None`` if it is no image part."""
+    """Return ``(image,)`` for an image part, ``(None,)`` if its image is not readable, ``None`` for another part."""
     data = values.text(part.get("file_data")) or ""
-    if values.kind(part) == "input_file" and data[:11].lower() == "data:image/":
-        return (ImageSource(data),)
+    if values.kind(part) == "input_file":
+        source = ImageSource.encoded("", data)
+        return (source,) if source.is_image else None
     if values.kind(part) not in _IMAGE_PARTS:
-        return None
+        return image_part(part)
     image = part.get("image_url")
     url = values.text(image if isinstance(image, str) else values.mapping(image).get("url"))
     detail = values.text(part.get("detail")) or values.text(values.mapping(image).get("detail"))
@@ -65,39 +78,51 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
 
 def _output_question(conversation: Conversation, index: int) -> str:
     output = conversation.items[index]
-    call = conversation.call_before(index, values.text(output.get("call_id")))
-    name = "computer" if values.kind(call) == "computer_call" else call.get("name")
-    arguments: object = next((call[key] for key in ("arguments", "input", "action") if key in call), {})
-    return tool_question(name, arguments, _words(output.get("output")))
+    call_text = conversation.call_text_before(index, values.text(output.get("call_id")))
+    return conversation.result_question(index, call_text, _texts(output.get("output")))
+
+
+def _results(items: Mapping[int, Json], index: int) -> list[str | None]:
+    return results_before(items, index, lambda item: values.kind(item).endswith("call_output"), "call_id")
 
 
 def _calls(items: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
-    """All calls; with ``previous_response_id`` one may be kept at the provider instead."""
+    """Yield all calls of the request. With ``previous_response_id``, the provider may store others."""
     for index, item in items.items():
         if values.kind(item) in _CALLS:
             yield index, values.text(item.get("call_id")), item
 
 
-def _words(content: object) -> str:
+def _call_text(call: Json) -> str:
+    name = "computer" if values.kind(call) == "computer_call" else call.get("name")
+    arguments: object = next((call[key] for key in ("arguments", "input", "action") if key in call), {})
+    return tool_call(name, arguments)
+
+
+def _texts(content: object) -> list[str | None]:
     if isinstance(content, str):
-        return content
-    return values.joined(
-        values.text(part.get("text")) for _, part in values.objects(content) if values.kind(part) in _TEXT_PARTS
-    )
+        return [content]
+    return [values.text(part.get("text")) for _, part in values.objects(content) if values.kind(part) in _TEXT_PARTS]
 
 
 def _is_said(items: Mapping[int, Json], index: int) -> bool:
-    """Whether an item is a message, and not one that comes with a call."""
-    return "role" in items[index] and values.kind(items.get(index + 1, {})) not in _CALLS
+    """Return whether an item is a message, and none of the assistant directly before a call."""
+    item = items[index]
+    return "role" in item and not (_ends_turn(item) and values.kind(items.get(index + 1, {})) in _CALLS)
+
+
+def _has_image(item: Json) -> bool:
+    return any(_image(part) is not None for _, part in values.objects(item.get("content")))
 
 
 def _ends_turn(item: Json) -> bool:
-    """An assistant's last message ends a turn."""
+    """Return whether a message is one of the assistant."""
     return item.get("role") == "assistant"
 
 
 def _text_parts(body: Body, path: Path, words: str) -> dict[str, Any] | list[dict[str, Any]]:
-    """A text part; in place of a screenshot, which stands by itself, a list of one."""
+    """Return a text part, or a list with it in place of a screenshot that is not in a list."""
     item = values.at(body, path[:2])
-    part = {"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": words}
+    kind = "output_text" if item.get("role") == "assistant" else "input_text"
+    part = values.text_part(values.at(body, path), words, kind)
     return [part] if path[2:] == ("output",) else part

@@ -1,7 +1,7 @@
-"""Where an http(s) URL leads, read off its text: no DNS, no socket.
+"""The host of an http(s) URL, from its text alone, without DNS.
 
-Whoever fetches a URL reads it with a parser of its own, and parsers disagree on what is odd: backslashes, user names,
-numbers that are addresses, two generations of IDNA. So a URL passes only if there is one way to read it.
+The provider that fetches a URL has its own parser, and parsers disagree on unusual URLs: backslashes, user names,
+numbers as addresses, two versions of IDNA. A URL therefore passes only if all parsers read it the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PLAIN = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]+", re.ASCII)
-"""Anything else at a name's end is a number, and thereby an IPv4 address to many parsers."""
+"""A name with another ending is a number, which many parsers take for an IPv4 address."""
 
 _HOST_CHARACTERS = 253
 _HIGHEST_PORT = 65535
@@ -25,18 +25,18 @@ _HIGHEST_PORT = 65535
 _PRIVATE_V4 = tuple(
     IPv4Network(network)
     for network in (
-        "192.0.0.0/24",  # IETF protocol assignments; older versions of ipaddress know only parts of it
+        "192.0.0.0/24",  # IETF protocol assignments. Older versions of ipaddress know only parts of it
         "192.88.99.0/24",  # relays of 6to4
         "168.63.129.16/32",  # Azure's services for virtual machines
-        "224.0.0.0/4",  # multicast, which ipaddress calls global
+        "224.0.0.0/4",  # multicast, which is global in ipaddress
     )
 )
 _GLOBAL_V6 = IPv6Network("2000::/3")
-"""All of IPv6 that is given out: mapped, compatible, NAT64, unique local and link-local addresses are outside."""
+"""All assigned IPv6 addresses. Mapped, compatible, NAT64, unique local and link-local addresses are not in it."""
 _PRIVATE_V6 = tuple(
     IPv6Network(network)
     for network in (
-        "2001::/23",  # IETF protocol assignments, Teredo among them
+        "2001::/23",  # IETF protocol assignments, with Teredo
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4
         "3fff::/20",  # documentation
@@ -46,46 +46,51 @@ _PRIVATE_ZONES = frozenset(
     {
         # Special-use names, https://www.iana.org/assignments/special-use-domain-names
         *("alt", "arpa", "internal", "invalid", "local", "localhost", "onion", "test"),
-        # What routers, companies and clusters call their own
+        # Names for private networks of routers, companies and clusters
         *("consul", "corp", "home", "intranet", "lan", "localdomain", "private", "svc"),
-        # Cloud metadata under public names
+        # Cloud metadata services with public names
         *("metadata.goog", "metadata.packet.net", "metadata.platformequinix.com", "metadata.tencentyun.com"),
-        # Public names that are there to lead to any address, or to one's own
+        # Public names that resolve to any given address, or to the local host
         *("1u.ms", "backname.io", "lacolhost.com", "local.gd", "localtest.me", "lvh.me", "nip.io", "rbndr.us"),
         *("sslip.io", "traefik.me", "vcap.me", "xip.io"),
     }
 )
 
 
+def is_printable(url: str) -> bool:
+    """Return whether a URL has neither blanks nor control characters nor invisible ones."""
+    return url.isprintable() and " " not in url
+
+
 def public_host(url: str) -> str | None:
-    """The public host that a URL plainly names.
+    """Return the public host of a URL.
 
     Args:
-        url: as a client sent it.
+        url: the URL, as a client sent it.
 
     Returns:
-        The host as ``canonical_host`` writes it; ``None`` if the URL is no http(s) URL, holds credentials, can be read
-        in more than one way, or leads to a host that is not public.
+        The host in the form of ``canonical_host``. ``None`` if the URL is not http(s), has credentials, can be read in
+        more than one way, or its host is not public.
     """
-    if not url.isprintable() or " " in url or "\\" in url:
+    if not is_printable(url) or "\\" in url:
         return None
     parts = _PLAIN.fullmatch(url)
     if parts is None or int(parts["port"] or 1) > _HIGHEST_PORT:
         return None
     rest = parts["rest"] or "/"
     if "@" in rest and not rest.startswith("/"):
-        return None  # old parsers take what stands before for a user name
+        return None  # old parsers take the text before it for a user name
     return canonical_host(parts["host"])
 
 
 def canonical_host(host: str) -> str | None:
-    """The one spelling of a public host: lower case, ASCII, an IPv6 address in brackets.
+    """Return the canonical spelling of a public host: lower case, ASCII, an IPv6 address in brackets.
 
     Args:
-        host: a name or an address, as it may stand in a URL.
+        host: a name or an address, as in a URL.
 
     Returns:
-        ``None`` if it is not public, as far as its text tells, or can be read in more than one way.
+        The spelling. ``None`` if its text shows that it is not public, or if it can be read in more than one way.
     """
     if host.startswith("["):
         return _public_v6(host[1:-1]) if host.endswith("]") else None
@@ -102,11 +107,11 @@ def canonical_host(host: str) -> str | None:
 
 
 def _in_ascii(host: str) -> str | None:
-    """A name in lower case and punycode, if both generations of IDNA write it the same."""
+    """Return a name in lower case and punycode, or ``None`` if IDNA 2003 and 2008 differ."""
     name = host.lower()
     if host.isascii() and "xn--" not in name:
         return name
-    if len(name) > _HOST_CHARACTERS or host.isascii() != name.isascii():  # a Kelvin sign becomes a k
+    if len(name) > _HOST_CHARACTERS or host.isascii() != name.isascii():  # for example, the Kelvin sign becomes a k
         return None
     try:
         ascii_name = idna.encode(name, strict=True)
@@ -117,7 +122,7 @@ def _in_ascii(host: str) -> str | None:
 
 def _public_v4(text: str) -> str | None:
     try:
-        address = IPv4Address(text)  # four decimal numbers and nothing else
+        address = IPv4Address(text)  # accepts four decimal numbers only
     except AddressValueError:
         return None
     return text if address.is_global and not any(address in network for network in _PRIVATE_V4) else None

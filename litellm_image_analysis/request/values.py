@@ -1,4 +1,4 @@
-"""Reading JSON that may have any shape, and rewriting it without changing the original."""
+"""Read JSON of any shape, and rewrite it without changing the original."""
 
 from __future__ import annotations
 
@@ -9,35 +9,45 @@ from litellm_image_analysis.request import Path
 
 Json: TypeAlias = Mapping[str, Any]
 
+_CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
+"""What ends the part of a request that a provider caches: Anthropic's and OpenAI's."""
+
+
+def cut(words: str, most: int, end: int) -> str:
+    """Return a text whole, or if it is longer than ``most`` characters, its two ends of ``end`` characters each."""
+    if len(words) <= most:
+        return words
+    return f"{words[:end]}\n[... {len(words) - 2 * end} characters left out ...]\n{words[-end:]}"
+
 
 def mapping(value: object) -> Json:
-    """The value if it is an object, else an empty one."""
+    """Return the value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def objects(value: object) -> Iterator[tuple[int, Json]]:
-    """The objects of a list with their places; nothing if the value is no list."""
+    """Yield the objects of a list with their indexes. Yield nothing if the value is not a list."""
     if isinstance(value, list):
         yield from ((place, item) for place, item in enumerate(value) if isinstance(item, Mapping))
 
 
 def text(value: object) -> str | None:
-    """The value if it is a string with something in it."""
+    """Return the value if it is a non-empty string, else ``None``."""
     return value if isinstance(value, str) and value else None
 
 
 def kind(part: Json) -> str:
-    """The part's type, ``""`` if it has none that could be known."""
+    """Return the type of a content part, ``""`` if it has none."""
     return text(part.get("type")) or ""
 
 
 def joined(texts: Iterable[str | None]) -> str:
-    """Texts one below the other."""
+    """Return the texts that are not empty, one on each line."""
     return "\n".join(filter(None, texts))
 
 
 def replaced(value: Any, edits: Mapping[Path, Any]) -> Any:
-    """A value with what stands at each path replaced. What is not on a path is shared, not copied."""
+    """Return a value with the value at each path replaced. Values outside these paths are shared, not copied."""
     if () in edits:
         return edits[()]
     below: dict[str | int, dict[Path, Any]] = {}
@@ -50,18 +60,17 @@ def replaced(value: Any, edits: Mapping[Path, Any]) -> Any:
 
 
 def changed(body: Json, edits: Mapping[Path, Any]) -> dict[str, Any]:
-    """The body's top-level values that change with these edits."""
+    """Return the top-level values of the body that change with these edits."""
     return dict(replaced({path[0]: body[str(path[0])] for path in edits}, edits))
 
 
-def text_part(image: Json, words: str) -> dict[str, Any]:
-    """A text part, as OpenAI and Anthropic write it, where ``image`` stood; its prompt-cache breakpoint stays."""
-    part: dict[str, Any] = {"type": "text", "text": words}
-    return {**part, "cache_control": image["cache_control"]} if "cache_control" in image else part
+def text_part(image: Json, words: str, kind: str = "text") -> dict[str, Any]:
+    """Return a text part of OpenAI's and Anthropic's formats in place of ``image``. Its marks for caches are kept."""
+    return {"type": kind, "text": words, **{key: image[key] for key in _CACHE_MARKS if key in image}}
 
 
 def at(value: Any, path: Path) -> Any:
-    """What stands at a path."""
+    """Return the value at a path."""
     for key in path:
         value = value[key]
     return value

@@ -1,1 +1,1 @@
-"""LiteLLM used as a library: its calls, blocking and not, with image analysis."""
+"""Image analysis in programs that use LiteLLM as a library, for asynchronous and blocking calls."""

@@ -1,4 +1,4 @@
-"""An attached Router's methods, calls for code without an event loop, and streams that show their total."""
+"""Blocking calls, the methods of an attached Router, and streams that show their total cost."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _LOG_SECONDS = 1.0
-"""How long the end of a stream may wait for LiteLLM to say what it cost, which it does at once."""
+"""Seconds that the end of a stream may wait for LiteLLM to report the cost, which is usually reported at once."""
 
 
 _IN_LOOP = (
     *("acompletion", "aresponses", "anthropic_messages", "aanthropic_messages"),
     *("agenerate_content", "agenerate_content_stream"),
 )
-"""A Router's methods that make calls of the wire formats that are served, in an event loop."""
+"""A Router's asynchronous methods for the wire formats with image analysis."""
 
 _BLOCKING = {
     "completion": "acompletion",
@@ -40,18 +40,20 @@ _BLOCKING = {
     "generate_content": "agenerate_content",
     "generate_content_stream": "agenerate_content_stream",
 }
-"""A Router's methods that block, and those that do the same in an event loop."""
+"""A Router's blocking methods, each with the asynchronous method that does the same."""
 
 _PREPARE = "_image_analysis_prepares_calls"
-"""Attribute of a Router: prepares its calls, for the instance that was attached last."""
+"""Attribute of a Router: the function that prepares its calls, of the instance that was attached last."""
 
 
 def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -> Callable[P, R]:
-    """A blocking function made of the one LiteLLM has for event loops, also for code that blocks one.
+    """Return a blocking function that calls LiteLLM's asynchronous one, in an event loop in a thread.
+
+    It also works in code that is called within a running event loop, which it blocks.
 
     Args:
-        function: whose signature and name it has.
-        in_loop: what does the work, called by name.
+        function: the blocking function that gives the name and the signature.
+        in_loop: the asynchronous function. It is called with keyword arguments.
     """
     signature = parameters(function)
 
@@ -60,18 +62,18 @@ def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -
         portal = _Loop.portal()
         response: Any = portal.call(called, in_loop, by_name(signature, args, kwargs))
         if hasattr(response, "__aiter__"):
-            return BlockingStream(response, portal)  # type: ignore[return-value] # in the stream's place
+            return BlockingStream(response, portal)  # type: ignore[return-value] # replaces LiteLLM's blocking stream
         return response  # type: ignore[no-any-return]
 
     return call
 
 
 def serve_calls(router: Router, prepared: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Prepare a Router's calls, and let its blocking methods call the asynchronous ones, which callbacks are shown.
+    """Prepare a Router's calls. Its blocking methods call the asynchronous ones, as LiteLLM shows callbacks only those.
 
     Args:
-        router: its methods are replaced on the instance, once.
-        prepared: gets a call's arguments by name, and returns those to call with; it takes the place of an earlier one.
+        router: the Router. Its methods are replaced on the instance, once.
+        prepared: gets a call's arguments by name and returns the arguments to call with. It replaces an earlier one.
     """
     is_served = _PREPARE in vars(router)
     vars(router)[_PREPARE] = prepared
@@ -96,7 +98,11 @@ def _prepared(function: Callable[P, Awaitable[R]], router: Router) -> Callable[P
 
 
 def parameters(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's signature; for a Router's method that has none to speak of, the one that LiteLLM holds calls to."""
+    """Return a function's signature.
+
+    A Router method may take ``*args`` and ``**kwargs`` only. Its signature then names the parameters that LiteLLM takes
+    by position.
+    """
     signature, kinds = inspect.signature(function), inspect.Parameter
     if not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in signature.parameters.values()):
         return signature
@@ -106,10 +112,15 @@ def parameters(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Arguments as callbacks get to see them.
+    """Return the arguments by name, which is how LiteLLM shows them to callbacks.
+
+    Args:
+        signature: the function's signature.
+        args: the positional arguments.
+        kwargs: the keyword arguments.
 
     Raises:
-        TypeError: they do not fit the signature.
+        TypeError: the arguments do not fit the signature.
     """
     named: dict[str, Any] = dict(signature.bind(*args, **kwargs).arguments)
     named |= named.pop("kwargs", {})
@@ -117,7 +128,12 @@ def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, A
 
 
 async def called(function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
-    """LiteLLM's answer; a stream whose call was analysed will show its total."""
+    """Call a function of LiteLLM's and return its response. The stream of an analysed call will show the total cost.
+
+    Args:
+        function: an asynchronous function.
+        arguments: its keyword arguments.
+    """
     total.LATEST_COST.set(None)
     response = await function(**arguments)
     made = total.LATEST_COST.get()
@@ -125,7 +141,12 @@ async def called(function: Callable[..., Awaitable[Any]], arguments: dict[str, A
 
 
 class Stream:
-    """One of LiteLLM's streams, whose hidden parameters show after its last chunk what it cost altogether."""
+    """A stream of LiteLLM's whose hidden parameters show the total cost after the last chunk.
+
+    Args:
+        stream: LiteLLM's stream.
+        made: the cost record of its call.
+    """
 
     def __init__(self, stream: Any, made: RequestCost) -> None:
         self._stream = stream
@@ -133,15 +154,15 @@ class Stream:
         self._hidden_params: dict[str, Any] = dict(hidden_params(stream))
 
     def __getattr__(self, name: str) -> Any:
-        """What LiteLLM's stream has."""
+        """Return an attribute of LiteLLM's stream."""
         return getattr(self._stream, name)
 
     def __aiter__(self) -> Stream:
-        """Itself."""
+        """Return the stream itself."""
         return self
 
     async def __anext__(self) -> Any:
-        """The next chunk."""
+        """Return the next chunk."""
         try:
             return await self._stream.__anext__()
         except StopAsyncIteration:
@@ -153,22 +174,27 @@ class Stream:
 
 
 class BlockingStream:
-    """A stream for code without an event loop."""
+    """An asynchronous stream as a blocking one.
+
+    Args:
+        stream: the asynchronous stream.
+        portal: the event loop that it runs in.
+    """
 
     def __init__(self, stream: Any, portal: BlockingPortal) -> None:
         self._stream = stream
         self._portal = portal
 
     def __getattr__(self, name: str) -> Any:
-        """What the stream has."""
+        """Return an attribute of the asynchronous stream."""
         return getattr(self._stream, name)
 
     def __iter__(self) -> Iterator[Any]:
-        """Itself."""
+        """Return the stream itself."""
         return self
 
     def __next__(self) -> Any:
-        """The next chunk."""
+        """Return the next chunk."""
         try:
             return self._portal.call(self._stream.__anext__)
         except StopAsyncIteration:
@@ -176,11 +202,11 @@ class BlockingStream:
 
 
 class _Loop:
-    """An event loop in a thread of its own, for the life of the process: clients and LiteLLM's logging live in it."""
+    """An event loop in its own thread, for the life of the process. HTTP clients and LiteLLM's logging run in it."""
 
     _lock = threading.Lock()
     _running: tuple[int, BlockingPortal] | None = None
-    """Of which process: a fork has no threads."""
+    """The process id and the loop's portal. A forked process does not have the thread and starts its own loop."""
 
     @classmethod
     def portal(cls) -> BlockingPortal:

@@ -1,7 +1,8 @@
-"""LiteLLM's own functions with image analysis, for what its callbacks cannot reach: positional and blocking calls.
+"""LiteLLM's functions with image analysis, also for positional arguments and blocking calls.
 
-They have LiteLLM's signatures and return what it returns. ``ImageAnalysis`` does the work, as LiteLLM's callback: the
-one that is registered, or one with the default settings.
+LiteLLM's callbacks see neither. The functions here have LiteLLM's signatures and return values. The registered
+instance of ``ImageAnalysis`` does the work. If there is none, ``litellm_image_analysis.image_analysis`` is registered,
+with the settings in ``litellm.callback_settings`` or the defaults.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ R = TypeVar("R")
 
 
 def _named(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """The same function, whose arguments callbacks get to see."""
+    """Return the same function with arguments passed by name, so that LiteLLM shows them to callbacks."""
     signature = parameters(function)
 
     @functools.wraps(function)

@@ -1,1 +1,1 @@
-"""Asking the vision model: the call, the gate in front of it, and local text recognition."""
+"""Vision calls: the call itself, the gate in front of it, and local text recognition."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,14 +23,16 @@ from litellm.types.router import RouterErrors
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.billing.prices import reported_cost
-from litellm_image_analysis.compat import hidden_params
+from litellm_image_analysis.compat import hidden_params, is_routed, share_callbacks
+from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.log import LOGGER
+from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.ports import AskVision
     from litellm_image_analysis.analysis.prompt import VisionRequest
 
-_LOOKING: ContextVar[bool] = ContextVar("litellm_image_analysis_looking", default=False)
+_CURRENT: ContextVar[VisionCall | None] = ContextVar("litellm_image_analysis_vision_call", default=None)
 
 _STATUS_REASONS: Mapping[int, FailureReason] = {
     400: FailureReason.BAD_IMAGE,
@@ -47,43 +50,100 @@ _NO_DEPLOYMENT = RouterErrors.no_deployments_with_tag_routing.value
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 _LONGEST_SECONDS = 999_999
 _WORTH_ANOTHER_TRY = frozenset({FailureReason.RATE_LIMITED, FailureReason.UNAVAILABLE})
-_CHARACTERS_A_TOKEN = 16
-"""More than any text has on average: who writes more disregards ``max_output_tokens``, or the answer is no text."""
+
+_THOUGHTS = re.compile(r"\s*<(think(?:ing)?)>(?:.*?</\1>|.*)", re.DOTALL)
+_SILENCE = {"content_filter": FailureReason.REFUSED, "length": FailureReason.OUT_OF_TOKENS}
+"""Why an answer has no text, by its finish reason."""
+
+_NO_RESPONSE_CACHE = {"no-cache": True, "no-store": True}
+"""LiteLLM's response cache does not separate tenants. The plugin has a cache of its own, which does."""
 
 
-def is_vision_call() -> bool:
-    """Whether the running code serves a vision call of ours, which must not be analysed in its turn."""
-    return _LOOKING.get()
+class VisionCall:
+    """A vision call in progress, as LiteLLM's hooks see it.
+
+    Args:
+        rules: the rules of its request.
+
+    Attributes:
+        is_unrouted: whether the router has no deployment in the caller's region.
+        has_deployment: whether a deployment was chosen.
+        was_sent: whether a provider got the call.
+    """
+
+    def __init__(self, rules: CallerRules) -> None:
+        self._rules = rules
+        self.is_unrouted = self.has_deployment = self.was_sent = False
+
+    def allowed(self, deployments: list[Any]) -> list[Any]:
+        """Return the deployments that the caller's region allows."""
+        if self._rules.region is None:
+            return deployments
+        found = [each for each in deployments if _region(each.get("litellm_params")) == self._rules.region]
+        self.is_unrouted = not found
+        return found
+
+    def begin_attempt(self, kwargs: Mapping[str, Any]) -> None:
+        """Log an attempt where the request is logged. A Router may call this several times.
+
+        Args:
+            kwargs: the keyword arguments of the call to a deployment.
+
+        Raises:
+            AttemptError: the deployment is not in the caller's region, and the Router did not ask for ``allowed``.
+        """
+        if self._rules.region is not None and is_routed(kwargs) and _region(kwargs) != self._rules.region:
+            self.is_unrouted = True
+            raise AttemptError(RequestError("This deployment is not in the caller's region."))
+        share_callbacks(self._rules.logging, kwargs.get("litellm_logging_obj"))
+        self.has_deployment = True
+
+
+def _region(params: Any) -> object:
+    return params.get("region_name") if isinstance(params, Mapping) else getattr(params, "region_name", None)
+
+
+def current_vision_call() -> VisionCall | None:
+    """Return the vision call that the running code is part of. Its images must not be analysed again."""
+    return _CURRENT.get()
 
 
 class CompletionApi(Protocol):
-    """What makes vision calls: a Router, or LiteLLM itself."""
+    """The object that makes vision calls: a Router, or LiteLLM itself."""
 
     acompletion: Callable[..., Awaitable[Any]]
     aresponses: Callable[..., Awaitable[Any]]
 
 
-def make_ask(caller: CompletionApi, identity: Mapping[str, Any]) -> AskVision:
+def make_ask(caller: CompletionApi, identity: Mapping[str, Any], rules: CallerRules = NO_RULES) -> AskVision:
     """Make the function that asks a vision model.
 
     Args:
         caller: a Router, or LiteLLM itself.
         identity: keyword arguments that bill the call to its caller.
+        rules: the rules of the request. They hold for the call.
     """
+    identity = {**rules.arguments, **identity}
 
     async def ask(request: VisionRequest) -> Outcome:
         arguments = _fresh(identity, request)
-        token = _LOOKING.set(True)
+        call = VisionCall(rules)
+        token = _CURRENT.set(call)
         try:
             response = await _ask(caller, request, arguments)
-        except Exception as error:  # noqa: BLE001 - the one point where LiteLLM's errors become values
-            outcome: Outcome = failure_of(error)
-            # Without its words: providers repeat keys, URLs and images in them.
+        except Exception as error:  # noqa: BLE001 - the one place where LiteLLM's errors become values
+            failure = Failed(FailureReason.NOT_ROUTED) if call.is_unrouted else failure_of(error)
+            outcome: Outcome = replace(
+                failure,
+                blames_model=_blames_model(error, call),
+                is_callers_own=rules.choose_deployments or not call.has_deployment,
+            )
+            # Without the message: providers repeat keys, URLs and images in it.
             LOGGER.debug("vision call failed: %s: %s", type(error).__name__, _described(outcome))
             return outcome
         finally:
-            _LOOKING.reset(token)
-        outcome = _outcome_of(response, request.max_output_tokens * _CHARACTERS_A_TOKEN)
+            _CURRENT.reset(token)
+        outcome = _outcome_of(response, request.max_characters)
         LOGGER.debug("vision call answered: %s", _described(outcome))
         return outcome
 
@@ -93,7 +153,11 @@ def make_ask(caller: CompletionApi, identity: Mapping[str, Any]) -> AskVision:
 async def _ask(caller: CompletionApi, request: VisionRequest, identity: dict[str, Any]) -> Any:
     if request.input is None:
         return await caller.acompletion(
-            model=request.model, messages=request.messages, max_tokens=request.max_output_tokens, **identity
+            model=request.model,
+            messages=request.messages,
+            max_tokens=request.max_output_tokens,
+            cache=dict(_NO_RESPONSE_CACHE),
+            **identity,
         )
     return await caller.aresponses(
         model=request.model,
@@ -101,12 +165,20 @@ async def _ask(caller: CompletionApi, request: VisionRequest, identity: dict[str
         input=request.input,
         max_output_tokens=request.max_output_tokens,
         store=False,
+        cache=dict(_NO_RESPONSE_CACHE),
         **{"litellm_metadata" if key == "metadata" else key: value for key, value in identity.items()},
     )
 
 
+def _blames_model(error: Exception, call: VisionCall) -> bool:
+    """Return whether a provider or the network failed, and not LiteLLM or the router before the call was sent."""
+    if call.has_deployment:
+        return call.was_sent
+    return not isinstance(error, (ValueError, BudgetExceededError))  # the Router's, before it chose a deployment
+
+
 def failure_of(error: Exception) -> Failed:
-    """Sort one of LiteLLM's exceptions into our classes of failure, forgetting the provider's words."""
+    """Return the class of failure of one of LiteLLM's exceptions, without the provider's text."""
     reason = _reason(error)
     return Failed(reason, retry_after_seconds=_retry_after(error) if reason in _WORTH_ANOTHER_TRY else None)
 
@@ -122,13 +194,13 @@ def _reason(error: Exception) -> FailureReason:
         return FailureReason.UNAVAILABLE
     if isinstance(error, ValueError) and _NO_DEPLOYMENT in str(error):
         return FailureReason.NOT_ROUTED
-    if hasattr(error, "cooldown_time"):  # the router has no deployment left: all are cooling down
+    if hasattr(error, "cooldown_time"):  # all deployments of the router are cooling down
         return FailureReason.RATE_LIMITED
     return _STATUS_REASONS.get(_status(error), FailureReason.UNAVAILABLE)
 
 
 def _status(error: Exception) -> int:
-    """The HTTP status an error names, as a number or as text; 0 for none."""
+    """Return the HTTP status of an error, which has it as a number or a text. 0 if there is none."""
     with suppress(TypeError, ValueError):
         return int(getattr(error, "status_code", 0))
     return 0
@@ -147,7 +219,7 @@ def _retry_after(error: Exception) -> int | None:
 
 
 def _seconds(value: str) -> int | None:
-    """A Retry-After's seconds (RFC 9110): a number, which some send with a fraction, or a date; ``None``: neither."""
+    """Return the seconds of a Retry-After (RFC 9110), given as a number or a date, or ``None`` if it is neither."""
     if _SECONDS.fullmatch(value):
         return math.ceil(float(value))
     with suppress(ValueError, OverflowError):
@@ -158,7 +230,7 @@ def _seconds(value: str) -> int | None:
 
 
 def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any]:
-    """A copy for one call: LiteLLM writes into the metadata it is given, and logs the request it is told of."""
+    """Return a copy for one call, because LiteLLM changes the metadata and logs the request in it."""
     fresh = {key: dict(value) if isinstance(value, dict) else value for key, value in identity.items()}
     if "proxy_server_request" in fresh:
         fresh["proxy_server_request"]["body"] = request.loggable
@@ -169,8 +241,7 @@ def _outcome_of(response: Any, max_characters: int) -> Outcome:
     cost, call_id = reported_cost(response), _text(getattr(response, "id", None))
     text, finish_reason = _answer(response)
     if text is None:
-        reason = FailureReason.REFUSED if finish_reason == "content_filter" else FailureReason.EMPTY
-        return Failed(reason, cost=cost, call_id=call_id)
+        return Failed(_SILENCE.get(finish_reason or "", FailureReason.EMPTY), cost=cost, call_id=call_id)
     return Analysed(
         text[:max_characters],
         truncated=finish_reason == "length" or len(text) > max_characters,
@@ -181,23 +252,30 @@ def _outcome_of(response: Any, max_characters: int) -> Outcome:
 
 
 def _answer(response: Any) -> tuple[str | None, str | None]:
-    """The text and why it ended there, in chat's words."""
+    """Return the text and the finish reason, in the terms of chat completions."""
     if hasattr(response, "output_text"):  # a response of the Responses API
-        return _text(response.output_text), _end(response)
+        return _text(_without_thoughts(response.output_text)), _end(response)
     choices = getattr(response, "choices", None) or [None]
     message = getattr(choices[0], "message", None)
     end = "content_filter" if _refuses(message) else getattr(choices[0], "finish_reason", None)
-    return _text(getattr(message, "content", None)), end
+    return _text(_without_thoughts(getattr(message, "content", None))), end
+
+
+def _without_thoughts(text: object) -> object:
+    """Return a text without the thoughts before it, which some deployments leave in it. Without an end, all is one."""
+    if isinstance(text, str) and (thoughts := _THOUGHTS.match(text)):
+        return text[thoughts.end() :]
+    return text
 
 
 def _refuses(message: Any) -> bool:
-    """Whether a message of chat is OpenAI's refusal, which LiteLLM gave no place of its own before 1.108."""
+    """Return whether a chat message is OpenAI's refusal, which has no field of its own before LiteLLM 1.108."""
     fields = getattr(message, "provider_specific_fields", None)
     return bool(getattr(message, "refusal", None) or (isinstance(fields, Mapping) and fields.get("refusal")))
 
 
 def _end(response: Any) -> str:
-    """Why an answer of the Responses API ended, in chat's words."""
+    """Return the finish reason of a response of the Responses API, in the terms of chat completions."""
     why = getattr(getattr(response, "incomplete_details", None), "reason", None)
     contents = [content for item in response.output for content in getattr(item, "content", None) or ()]
     if why == "content_filter" or any(getattr(content, "type", None) == "refusal" for content in contents):

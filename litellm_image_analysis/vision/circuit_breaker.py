@@ -1,4 +1,4 @@
-"""Whether a vision model that keeps failing is to be asked. Pure: the caller tells the time, and locks."""
+"""Circuit breaker of a vision model. Pure: the caller passes the time and holds the lock."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import math
 from enum import Enum
 
 FAILURES = 5
-"""So many in a row open the circuit."""
+"""Number of failures in a row that open the circuit."""
 
 
 class Change(Enum):
-    """What the end of a call made of the circuit."""
+    """A change of the circuit at the end of a call."""
 
     OPENED = "opened"
     CLOSED = "closed"
+    OPENED_FOR_KEY = "opened for one key"
+    CLOSED_FOR_KEY = "closed for one key"
+    OPENED_FOR_OWNER = "opened for one team or user"
+    CLOSED_FOR_OWNER = "closed for one team or user"
 
 
 class CircuitBreaker:
-    """One vision model's circuit: closed while it answers, open once it has failed five times in a row.
+    """The circuit of one vision model. It opens after five failures in a row.
 
-    An open circuit lets one call through after a pause, and its end decides; calls that began before have no say.
+    After a pause, an open circuit admits one call as a probe. Success closes the circuit, failure starts another pause.
+    Calls that began before do not change the circuit.
 
     Args:
-        pause_seconds: how long an open circuit lets nobody through before it lets one try; 0: it never opens.
-        call_seconds: how long a call may take; a probe that has not ended by then is given up.
+        pause_seconds: seconds until an open circuit admits a probe. With 0, the circuit never opens.
+        call_seconds: seconds that a call may take. After that, another probe may begin.
     """
 
     def __init__(self, pause_seconds: float, call_seconds: float) -> None:
@@ -35,23 +40,23 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the model is not to be asked, but for a probe."""
+        """Whether the circuit is open."""
         return self._next_try is not None
 
     def may_begin(self, now: float) -> bool:
-        """Whether a call is let through."""
+        """Return whether a call may begin."""
         return self._next_try is None or now >= self._next_try
 
     def retry_after_seconds(self, now: float) -> int:
-        """When to ask again a model that may not be asked now: in whole seconds, as HTTP has it."""
+        """Return the seconds until the next probe, as a whole number for ``Retry-After``."""
         seconds = 0.0 if self._next_try is None else self._next_try - now
         return max(1, math.ceil(min(seconds, self._pause_seconds)))
 
     def begin(self, now: float) -> int | None:
-        """Let a call through, if it may begin: through an open circuit as its one probe.
+        """Begin a call. In an open circuit, it is the probe.
 
         Returns:
-            What to end the call with; ``None``: it is not let through.
+            A number for ``end``, or ``None`` if the call may not begin.
         """
         if not self.may_begin(now):
             return None
@@ -60,16 +65,17 @@ class CircuitBreaker:
             self._next_try = now + self._call_seconds
         return self._era
 
-    def end(self, call: int, now: float, *, answered: bool | None) -> Change | None:
-        """Note how a call ended.
+    def end(self, call: int, now: float, *, answered: bool | None, may_open: bool = True) -> Change | None:
+        """Record the end of a call.
 
         Args:
-            call: what ``begin`` returned.
-            now: the time.
-            answered: whether the model did; ``None``: nobody can tell.
+            call: the number that ``begin`` returned.
+            now: the time, in seconds.
+            answered: whether the model answered. ``None`` if it is not known.
+            may_open: whether a failure may open the circuit.
 
         Returns:
-            What that changes for the calls to come.
+            The change of the circuit, or ``None``.
         """
         if call != self._era:
             return None
@@ -81,7 +87,7 @@ class CircuitBreaker:
         if answered:
             self._next_try = None
             return Change.CLOSED if was_open else None
-        if self.failures < FAILURES or not self._pause_seconds:
+        if self.failures < FAILURES or not self._pause_seconds or not (was_open or may_open):
             return None
         self._era += 1
         self._next_try = now + self._pause_seconds

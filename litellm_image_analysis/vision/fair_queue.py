@@ -1,4 +1,4 @@
-"""Who may make a vision call now, and who is next: keys take turns. Pure: nobody waits here."""
+"""Fair queue of vision calls: a limited number of slots, given to keys in turn. Pure: nothing waits in this module."""
 
 from __future__ import annotations
 
@@ -9,80 +9,79 @@ from typing import Generic, TypeAlias, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 Decisions: TypeAlias = list[tuple[T, bool]]
-"""Tickets that need not wait any longer: each may call, or is turned away."""
+"""Waiters that need not wait any longer, and whether each has a slot (``True``) or is refused (``False``)."""
 
 
 class FairQueue(Generic[T]):
-    """Places for calls in flight, and the tickets that wait for one.
+    """Slots for calls in flight, and the waiters for a slot.
 
-    A free place goes to the next key in turn that may hold one more. A full queue turns away the newest ticket of the
-    key that has the most there: a busy key takes neither all turns nor all room.
+    Free slots go to the keys in turn (round-robin). If the queue is full, the key with the most waiters loses its
+    newest one to a key with fewer. A busy key therefore takes neither all slots nor the whole queue.
 
     Args:
-        places: calls in flight, of all keys together.
-        places_a_key: of them, those of one key.
-        most_waiting: tickets that may wait, of all keys together.
+        slots: calls in flight of all keys together.
+        slots_per_key: calls in flight of one key.
+        max_queued: waiters of all keys together.
     """
 
-    def __init__(self, places: int, places_a_key: int, most_waiting: int) -> None:
-        self._places = places
-        self._places_a_key = places_a_key
-        self._most_waiting = most_waiting
-        self._holders: dict[T, str] = {}
-        self._held: Counter[str] = Counter()
-        self._waiting: dict[str, dict[T, None]] = {}  # keys as their turns come, tickets as they came
+    def __init__(self, slots: int, slots_per_key: int, max_queued: int) -> None:
+        self._slots = slots
+        self._slots_per_key = slots_per_key
+        self._max_queued = max_queued
+        self._key_of_slot: dict[T, str] = {}
+        self._in_flight: Counter[str] = Counter()
+        self._queued: dict[str, dict[T, None]] = {}  # keys in the order of their turns, waiters in the order of arrival
 
-    def ask(self, key: str, ticket: T) -> Decisions[T]:
-        """Ask for a place, or for room to wait for one.
+    def acquire(self, key: str, waiter: T) -> Decisions[T]:
+        """Ask for a slot, or for a place in the queue.
 
         Args:
-            key: who is to take turns with the others.
-            ticket: stands for the call until it leaves.
+            key: the key that takes turns with other keys.
+            waiter: identifies the call until it is released.
         """
         decisions: Decisions[T] = []
-        if not self._has_place_for(key) and sum(map(self._length, self._waiting)) >= self._most_waiting:
-            longest = max(self._waiting, key=self._length, default=key)
+        if not self._has_slot_for(key) and sum(map(self._length, self._queued)) >= self._max_queued:
+            longest = max(self._queued, key=self._length, default=key)
             if self._length(longest) <= self._length(key) + 1:
-                return [(ticket, False)]
-            newest = next(reversed(self._waiting[longest]))
-            self._stop_waiting(longest, newest)
+                return [(waiter, False)]
+            newest = next(reversed(self._queued[longest]))
+            self._dequeue(longest, newest)
             decisions.append((newest, False))
-        self._waiting.setdefault(key, {})[ticket] = None
-        return decisions + self._admit()
+        self._queued.setdefault(key, {})[waiter] = None
+        return decisions + self._assign_slots()
 
-    def leave(self, key: str, ticket: T) -> Decisions[T]:
-        """Give back a place, or stop waiting for one; whoever was turned away may say so, too."""
-        if self._holders.pop(ticket, None) is not None:
-            self._held[key] -= 1
-            if not self._held[key]:
-                del self._held[key]
-        elif ticket in self._waiting.get(key, {}):
-            self._stop_waiting(key, ticket)
-        return self._admit()
+    def release(self, key: str, waiter: T) -> Decisions[T]:
+        """Give a slot back, or leave the queue. Does nothing for a waiter that was refused."""
+        if self._key_of_slot.pop(waiter, None) is not None:
+            self._in_flight[key] -= 1
+            if not self._in_flight[key]:
+                del self._in_flight[key]
+        elif waiter in self._queued.get(key, {}):
+            self._dequeue(key, waiter)
+        return self._assign_slots()
 
-    def _admit(self) -> Decisions[T]:
-        """Give the free places away."""
+    def _assign_slots(self) -> Decisions[T]:
         decisions: Decisions[T] = []
-        while len(self._holders) < self._places:
-            key = next(filter(self._has_place_for, self._waiting), None)
+        while len(self._key_of_slot) < self._slots:
+            key = next(filter(self._has_slot_for, self._queued), None)
             if key is None:
                 break
-            ticket = next(iter(self._waiting[key]))
-            self._stop_waiting(key, ticket)
-            if key in self._waiting:
-                self._waiting[key] = self._waiting.pop(key)  # behind the others
-            self._holders[ticket] = key
-            self._held[key] += 1
-            decisions.append((ticket, True))
+            waiter = next(iter(self._queued[key]))
+            self._dequeue(key, waiter)
+            if key in self._queued:
+                self._queued[key] = self._queued.pop(key)  # its next turn is after the other keys'
+            self._key_of_slot[waiter] = key
+            self._in_flight[key] += 1
+            decisions.append((waiter, True))
         return decisions
 
-    def _has_place_for(self, key: str) -> bool:
-        return len(self._holders) < self._places and self._held[key] < self._places_a_key
+    def _has_slot_for(self, key: str) -> bool:
+        return len(self._key_of_slot) < self._slots and self._in_flight[key] < self._slots_per_key
 
     def _length(self, key: str) -> int:
-        return len(self._waiting.get(key, {}))
+        return len(self._queued.get(key, {}))
 
-    def _stop_waiting(self, key: str, ticket: T) -> None:
-        del self._waiting[key][ticket]
-        if not self._waiting[key]:
-            del self._waiting[key]
+    def _dequeue(self, key: str, waiter: T) -> None:
+        del self._queued[key][waiter]
+        if not self._queued[key]:
+            del self._queued[key]

@@ -1,6 +1,6 @@
-"""The gate every vision call goes through: a model that keeps failing is not asked, and keys take turns.
+"""The gate in front of every vision call: a circuit breaker for each vision model, and a fair queue of keys.
 
-Here calls wait; ``breaker`` and ``turns`` decide.
+Calls wait in this module. ``circuit_breaker`` and ``fair_queue`` make the decisions.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from cachetools import LRUCache
-
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
 from litellm_image_analysis.event_loops import PerLoop
-from litellm_image_analysis.vision.circuit_breaker import Change, CircuitBreaker
+from litellm_image_analysis.vision.circuit_breaker import Change
 from litellm_image_analysis.vision.fair_queue import Decisions, FairQueue
+from litellm_image_analysis.vision.model_circuit import ModelCircuit, Payer
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.ports import AskVision
@@ -30,26 +29,26 @@ if TYPE_CHECKING:
 COUNTED = frozenset(
     {FailureReason.TIMEOUT, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED, FailureReason.RATE_LIMITED}
 )
-"""Failures of the vision model itself. With any other it has answered: about the image, or with nothing."""
+"""Failures of the vision model itself. With other failures, the model has answered."""
 
 BUSY_SECONDS = 5
-"""When to try again after a full queue."""
+"""Seconds for ``Retry-After`` when the queue is full."""
 
 MOST_MODELS = 100
-"""Vision models that are told apart: behind a wildcard, callers make up names."""
+"""Number of vision models that are told apart, because callers can invent names behind a wildcard."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """How a vision model fares in this process.
+    """Status of a vision model in this process.
 
     Attributes:
-        is_open: whether its circuit is: it keeps failing, and is asked by one call at a time to see if it still does.
-        failures_in_a_row: its latest calls, if they failed.
-        in_flight: calls under way.
-        queued: calls that wait for their turn.
-        refused_while_open: calls that were not made, because its circuit was open.
-        refused_while_full: calls that were not made, because the queue was full.
+        is_open: whether its circuit is open. After a pause, one call at a time then checks the model.
+        failures_in_a_row: number of failures since the last success.
+        in_flight: number of calls in flight.
+        queued: number of calls in the queue.
+        refused_while_open: number of calls refused because its circuit was open.
+        refused_while_full: number of calls refused because the queue was full.
     """
 
     is_open: bool = False
@@ -60,34 +59,55 @@ class ModelStatus:
     refused_while_full: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """The model group that the router calls for a vision model's name.
+
+    Attributes:
+        name: its name, without aliases. A team's own model has a name of its own.
+        is_listed: whether the router lists it. Callers can invent names behind a wildcard.
+        is_teams: whether it is a team's own, which other teams cannot call.
+    """
+
+    name: str
+    is_listed: bool = True
+    is_teams: bool = False
+
+
 Observer: TypeAlias = Callable[[str, ModelStatus, FailureReason | None], None]
-"""Hears of a vision model's load when it has changed, and why a call was refused, if one was."""
+"""Gets the status of a vision model after each change, and the reason if a call was refused."""
 
 Teller: TypeAlias = Callable[[str, Change, FailureReason | None], None]
-"""Tells the operator that a vision model's circuit has opened or closed, and after which failure."""
+"""Gets each opening and closing of a vision model's circuit, and the failure that opened it."""
 
 
 @dataclass(slots=True)
 class _Model:
     name: str
-    breaker: CircuitBreaker
+    circuit: ModelCircuit
+    is_shown: bool = True
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def load(self) -> ModelStatus:
-        return ModelStatus(self.breaker.is_open, self.breaker.failures, **self.counts)
+        return ModelStatus(self.circuit.is_open, self.circuit.failures, **self.counts)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is lost if it is forgotten."""
+        return not (self.circuit.is_open or self.counts["in_flight"] or self.counts["queued"])
 
 
 class Gate:
-    """Lets vision calls through, or says at once why not.
+    """Admits vision calls, or refuses them with a reason.
 
-    A circuit is one for the whole process. Turns are taken in an event loop, of which a proxy has one.
+    A circuit belongs to the process. The queue belongs to an event loop, and a proxy has one loop.
 
     Args:
-        config: how many at once, and how long a call may take.
-        observe: hears of every change.
-        tell: hears of circuits.
-        clock: seconds that never go back.
+        config: the limits of concurrent calls, and the seconds that a call may take.
+        observe: gets every change of a model's status.
+        tell: gets every change of a circuit.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -103,84 +123,98 @@ class Gate:
         self._tell = tell
         self._clock = clock
         limits = config.max_process_concurrency, config.max_key_concurrency, config.max_queued
-        self._turns: PerLoop[FairQueue[asyncio.Future[bool]]] = PerLoop(partial(FairQueue, *limits))
-        self._models: LRUCache[str, _Model] = LRUCache(MOST_MODELS)
+        self._queues: PerLoop[FairQueue[asyncio.Future[bool]]] = PerLoop(partial(FairQueue, *limits))
+        self._models: dict[str, _Model] = {}  # the most recently used last
         self._lock = threading.Lock()
 
     def loads(self) -> dict[str, ModelStatus]:
-        """How each vision model fares that was asked lately. Safe to call from any thread."""
+        """Return the status of each recently used vision model that is not called by an invented name. Thread-safe."""
         with self._lock:
-            return {model.name: model.load for model in self._models.values()}
+            return {model.name: model.load for model in self._models.values() if model.is_shown}
 
-    def guarded(self, ask: AskVision, key: str) -> AskVision:
-        """Make a way to ask a vision model that goes through the gate.
+    def guarded(self, ask: AskVision, key: str, group: ModelGroup | None = None, owner: str | None = None) -> AskVision:
+        """Return a function that asks a vision model through the gate.
 
         Args:
-            ask: asks it.
-            key: who is to take turns with others.
+            ask: asks the vision model.
+            key: the key that pays, and takes turns with other keys.
+            group: the model group that the router calls. ``None`` for the model that the request names.
+            owner: the team or user that the key belongs to. All its keys together open no circuit for others.
         """
+        payer = (key,) if owner is None else (owner, key)
 
-        async def ask_in_turn(request: VisionRequest) -> Outcome:
-            model = self._model(request.model)
+        async def ask_through_gate(request: VisionRequest) -> Outcome:
+            model = self._model(group or ModelGroup(request.model))
             with self._lock:
-                may_begin = model.breaker.may_begin(self._clock())
+                may_begin = model.circuit.may_begin(self._clock(), payer)
             if not may_begin:
-                return self._refused(model, FailureReason.CIRCUIT_OPEN)
-            async with self._turn(model, key) as has_come:
-                if has_come:
-                    return await self._called(model, ask, request)
-            return self._refused(model, FailureReason.BUSY)
+                return self._refused(model, payer, FailureReason.CIRCUIT_OPEN)
+            async with self._slot(model, key) as has_slot:
+                if has_slot:
+                    return await self._called(model, payer, ask, request)
+            return self._refused(model, payer, FailureReason.BUSY)
 
-        return ask_in_turn
+        return ask_through_gate
 
-    def _model(self, name: str) -> _Model:
+    def _model(self, group: ModelGroup) -> _Model:
         with self._lock:
-            model = self._models.get(name)
+            model = self._models.pop(group.name, None)
             if model is None:
-                model = self._models[name] = _Model(name, CircuitBreaker(self._pause_seconds, self._call_seconds))
+                model = _Model(group.name, ModelCircuit(self._pause_seconds, self._call_seconds), group.is_listed)
+            self._models[group.name] = model
+            if len(self._models) > MOST_MODELS:
+                self._forget_one()
             return model
 
-    def _refused(self, model: _Model, reason: FailureReason) -> Failed:
+    def _forget_one(self) -> None:
+        """Forget the least recently used idle model. If none is idle, forget one whose name is invented."""
+        models = list(self._models.values())[:-1]
+        idle = (model for model in models if model.is_idle)
+        invented = (model for model in models if not model.is_shown and len(models) >= 10 * MOST_MODELS)
+        forgotten = next(idle, None) or next(invented, None)
+        if forgotten is not None:
+            del self._models[forgotten.name]
+
+    def _refused(self, model: _Model, payer: Payer, reason: FailureReason) -> Failed:
         is_open = reason is FailureReason.CIRCUIT_OPEN
         with self._lock:
             model.counts["refused_while_open" if is_open else "refused_while_full"] += 1
-            load = model.load
-            seconds = model.breaker.retry_after_seconds(self._clock()) if is_open else BUSY_SECONDS
-        self._observe(model.name, load, reason)
+            seconds = model.circuit.refuse(self._clock(), payer) if is_open else BUSY_SECONDS
+        self._show(model, reason)
         return Failed(reason, retry_after_seconds=seconds)
 
     @asynccontextmanager
-    async def _turn(self, model: _Model, key: str) -> AsyncIterator[bool]:
-        """Wait for a turn and hold it; ``False`` if there is no room to wait."""
-        turns, ticket = self._turns.get(), asyncio.get_running_loop().create_future()
-        _deliver(turns.ask(key, ticket))
+    async def _slot(self, model: _Model, key: str) -> AsyncIterator[bool]:
+        """Wait for a slot and hold it during the block. Yields ``False`` if the queue is full."""
+        queue, waiter = self._queues.get(), asyncio.get_running_loop().create_future()
+        _deliver(queue.acquire(key, waiter))
         try:
             with self._counted(model, "queued"):
-                has_come = await ticket
-            yield has_come
+                has_slot = await waiter
+            yield has_slot
         finally:
-            _deliver(turns.leave(key, ticket))
+            _deliver(queue.release(key, waiter))
 
-    async def _called(self, model: _Model, ask: AskVision, request: VisionRequest) -> Outcome:
-        """The call itself, unless the circuit has opened while it waited for its turn."""
+    async def _called(self, model: _Model, payer: Payer, ask: AskVision, request: VisionRequest) -> Outcome:
+        """Make the call, unless the circuit opened while it waited."""
         with self._lock:
             began = self._clock()
-            call = model.breaker.begin(began)
+            call = model.circuit.begin(began, payer)
         if call is None:
-            return self._refused(model, FailureReason.CIRCUIT_OPEN)
+            return self._refused(model, payer, FailureReason.CIRCUIT_OPEN)
         outcome: Outcome | None = None
-        asked = asyncio.ensure_future(ask(request))  # a task of its own: it may go on when it is told to end
+        asked = asyncio.ensure_future(ask(request))  # a task of its own, because it may ignore cancellation
         try:
             with self._counted(model, "in_flight"):
                 outcome = await asyncio.shield(asked)
         finally:
             asked.cancel()
             now = self._clock()
-            answered, reason = _verdict(outcome, had_time=now - began >= self._call_seconds / 2)
+            had_time = now - began >= self._call_seconds / 2
+            answered, reason = _verdict(outcome, had_time=had_time, is_elsewhere=request.is_elsewhere)
             with self._lock:
-                change = model.breaker.end(call, now, answered=answered)
-                load = model.load
-            self._observe(model.name, load, None)
+                change = model.circuit.end(call, now, payer, answered=answered)
+            self._show(model, None)
             if change is not None:
                 self._tell(model.name, change, reason)
         return outcome
@@ -196,23 +230,40 @@ class Gate:
     def _count(self, model: _Model, what: str, by: int) -> None:
         with self._lock:
             model.counts[what] += by
-            load = model.load
-        self._observe(model.name, load, None)
+        self._show(model, None)
+
+    def _show(self, model: _Model, refused: FailureReason | None) -> None:
+        if model.is_shown:
+            with self._lock:
+                load = model.load
+            self._observe(model.name, load, refused)
 
 
 def _deliver(decisions: Decisions[asyncio.Future[bool]]) -> None:
-    for ticket, may_call in decisions:
-        if not ticket.done():  # cancelled, and about to leave
-            ticket.set_result(may_call)
+    for waiter, has_slot in decisions:
+        if not waiter.done():  # cancelled, and about to be released
+            waiter.set_result(has_slot)
 
 
-def _verdict(outcome: Outcome | None, *, had_time: bool) -> tuple[bool | None, FailureReason | None]:
-    """Whether the vision model answered, if that can be told, and how it failed.
+def _verdict(
+    outcome: Outcome | None, *, had_time: bool, is_elsewhere: bool
+) -> tuple[bool | None, FailureReason | None]:
+    """Return whether the vision model answered, and its failure. ``None`` if the call does not show it.
 
-    A call without an outcome was cut off by its deadline; one that had waited for its turn until then says nothing.
-    Nor does one that LiteLLM's Router led nowhere.
+    A failure shows it only if the provider or the network is the cause.
+
+    Args:
+        outcome: what came of the call. ``None`` if it was cancelled at its deadline.
+        had_time: whether the call ran long enough for an answer.
+        is_elsewhere: whether the image is behind a URL or stored at a provider. Its server may be the one that hangs,
+            or that does not know it.
     """
     if outcome is None:
-        return (False, FailureReason.TIMEOUT) if had_time else (None, None)
-    reason = outcome.reason if isinstance(outcome, Failed) else None
-    return None if reason is FailureReason.NOT_ROUTED else reason not in COUNTED, reason
+        outcome = Failed(FailureReason.TIMEOUT, blames_model=had_time)
+    if not isinstance(outcome, Failed):
+        return True, None
+    reason = outcome.reason
+    blames_server = is_elsewhere and reason in (FailureReason.TIMEOUT, FailureReason.MISCONFIGURED)
+    if reason is FailureReason.NOT_ROUTED or (reason in COUNTED and (blames_server or not outcome.blames_model)):
+        return None, reason
+    return reason not in COUNTED, reason

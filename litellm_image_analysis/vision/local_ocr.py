@@ -1,10 +1,10 @@
 """A vision model that runs in this process: RapidOCR on onnxruntime, for LiteLLM ``local-ocr/rapidocr``.
 
 It reads the text in images. It answers no questions, describes no pictures, costs nothing and needs no network.
-What it is made of comes with the optional extra ``local-ocr`` and is imported when the first image arrives.
+Its packages come with the optional extra ``local-ocr`` and are imported for the first image.
 
-Errors are LiteLLM's own exceptions, which it passes on unchanged. Of a provider's ``CustomLLMError`` with status
-400 it makes a retried 500 in 1.84, and an error that quotes the beginning of the messages in 1.106.
+Errors are LiteLLM's own exceptions, which LiteLLM passes on unchanged. A ``CustomLLMError`` with status 400 becomes a
+retried 500 in LiteLLM 1.84, and an error that quotes the beginning of the messages in 1.106.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import asyncio
 import base64
 import io
 import math
+import re
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -38,7 +39,7 @@ MAX_PIXELS = 40_000_000
 
 _FULL_NAME = f"{PROVIDER}/{MODEL}"
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-_DAMAGED = (OSError, SyntaxError, ValueError, struct.error)  # what Pillow raises for damaged files
+_DAMAGED = (OSError, SyntaxError, ValueError, struct.error)  # Pillow's exceptions for damaged files
 _UNCERTAIN_BELOW = 0.8
 _MODEL_INFO = {
     "litellm_provider": PROVIDER,
@@ -46,10 +47,23 @@ _MODEL_INFO = {
     "supports_vision": True,
     "input_cost_per_token": 0.0,
     "output_cost_per_token": 0.0,
-    "cache_creation_input_token_cost": 0.0,  # LiteLLM warns where a price of 0 comes without the cache's
+    "cache_creation_input_token_cost": 0.0,  # without it, LiteLLM warns about a price of 0
     "cache_read_input_token_cost": 0.0,
 }
 _NO_TEXT = "No text was found. This engine reads text; it does not describe pictures."
+
+# libjpeg decodes each scan of a JPEG over the whole picture, however few bytes the scan has. With Pillow 13 on one
+# core of a small server, a scan of a few bytes takes 0.1 to 0.6 ms per megapixel with Huffman coding and 0.1 to 3 ms
+# with arithmetic coding. The rest of the work is 20 ms per megapixel. Usual progressive files have 10 scans, with CMYK
+# 18. At these limits, an image takes about 2 s (2.6 s with arithmetic coding), and 50 ms more for each MB of the file.
+_MAX_SCANS = 50
+_MAX_SCANNED_PIXELS = 500_000_000  # number of scans times pixels: 12 scans at MAX_PIXELS
+_MAX_SEGMENTS = 1_000  # of a JPEG: 64 MB of metadata. Pillow takes 2 s for 4 MB of empty segments
+
+# A marker as libjpeg finds it: filling bytes, stuffed bytes (FF 00), restart markers and unknown ones are skipped.
+_JPEG_START = b"\xff\xd8"
+_JPEG_MARKER = re.compile(rb"\xff([^\x00-\xbf\xd0-\xd7\xff])")
+_JPEG_END, _JPEG_SCAN = b"\xd9", b"\xda"
 
 # Detecting text takes about 3 s of one core and 0.5 GB at these limits, and grows with them. Without padding,
 # RapidOCR enlarges strips until their short side suits it: 2000 x 1 pixels exhaust 24 GB.
@@ -71,15 +85,15 @@ class Fragment:
 
 
 Reader = Callable[["Image.Image"], Sequence[Fragment]]
-"""Finds the text in an RGB or RGBA image. Called from several threads at once."""
+"""Returns the text fragments of an RGB or RGBA image. Called concurrently from several threads."""
 
 
 def rows(fragments: Iterable[Fragment]) -> list[list[Fragment]]:
     """Put fragments into reading order: rows from top to bottom, each from left to right.
 
-    Two fragments share a row if they overlap over at least half the taller one's height, so a price stays with
-    its item though the fonts differ, and a logo does not pull the lines beside it into one. Every fragment comes
-    out once; the order they are given in does not matter.
+    Two fragments share a row if they overlap over at least half the height of the taller one. A price therefore stays
+    with its item if the fonts differ, and a logo does not join the lines beside it. The result has each fragment once.
+    It does not depend on their order.
     """
     found: list[list[Fragment]] = []
     for fragment in sorted(fragments, key=lambda each: (each.top + each.bottom, each)):
@@ -95,10 +109,13 @@ def _side_by_side(one: Fragment, other: Fragment) -> bool:
     return overlap >= max(one.bottom - one.top, other.bottom - other.top) / 2
 
 
-def _transcript(size: tuple[int, int], fragments: Iterable[Fragment]) -> str:
-    """What the caller reads for one image of this width and height in pixels."""
+def _transcript(size: tuple[int, int], fragments: Iterable[Fragment], *, is_first_of_several: bool = False) -> str:
+    """Return the transcript of one image, or frame, of this width and height in pixels."""
     lines = ["  ".join(map(_marked, row)) for row in rows(fragments)]
-    return "\n".join([f"Image size: {size[0]} x {size[1]} pixels.", "", *(lines or [_NO_TEXT])])
+    head = f"Image size: {size[0]} x {size[1]} pixels."
+    if is_first_of_several:
+        head += " The file has several frames. This is the first one, the others were not read."
+    return "\n".join([head, "", *(lines or [_NO_TEXT])])
 
 
 def _marked(fragment: Fragment) -> str:
@@ -106,7 +123,7 @@ def _marked(fragment: Fragment) -> str:
 
 
 def _image_urls(messages: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The images of a conversation in order, as sent. One without a usable ``url`` is an empty string."""
+    """Return the URLs of a conversation's images, in order. An image without a usable ``url`` is an empty string."""
     contents = [message.get("content") for message in messages]
     parts = [part for content in contents if isinstance(content, list) for part in content]
     sources = [part.get("image_url") for part in parts if isinstance(part, dict) and part.get("type") == "image_url"]
@@ -114,34 +131,65 @@ def _image_urls(messages: Iterable[Mapping[str, Any]]) -> list[str]:
     return [url if isinstance(url, str) else "" for url in urls]
 
 
-def _decode(url: str, name: str) -> Image.Image:
-    """Decode an image and turn it upright, as RGB or RGBA.
+def _decode(url: str, name: str) -> tuple[Image.Image, bool]:
+    """Decode an image and turn it upright, as RGB or RGBA. The second value tells whether its file has more frames.
 
     Args:
         url: a ``data:`` URI with base64.
-        name: what error messages call the image; they never quote it.
+        name: name of the image for error messages, which do not quote it.
 
     Raises:
-        BadRequestError: anything else than an image of a known format and at most ``MAX_PIXELS`` pixels.
+        BadRequestError: it is not an image of a known format with at most ``MAX_PIXELS`` pixels, or it is a JPEG of
+            too many scans or segments.
     """
     from PIL import Image, ImageOps
 
     too_large = f"{name} has more than {MAX_PIXELS:,} pixels. Send a smaller one."
-    encoded = io.BytesIO(_encoded_image(url, name))
+    encoded = _encoded_image(url, name)
+    scans = _scans(encoded, name)
     try:
-        image: Image.Image = Image.open(encoded, formats=_FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(encoded), formats=_FORMATS)
         if image.width * image.height > MAX_PIXELS:
             _refuse(too_large)
-        image.load()
-        with suppress(*_DAMAGED):  # odd metadata is no reason to refuse intact pixels
+        most = min(_MAX_SCANS, _MAX_SCANNED_PIXELS // (image.width * image.height))
+        if scans > most:
+            _refuse(
+                f"{name} is a JPEG of {scans} scans. At this size, at most {most} are decoded. Send a JPEG that is not"
+                " progressive."
+            )
+        has_more = bool(getattr(image, "is_animated", False))
+        image.load()  # of an animation, the first frame
+        with suppress(*_DAMAGED):  # damaged metadata does not make the pixels unreadable
             ImageOps.exif_transpose(image, in_place=True)
         if image.mode == "I;16":
-            image = image.point(lambda value: value / 256)  # convert() clips 16 bits instead of scaling them
-        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+            image = image.point(lambda value: value / 256)  # convert() clips 16-bit values and does not scale them
+        return image.convert("RGBA" if image.has_transparency_data else "RGB"), has_more
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         _refuse(too_large)
     except _DAMAGED:
         _refuse(f"{name} is no intact image of a known format ({', '.join(_FORMATS)}).")
+
+
+def _scans(encoded: bytes, name: str) -> int:
+    """Return how many scans of a JPEG libjpeg would decode. 0 for other formats.
+
+    Segments are skipped by their length, and what follows the end of the image is not looked at: a preview in the
+    metadata and the film of a motion photo contain markers too.
+
+    Raises:
+        BadRequestError: the JPEG has more than ``_MAX_SEGMENTS`` segments.
+    """
+    if not encoded.startswith(_JPEG_START):
+        return 0
+    segments, scans, place = 0, 0, len(_JPEG_START)
+    while (marker := _JPEG_MARKER.search(encoded, place)) and marker[1] != _JPEG_END:
+        segments += 1
+        if segments > _MAX_SEGMENTS:
+            _refuse(f"{name} is a JPEG of more than {_MAX_SEGMENTS:,} segments.")
+        scans += marker[1] == _JPEG_SCAN
+        length = int.from_bytes(encoded[marker.end() : marker.end() + 2], "big")
+        place = marker.end() + max(2, length)
+    return scans
 
 
 def _encoded_image(url: str, name: str) -> bytes:
@@ -161,7 +209,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """Shrink and pad an image until reading it costs bounded time and memory, whatever its shape."""
+    """Shrink and pad an image, so that time and memory for reading are limited for any shape."""
     width, height = image.size
     scale = min(math.sqrt(_READ_PIXELS / (width * height)), _READ_SIDE / max(width, height))
     if scale < 1:
@@ -174,9 +222,9 @@ def _fitted(image: Image.Image) -> Image.Image:
 def _load_rapidocr() -> Reader:
     """Load RapidOCR with the models its wheel ships.
 
-    One instance serves all threads: only per-call parameters change its state (RapidAI/RapidOCR issue 724), and
-    none are passed; onnxruntime sessions may run concurrently. One thread a session, because several images are
-    read faster side by side than each on more cores, and a gateway has other work for those.
+    All threads share one instance. Only per-call parameters change its state (RapidAI/RapidOCR issue 724), and none are
+    passed. Sessions of onnxruntime may run concurrently. Each has one thread, because several images are read faster
+    concurrently than each on several cores, and a gateway needs the other cores.
     """
     if not available():
         install = "pip install 'litellm-image-analysis[local-ocr]'"
@@ -207,11 +255,11 @@ def _load_rapidocr() -> Reader:
 class LocalOCR(CustomLLM):
     """LiteLLM's handler for ``local-ocr``: the answer to a chat is the text in its images.
 
-    Reading happens in threads of its own, never on an event loop, and needs no particular one.
+    Images are read in the handler's own threads and not on an event loop.
 
     Args:
-        load: makes the reader; called once, for the first request.
-        workers: requests read at the same time; the others wait their turn.
+        load: makes the reader. It is called once, for the first request.
+        workers: number of requests that are read concurrently. Others wait.
     """
 
     def __init__(self, load: Callable[[], Reader] = _load_rapidocr, workers: int = 2) -> None:
@@ -225,46 +273,68 @@ class LocalOCR(CustomLLM):
         """Read the images of a chat.
 
         Raises:
-            BadRequestError: no image, or one that cannot be read.
-            NotFoundError: another model than ``MODEL``.
+            BadRequestError: there is no image, or one that cannot be read.
+            NotFoundError: the model is not ``MODEL``.
             InternalServerError: the extra is not installed.
         """
-        return _response(self._submit(model, messages).result())
+        return _response(self._answer(model, messages))
 
     async def acompletion(self, model: str, messages: list[Any], *_: Any, **__: Any) -> ModelResponse:
-        """Like ``completion``; cancelled while it waits for its turn, the images are not read."""
-        return _response(await asyncio.wrap_future(self._submit(model, messages)))
+        """Like ``completion``. If it is cancelled, the images that are not being read yet are not read."""
+        return _response(await self._answer_in_loop(model, messages))
 
     def streaming(self, model: str, messages: list[Any], *_: Any, **__: Any) -> Iterator[GenericStreamingChunk]:
         """Like ``completion``, as one chunk and a final one."""
-        return _chunks(self._submit(model, messages).result())
+        return _chunks(self._answer(model, messages))
 
-    async def astreaming(  # type: ignore[override]  # LiteLLM declares a coroutine, and iterates what it gets
+    async def astreaming(  # type: ignore[override]  # LiteLLM declares a coroutine, and uses an iterator
         self, model: str, messages: list[Any], *_: Any, **__: Any
     ) -> AsyncIterator[GenericStreamingChunk]:
-        """Like ``acompletion``, as one chunk and a final one. Errors come with the first."""
-        for chunk in _chunks(await asyncio.wrap_future(self._submit(model, messages))):
+        """Like ``acompletion``, as one chunk and a final one. Errors are raised before the first."""
+        for chunk in _chunks(await self._answer_in_loop(model, messages)):
             yield chunk
 
-    def _submit(self, model: str, messages: list[Any]) -> Future[str]:
+    def _answer(self, model: str, messages: list[Any]) -> str:
+        abandoned = threading.Event()
+        try:
+            return self._submit(model, messages, abandoned).result()
+        finally:
+            abandoned.set()
+
+    async def _answer_in_loop(self, model: str, messages: list[Any]) -> str:
+        abandoned = threading.Event()  # a future that runs already cannot be cancelled
+        try:
+            return await asyncio.wrap_future(self._submit(model, messages, abandoned))
+        finally:
+            abandoned.set()
+
+    def _submit(self, model: str, messages: list[Any], abandoned: threading.Event) -> Future[str]:
         if model != MODEL:
             raise NotFoundError(f"{PROVIDER} has only the model {MODEL}.", model=model, llm_provider=PROVIDER)
         urls = _image_urls(messages)
         if not urls:
             _refuse(f"{PROVIDER} reads images, and the messages hold none (image_url content parts).")
-        return self._workers.submit(self._transcribe, urls)
+        return self._workers.submit(self._transcribe, urls, abandoned)
 
-    def _transcribe(self, urls: Sequence[str]) -> str:
+    def _transcribe(self, urls: Sequence[str], abandoned: threading.Event) -> str:
         if len(urls) == 1:
-            return self._read(urls[0], "The image")
+            return self._read(urls[0], "The image", abandoned)
         named = [(f"Image {number} of {len(urls)}", url) for number, url in enumerate(urls, start=1)]
-        return "\n\n".join(f"{name}:\n{self._read(url, name)}" for name, url in named)
+        return "\n\n".join(f"{name}:\n{self._read(url, name, abandoned)}" for name, url in named)
 
-    def _read(self, url: str, name: str) -> str:
+    def _read(self, url: str, name: str, abandoned: threading.Event) -> str:
         with self._loading:
             read = self._reader = self._reader or self._load()
-        image = _decode(url, name)
-        return _transcript(image.size, read(_fitted(image)))
+        _stop_if(abandoned)
+        image, has_more = _decode(url, name)
+        fitted = _fitted(image)
+        _stop_if(abandoned)
+        return _transcript(image.size, read(fitted), is_first_of_several=has_more)
+
+
+def _stop_if(abandoned: threading.Event) -> None:
+    if abandoned.is_set():
+        raise CancelledError
 
 
 def _response(text: str) -> ModelResponse:
@@ -282,15 +352,15 @@ _HANDLER = LocalOCR()
 
 
 def available() -> bool:
-    """Whether the extra ``local-ocr`` is installed. Imports nothing of it."""
+    """Return whether the extra ``local-ocr`` is installed, without importing it."""
     return all(find_spec(package) is not None for package in ("rapidocr", "onnxruntime"))
 
 
 def register() -> None:
-    """Make ``local-ocr/rapidocr`` a model LiteLLM can call, that can see, for free. Nothing without the extra.
+    """Register ``local-ocr/rapidocr`` with LiteLLM, as a model that takes images and costs nothing.
 
-    Cheap to call again, and needed after a proxy has read its config: a ``custom_provider_map`` there replaces
-    the list of custom providers.
+    Does nothing without the extra. It is called again after a proxy has read its config, because a
+    ``custom_provider_map`` in it replaces the list of custom providers.
     """
     known = any(provider["custom_handler"] is _HANDLER for provider in litellm.custom_provider_map)
     if known or not available():

@@ -1,7 +1,7 @@
-"""Vision models' circuits, calls and queue as Prometheus metrics, where its client is installed.
+"""Prometheus metrics of circuits, calls and the queue, if ``prometheus_client`` is installed.
 
-They are on its default registry, which LiteLLM's ``prometheus`` callback serves at ``/metrics``. With several workers
-that callback adds up what each worker's metrics wrote to files: an own collector would not be asked there.
+They are on its default registry, which LiteLLM's ``prometheus`` callback serves at ``/metrics``. With several workers,
+that callback sums the values that each worker writes to files, and does not use custom collectors.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
 _PREFIX = "litellm_image_analysis"
 _MODEL = "vision_model"
+_FOR_WHOM = {
+    Change.OPENED_FOR_KEY: " for one key",
+    Change.CLOSED_FOR_KEY: " for one key",
+    Change.OPENED_FOR_OWNER: " for one team or user",
+    Change.CLOSED_FOR_OWNER: " for one team or user",
+}
 
 
-@cache  # a metric's name can be registered once in a process
+@cache  # a process can register the name of a metric once
 def observer() -> Observer:
-    """What to tell of vision models' loads; without a client of Prometheus, nobody listens."""
+    """Return the observer of a gate. It does nothing if ``prometheus_client`` is not installed."""
     return _Metrics().show if find_spec("prometheus_client") else lambda model, load, refused: None
 
 
 class _Metrics:
-    """A series for each vision model, up to as many as are told apart: callers make up names."""
+    """A time series for each vision model, up to ``MOST_MODELS``."""
 
     def __init__(self) -> None:
         from prometheus_client import Counter, Gauge
@@ -37,13 +43,13 @@ class _Metrics:
             return Gauge(f"{_PREFIX}_{name}", meaning, [_MODEL], multiprocess_mode="livesum")
 
         self._circuits = gauge("open_circuits", "Workers that do not ask a vision model because it keeps failing")
-        self._in_flight = gauge("calls_in_flight", "Vision calls under way")
-        self._queued = gauge("calls_queued", "Vision calls that wait for their turn")
+        self._in_flight = gauge("calls_in_flight", "Vision calls in flight")
+        self._queued = gauge("calls_queued", "Vision calls in the queue")
         self._refused = Counter(f"{_PREFIX}_calls_refused", "Vision calls that were not made", [_MODEL, "reason"])
         self._models: set[str] = set()
 
     def show(self, model: str, load: ModelStatus, refused: FailureReason | None) -> None:
-        """Show a vision model's load, and count a call that was not made."""
+        """Set the metrics of a vision model, and count a refused call."""
         if model not in self._models and len(self._models) >= MOST_MODELS:
             return
         self._models.add(model)
@@ -55,15 +61,18 @@ class _Metrics:
 
 
 def log_circuit(vision_model: str, change: Change, reason: FailureReason | None) -> None:
-    """Write a line when a vision model's circuit opens, with its last failure, and when it closes."""
+    """Log a line when a vision model's circuit opens, with its last failure, and when it closes."""
     name = quoted(vision_model)
-    if change is Change.CLOSED or reason is None:
-        LOGGER.info("image analysis: vision_model=%s answers again; its circuit is closed", name)
+    for_whom = _FOR_WHOM.get(change, "")
+    if change in (Change.CLOSED, Change.CLOSED_FOR_KEY, Change.CLOSED_FOR_OWNER) or reason is None:
+        LOGGER.info("image analysis: vision_model=%s answers again; its circuit is closed%s", name, for_whom)
         return
     LOGGER.warning(
-        "image analysis: vision_model=%s failed %d times in a row, at last with reason=%s: its circuit is open. It is"
-        " asked by one call at a time, after a pause, until it answers.",
+        "image analysis: vision_model=%s failed %d times in a row%s, at last with reason=%s: its circuit is open%s."
+        " It is asked by one call at a time, after a pause, until it answers.",
         name,
         FAILURES,
+        for_whom,
         reason.code,
+        for_whom,
     )

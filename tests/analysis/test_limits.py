@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from support.images import png_header
 from support.strategies import json_values
 
-from litellm_image_analysis.analysis.limits import check_count, check_pixels, check_shape, check_sizes
+from litellm_image_analysis.analysis.limits import check_pixels, check_shape, check_sizes, is_large
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.request import FoundImage, WireFormat, chat, generate_content, messages, responses
@@ -41,7 +41,7 @@ def found(*images: ImageSource | None) -> list[FoundImage]:
 
 def exceeded(*images: ImageSource | None, **limits: Any) -> RequestError | None:
     config = ImageAnalysisConfig(**limits)
-    checks = (check(found(*images), config) for check in (check_sizes, check_pixels, check_count))
+    checks = (check(found(*images), config) for check in (check_sizes, check_pixels))
     return next(filter(None, checks), None)
 
 
@@ -65,7 +65,10 @@ class TestShape:
         error = check_shape({key: [{}] * 1001}, wire_format, ImageAnalysisConfig(max_messages=1000))
         assert error is not None
         assert (error.status_code, error.code, error.param) == (400, "too_many_messages", key)
-        assert error.message == f"{key}: there are 1,001, the limit is 1,000 (setting max_messages). Send fewer."
+        assert error.message == (
+            f"{key}: there are 1,001, the limit is 1,000 (setting max_messages). Send fewer, or begin a new"
+            " conversation."
+        )
 
     @every_wire_format
     def test_as_many_messages_as_are_allowed_pass(self, wire_format: WireFormat, key: str) -> None:
@@ -131,10 +134,10 @@ class TestShape:
 class TestSizes:
     def test_a_request_within_all_limits_passes(self) -> None:
         images = [image_of(1000, "A"), image_of(1000, "B"), None]
-        assert exceeded(*images, max_images=2, max_image_bytes=1000, max_request_image_bytes=2000) is None
+        assert exceeded(*images, max_image_parts=3, max_image_bytes=1000, max_total_image_bytes=2000) is None
 
     def test_a_request_without_images_passes(self) -> None:
-        assert exceeded(max_images=1) is None
+        assert exceeded(max_image_parts=1) is None
 
     def test_an_image_that_is_too_large_is_named_with_its_size_the_limit_and_the_setting(self) -> None:
         error = rejected(image_of(1000), image_of(2001), max_image_bytes=2000)
@@ -150,11 +153,11 @@ class TestSizes:
         assert rejected(ImageSource(url + "A" * 2000), max_image_bytes=2000).code == "image_too_large"
 
     def test_images_that_are_too_large_together_are_told_their_sum(self) -> None:
-        error = rejected(image_of(2000), image_of(2000), max_request_image_bytes=3000)
+        error = rejected(image_of(2000), image_of(2000), max_total_image_bytes=3000)
         assert (error.status_code, error.code, error.param) == (413, "image_too_large", None)
         assert error.message == (
-            "The request's images are 4,000 bytes encoded, the limit is 3,000 (setting max_request_image_bytes)."
-            " Send fewer or smaller images."
+            "The request's images are 4,000 bytes encoded, the limit is 3,000 (setting max_total_image_bytes)."
+            " Send fewer or smaller images, or begin a new conversation."
         )
 
     @pytest.mark.parametrize(
@@ -174,6 +177,15 @@ class TestSizes:
         )
         assert exceeded(image, max_url_characters=8193) is None
 
+    def test_too_many_parts_are_told_their_number_also_if_they_are_one_image(self) -> None:
+        error = rejected(*[image_of(100)] * 6, max_image_parts=5)
+        assert (error.status_code, error.code) == (400, "too_many_images")
+        assert error.message == (
+            "The request has 6 image parts, the limit is 5 (setting max_image_parts). Send fewer, or begin a new"
+            " conversation."
+        )
+        assert exceeded(*[image_of(100)] * 5, max_image_parts=5) is None
+
     def test_nothing_is_hashed_or_copied_before_its_size_is_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("hashlib.sha256", None)
         for image in (image_of(2001), ImageSource.encoded("image/png", "A-" * 1000)):
@@ -182,8 +194,8 @@ class TestSizes:
 
     def test_images_behind_urls_count_but_weigh_nothing(self) -> None:
         images = [ImageSource(f"https://images.example.com/{'x' * 2000}/{number}.png") for number in range(2)]
-        assert exceeded(*images, max_image_bytes=1000, max_request_image_bytes=1000) is None
-        assert rejected(*images, max_images=1).code == "too_many_images"
+        assert exceeded(*images, max_image_bytes=1000, max_total_image_bytes=1000) is None
+        assert rejected(*images, max_image_parts=1).code == "too_many_images"
 
 
 class TestPixels:
@@ -213,22 +225,26 @@ class TestPixels:
         assert exceeded(self.png(8064, 6048), self.png(1080, 24_000)) is None
 
 
-class TestCount:
-    def test_too_many_images_are_told_their_number(self) -> None:
-        error = rejected(*(image_of(100, mark) for mark in "ABC"), max_images=2)
-        assert (error.status_code, error.code, error.param) == (400, "too_many_images", None)
-        assert error.message == (
-            "The request holds 3 different images, the limit is 2 (setting max_images). Send fewer images."
-        )
+@every_wire_format
+@pytest.mark.parametrize(("values", "large"), [(10, False), (100_000, True)])
+def test_a_request_of_many_values_is_large_also_if_it_is_one_list_or_deep(
+    wire_format: WireFormat, key: str, values: int, *, large: bool
+) -> None:
+    flat = [{"role": "user"} for _ in range(values)]
+    assert is_large({key: flat}, wire_format) is large
+    assert is_large({key: nested(values)}, wire_format) is large
+    assert is_large({key: [dict.fromkeys(map(str, range(values)))]}, wire_format) is large
+    assert not is_large({"elsewhere": flat}, wire_format)
+    assert not is_large({key: "a" * 10**6}, wire_format)
 
-    def test_an_image_that_is_repeated_counts_once(self) -> None:
-        assert exceeded(*[image_of(100)] * 5, max_images=1) is None
 
-    def test_an_image_with_another_hint_is_another_image(self) -> None:
-        image = image_of(100)
-        assert rejected(image, ImageSource(image.url, "low"), max_images=1).code == "too_many_images"
+class Unread(list[Any]):
+    """A list that may not be read."""
 
-    @given(st.lists(st.sampled_from("ABCD"), max_size=8), st.integers(1, 5))
-    def test_as_many_different_images_pass_as_are_allowed(self, marks: list[str], max_images: int) -> None:
-        images = [image_of(100, mark) for mark in marks]
-        assert (exceeded(*images, max_images=max_images) is None) is (len(set(marks)) <= max_images)
+    def __iter__(self) -> Iterator[Any]:
+        raise AssertionError
+
+
+@every_wire_format
+def test_a_list_that_is_too_long_is_not_read_to_see_that(wire_format: WireFormat, key: str) -> None:
+    assert is_large({key: Unread([{}] * 10_000)}, wire_format)

@@ -19,6 +19,7 @@ each_reason = pytest.mark.parametrize("reason", FailureReason, ids=lambda reason
         (FailureReason.UNAVAILABLE, "unavailable", 502),
         (FailureReason.MISCONFIGURED, "misconfigured", 502),
         (FailureReason.EMPTY, "empty", 502),
+        (FailureReason.OUT_OF_TOKENS, "max_output_tokens", 502),
         (FailureReason.REFUSED, "refused", 400),
         (FailureReason.BAD_IMAGE, "bad_image", 400),
         (FailureReason.MALFORMED, "malformed", 400),
@@ -58,8 +59,13 @@ def test_what_the_caller_can_mend_says_how(reason: FailureReason) -> None:
 
 def test_only_what_was_not_asked_is_of_the_moment() -> None:
     of_the_moment = [reason for reason in FailureReason if reason.not_cacheable]
-    assert of_the_moment == [FailureReason.NOT_ROUTED, FailureReason.CIRCUIT_OPEN, FailureReason.BUSY]
-    assert [reason.status_code for reason in of_the_moment] == [403, 503, 503]
+    assert of_the_moment == [
+        FailureReason.NOT_ROUTED,
+        FailureReason.CIRCUIT_OPEN,
+        FailureReason.BUSY,
+        FailureReason.BUDGET_EXCEEDED,
+    ]
+    assert [reason.status_code for reason in of_the_moment] == [403, 503, 503, 429]
 
 
 def test_an_analysis_of_unknown_price_says_so_and_a_failure_costs_nothing() -> None:

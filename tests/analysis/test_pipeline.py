@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Collection, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.images import PNG_URI, png_header
 
+from litellm_image_analysis.analysis import pipeline
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.pipeline import Rewrite, VisionTarget, rewrite
 from litellm_image_analysis.analysis.ports import AskVision
@@ -25,6 +28,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.cache.cache import Cache
+from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.request import chat
@@ -80,35 +84,48 @@ def empty_cache(**settings: Any) -> Cache:
     return Cache(CacheConfig(**settings), 60)
 
 
+@dataclass
+class Viewer:
+    """Who asks ``look``, and what is remembered from one request to the next."""
+
+    look: AskVision
+    cache: Cache
+    tenant: Tenant
+    file_providers: Collection[str]
+
+
 def viewer(
     look: AskVision, cache: Cache | None = None, tenant: Tenant = RESEARCH, file_providers: Collection[str] = ()
-) -> VisionTarget:
+) -> Viewer:
     """Somebody who asks ``look`` and remembers nothing yet, unless a cache is given."""
-    return VisionTarget("eyes", look, tenant, cache or empty_cache(), file_providers)
+    return Viewer(look, cache or empty_cache(), tenant, file_providers)
 
 
-async def answer_to(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Rewrite | RequestError:
-    who = eyes if isinstance(eyes, VisionTarget) else viewer(eyes)
-    return await rewrite(body, chat.find_images(body), chat, ImageAnalysisConfig(**settings), who)
+async def answer_to(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> Rewrite | RequestError:
+    who = eyes if isinstance(eyes, Viewer) else viewer(eyes)
+    target = VisionTarget("eyes", who.look, who.tenant, RequestCache(who.cache), who.file_providers)
+    return await rewrite(body, chat.find_images(body), chat, ImageAnalysisConfig(**settings), target)
 
 
-async def rewritten(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Rewrite:
+async def rewritten(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> Rewrite:
     answer = await answer_to(body, eyes, **settings)
     assert isinstance(answer, Rewrite)
+    assert answer.rejection is None
     return answer
 
 
-async def rejected(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> RequestError:
+async def rejected(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> RequestError:
     answer = await answer_to(body, eyes, **settings)
-    assert isinstance(answer, RequestError)
-    return answer
+    error = answer.rejection if isinstance(answer, Rewrite) else answer
+    assert error is not None
+    return error
 
 
-async def report_on(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> Report:
+async def report_on(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> Report:
     return (await rewritten(body, eyes, **settings)).report
 
 
-async def text_after(body: dict[str, Any], eyes: AskVision | VisionTarget, **settings: Any) -> str:
+async def text_after(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> str:
     """What the text model reads in place of the body's only message."""
     [message] = (await rewritten(body, eyes, **settings)).changes["messages"]
     return str(message["content"])
@@ -228,11 +245,11 @@ class TestAsking:
             ({"url": ""}, {}, "malformed"),
             ({}, {}, "malformed"),
             ("ftp://images.example.com/cat.png", {}, "unsupported_source"),
-            ("data:application/pdf;base64,AAAA", {}, "unsupported_source"),
+            ("data:application/pdf;base64,AAAA", {}, "unsupported_type"),
             ("AAAA", {}, "unsupported_source"),
             ("gs://bucket/cat.png", {}, "not_held"),
             ("data:image/svg+xml;base64,AAAA", {}, "unsupported_type"),
-            ("data:image/jpeg;base64,iVBORw0KGgo=", {}, "mislabelled"),
+            ("data:image/jpeg;base64,PGh0bWw+", {}, "mislabelled"),
             ("data:image/png;base64,iVBORw0KGgo", {}, "damaged"),
             ("http://127.0.0.1/cat.png", {}, "url_not_public"),
             ("https://evil.net/cat.png", {"remote_urls": "reject"}, "url_not_allowed"),
@@ -255,9 +272,9 @@ class TestAsking:
     @pytest.mark.parametrize(
         ("limits", "code"),
         [
-            ({"max_images": 1}, "too_many_images"),
+            ({"max_image_parts": 1}, "too_many_images"),
             ({"max_image_bytes": 10}, "image_too_large"),
-            ({"max_request_image_bytes": 130}, "image_too_large"),
+            ({"max_total_image_bytes": 130}, "image_too_large"),
         ],
     )
     async def test_nobody_is_asked_about_a_request_over_a_limit(self, limits: dict[str, int], code: str) -> None:
@@ -361,7 +378,11 @@ class TestFailure:
         assert result.changes == {}
         assert (result.report.images, result.report.failed) == (0, 1)
 
-    @pytest.mark.parametrize("reason", FailureReason, ids=lambda reason: reason.code)
+    @pytest.mark.parametrize(
+        "reason",
+        [one for one in FailureReason if one is not FailureReason.NOT_LOOKED_AT],
+        ids=lambda reason: reason.code,
+    )
     async def test_reject_answers_with_the_failure(self, reason: FailureReason) -> None:
         error = await rejected(body_with("A", "B"), Eyes(B=Failed(reason)), on_failure="reject")
         assert error.message == f"messages[0].content[2] (image 2 of 2): {reason.clause}."
@@ -489,8 +510,159 @@ class TestDigests:
 
     async def test_an_image_is_hashed_once_a_request(self, hashing_threads: list[threading.Thread]) -> None:
         await rewritten(body_with("A", "B", "C"), Eyes(), max_images=3)
-        await rejected(body_with("A", "B", "C"), Eyes(), max_images=2)
+        await rewritten(body_with("A", "B", "C"), Eyes(), max_images=2)
         assert len(hashing_threads) == 6
+
+
+class TestThreads:
+    @pytest.fixture
+    def threads(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, threading.Thread]:
+        """The thread in which each part of the work was done last."""
+        seen: dict[str, threading.Thread] = {}
+
+        def watch(holder: Any, name: str) -> None:
+            work = getattr(holder, name)
+
+            def watched(*given: Any) -> Any:
+                seen[name] = threading.current_thread()
+                return work(*given)
+
+            monkeypatch.setattr(holder, name, watched)
+
+        for name in ("check_sizes", "make_plan", "analysis_text", "make_report"):
+            watch(pipeline, name)
+        watch(chat, "replace_images")
+        return seen
+
+    async def test_a_request_with_few_images_needs_none(self, threads: dict[str, threading.Thread]) -> None:
+        await rewritten(body_with("A", "B"), Eyes())
+        assert set(threads.values()) == {threading.current_thread()}
+        assert len(threads) == 5
+
+    @pytest.mark.parametrize("large", ["images", "values"])
+    async def test_many_images_and_large_requests_leave_the_event_loop_alone(
+        self, large: str, threads: dict[str, threading.Thread]
+    ) -> None:
+        body = body_with(*["A"] * 20) if large == "images" else body_with("A")
+        body["messages"] += [{"role": "user", "content": "?"}] * (10_000 if large == "values" else 0)
+        await rewritten(body, Eyes())
+        assert threading.current_thread() not in threads.values()
+        assert len(threads) == 5
+
+
+class TestRepetitions:
+    async def test_an_analysis_is_written_once_and_later_copies_point_to_it(self) -> None:
+        body = {"messages": [message_with("A"), {"role": "assistant", "content": "?"}, message_with("B", "A")]}
+        first, _, second = (await rewritten(body, Eyes())).changes["messages"]
+        (fence,) = re.findall("<(image-analysis-[0-9a-f]{12})>", first["content"])
+        assert second["content"].endswith(f"[image 2 of 2 was shown before with the same question: see {fence} above.]")
+        assert "seen B" in second["content"]
+
+    async def test_with_another_question_it_is_another_analysis(self) -> None:
+        body = {"messages": [message_with("A"), message_with("A", question="Who is it?")]}
+        result = await rewritten(body, Eyes())
+        assert str(result.changes).count("seen A") == 2
+
+    async def test_a_request_of_one_image_many_times_stays_small(self) -> None:
+        body = body_with(*["A"] * 500)
+        result = await rewritten(body, Eyes(A=Analysed("x" * 5000)))
+        assert len(result.changes["messages"][0]["content"]) < 5000 + 500 * 150
+        assert result.report.images == 500
+
+
+LIMITS: list[tuple[dict[str, int], str]] = [
+    ({"max_images": 2}, "max_images is 2"),
+    ({"max_vision_calls": 2}, "max_vision_calls is 2"),
+    ({"max_request_image_bytes": 2 * len(picture("A"))}, f"max_request_image_bytes is {2 * len(picture('A'))}"),
+]
+
+
+class TestLimitsOfOneRequest:
+    """Limits count what needs a vision call now. The latest images get one, the others a note."""
+
+    @staticmethod
+    def asked_often(questions: int) -> dict[str, Any]:
+        """One image under many questions."""
+        return {"messages": [message_with("A", question=f"Question {number}?") for number in range(questions)]}
+
+    @staticmethod
+    def session(marks: str) -> dict[str, Any]:
+        """A turn for each image."""
+        return {"messages": [message_with(mark) for mark in marks]}
+
+    @pytest.mark.parametrize("on_failure", ["placeholder", "reject", "keep"])
+    @pytest.mark.parametrize(("limits", "note"), LIMITS)
+    async def test_the_latest_images_are_analysed_and_the_others_get_a_note(
+        self, limits: dict[str, int], note: str, on_failure: str
+    ) -> None:
+        eyes = Eyes()
+        result = await rewritten(self.session("ABCDE"), eyes, **limits, on_failure=on_failure)
+        texts = [message["content"] for message in result.changes["messages"]]
+        assert sorted(eyes.marks) == ["D", "E"]
+        assert [f"older image, not looked at: {note}." in text for text in texts] == [True] * 3 + [False] * 2
+        assert result.report.reasons == ("not_looked_at",) * 3
+
+    @pytest.mark.parametrize(("limits", "_"), LIMITS)
+    async def test_what_is_remembered_passes_with_the_text_it_had(self, limits: dict[str, int], _: str) -> None:
+        eyes, marks = Eyes(), "ABCDEFGH"
+        target = viewer(eyes)
+        before: list[Any] = []
+        for turn in range(1, len(marks) + 1):
+            result = await rewritten(self.session(marks[:turn]), target, **limits)
+            after = result.changes["messages"]
+            assert after[: len(before)] == before
+            assert result.report.failed == 0
+            before = after
+        assert eyes.marks == list(marks)
+
+    async def test_a_note_becomes_an_analysis_when_there_is_room(self) -> None:
+        eyes = Eyes()
+        target = viewer(eyes)
+        await rewritten(self.session("ABCDE"), target, max_images=3)
+        result = await rewritten(self.session("ABCDE"), target, max_images=3)
+        assert result.report.failed == 0
+
+    async def test_a_copy_at_the_end_is_as_late_as_its_latest_place(self) -> None:
+        eyes = Eyes()
+        await rewritten(self.session("ABCA"), eyes, max_images=2)
+        assert sorted(eyes.marks) == ["A", "C"]
+
+    async def test_an_image_under_many_questions_is_one_image(self) -> None:
+        eyes = Eyes()
+        result = await rewritten(self.asked_often(5), eyes, max_images=1)
+        assert (len(eyes.asked), result.report.failed) == (5, 0)
+
+    async def test_300_questions_make_50_calls(self) -> None:
+        eyes = Eyes()
+        await rewritten(self.asked_often(300), eyes)
+        assert len(eyes.asked) == 50
+
+    async def test_another_attempt_at_the_request_makes_no_further_calls(self) -> None:
+        eyes, body = Eyes(), self.session("ABCDE")
+        target = VisionTarget("eyes", eyes, RESEARCH, RequestCache(empty_cache()))
+        for _ in range(2):
+            config = ImageAnalysisConfig(max_images=2)
+            result = await rewrite(body, chat.find_images(body), chat, config, target)
+            assert isinstance(result, Rewrite)
+            assert result.report.failed == 3
+        assert len(eyes.asked) == 2
+
+    @pytest.mark.parametrize("grouping", ["per_image", "per_message"])
+    async def test_an_image_above_the_limit_of_all_is_not_looked_at(self, grouping: str) -> None:
+        eyes = Eyes()
+        limits: dict[str, Any] = {"max_request_image_bytes": 10, "grouping": grouping}
+        result = await rewritten(body_with("A", "B"), eyes, **limits)
+        assert (eyes.asked, result.report.failed) == ([], 2)
+
+    async def test_many_images_of_one_message_are_several_calls(self) -> None:
+        eyes = Eyes()
+        result = await rewritten(body_with(*"ABCDE"), eyes, max_images=2, grouping="per_message")
+        assert eyes.marks == ["E"]
+        assert result.report.failed == 4
+        again = viewer(eyes)
+        for _ in range(3):
+            result = await rewritten(body_with(*"ABCDE"), again, max_images=2, grouping="per_message")
+        assert (eyes.marks[1:], result.report.failed) == (["E", "CD", "AB"], 0)
 
 
 class TestPerMessage:
@@ -533,7 +705,14 @@ class TestPerMessage:
         assert eyes.marks == ["AB"]
         report = result.report
         assert (report.images, report.cached, report.cost, report.call_ids) == (4, 2, Decimal("0.1"), ("call-AB",))
-        assert result.changes["messages"][0] == result.changes["messages"][2]
+        first, _, second = result.changes["messages"]
+        (fence,) = re.findall("<(image-analysis-[0-9a-f]{12})>", first["content"])
+        assert second["content"] == "\n\n".join(
+            [
+                "What is it?",
+                *(f"[image {n} of 2 was shown before with the same question: see {fence} above.]" for n in (1, 2)),
+            ]
+        )
 
     async def test_different_messages_are_different_calls(self) -> None:
         eyes = Eyes()

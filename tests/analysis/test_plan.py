@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from support.images import data_uri
 from support.strategies import chat_bodies, messages_bodies, thorough
 
+from litellm_image_analysis.analysis import plan as plan_module
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.analysis.plan import Step, steps
+from litellm_image_analysis.analysis.plan import Step, make_plan
 from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.config import ImageAnalysisConfig
@@ -43,7 +44,7 @@ def message_of(*sources: ImageSource | None, index: int = 0, questions: Sequence
 
 
 def planned(found: Sequence[FoundImage], file_providers: Sequence[str] = (), **settings: Any) -> list[Step]:
-    return steps(found, ImageAnalysisConfig(**settings), RESEARCH, "eyes", file_providers)
+    return make_plan(found, ImageAnalysisConfig(**settings), RESEARCH, "eyes", file_providers)
 
 
 def together(plan: Sequence[Step]) -> list[list[int]]:
@@ -78,6 +79,24 @@ class TestPerImage:
         first, _, third = planned(message_of(inline("A"), inline("B"), inline("A")))
         assert first.ask == third.ask
 
+    @pytest.mark.parametrize(("settings", "calls"), [({}, 3), (TOGETHER, 2)])
+    def test_copies_share_one_request(
+        self, settings: dict[str, str], calls: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A request for each of thousands of copies would hold the question and hash it as many times."""
+        made: list[VisionRequest] = []
+
+        def noted(*about: Any) -> VisionRequest:
+            made.append(vision_request(*about))
+            return made[-1]
+
+        monkeypatch.setattr(plan_module, "vision_request", noted)
+        copies = [inline("A") for _ in range(100)]
+        planned(
+            [*message_of(*copies, inline("B")), *message_of(*copies, index=1, questions=["Who?"] * 100)], **settings
+        )
+        assert len(made) == calls
+
     def test_without_images_nothing_is_planned(self) -> None:
         assert planned([]) == []
 
@@ -88,9 +107,12 @@ class TestPerImage:
             (UNSUPPORTED, {}, FailureReason.UNSUPPORTED_SOURCE),
             (HELD, {}, FailureReason.NOT_HELD),
             (ImageSource("data:image/svg+xml;base64,AAAA"), {}, FailureReason.UNSUPPORTED_TYPE),
-            (ImageSource("data:image/jpeg;base64,iVBORw0KGgo="), {}, FailureReason.MISLABELLED),
+            (ImageSource("data:image/jpeg;base64,PGh0bWw+"), {}, FailureReason.MISLABELLED),
             (ImageSource("data:image/png;base64,iVBORw0KGgo"), {}, FailureReason.DAMAGED),
             (PRIVATE, {}, FailureReason.URL_NOT_PUBLIC),
+            (ImageSource("https://images.example.com/my cat.png"), {}, FailureReason.URL_HAS_BLANKS),
+            (ImageSource("https://images.example.com/my\u200bcat.png"), {}, FailureReason.URL_HAS_BLANKS),
+            (ImageSource("https://images.example.com/a b"), {"remote_urls": "reject"}, FailureReason.URL_NOT_ALLOWED),
             (PRIVATE, {"remote_urls": "reject"}, FailureReason.URL_NOT_ALLOWED),
             (PRIVATE, {"remote_urls": "allowlist", "allowed_url_hosts": ("x.example",)}, FailureReason.URL_NOT_PUBLIC),
             (REMOTE, {"remote_urls": "reject"}, FailureReason.URL_NOT_ALLOWED),
@@ -112,6 +134,31 @@ class TestPerImage:
         self, file_providers: list[str], is_asked: bool
     ) -> None:
         assert (together(planned(message_of(HELD), file_providers)) == [[1]]) is is_asked
+
+    GOOGLES = ImageSource.referenced("gs://corp-internal/scan.png")
+
+    @pytest.mark.parametrize("source", [HELD, GOOGLES, ImageSource.referenced("file-1", holder="openai")])
+    @pytest.mark.parametrize(
+        ("settings", "may_pass"),
+        [
+            ({}, True),
+            ({"remote_urls": "reject"}, False),
+            ({"remote_urls": "allowlist", "allowed_url_hosts": ("x.example",)}, False),
+            ({"held_files": "reject"}, False),
+            ({"held_files": "pass", "remote_urls": "reject"}, True),
+        ],
+    )
+    def test_no_file_is_read_with_the_gateways_account_where_urls_are_not_passed(
+        self, source: ImageSource, settings: dict[str, Any], *, may_pass: bool
+    ) -> None:
+        [step] = planned(message_of(source), [str(source.holder)], **settings)
+        assert (step.ask == Failed(FailureReason.FILE_NOT_ALLOWED)) is not may_pass
+
+    @pytest.mark.parametrize("name", ["file-\ud83d", "gs://bucket/a\nb", "file-\x00"])
+    def test_no_file_has_such_a_name(self, name: str) -> None:
+        source = ImageSource.referenced(name, holder="openai")
+        [step] = planned(message_of(source), [str(source.holder)])
+        assert step.ask == Failed(FailureReason.MALFORMED)
 
     def test_several_deployments_of_one_holder_are_one_holder(self) -> None:
         assert together(planned(message_of(HELD), ["openai", "openai"])) == [[1]]

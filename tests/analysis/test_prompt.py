@@ -83,18 +83,27 @@ class TestOneImage:
     def test_own_instructions_replace_the_built_in_ones(self) -> None:
         assert asked(instructions="Read it.").messages[0] == {"role": "system", "content": "Read it."}
 
+    def test_half_a_character_in_a_question_is_replaced(self) -> None:
+        """No request can be sent with it, so the call would fail within LiteLLM."""
+        request = asked(question="What \ud83d is it?")
+        assert "What \ufffd is it?" in str(request.messages)
+        str(request.messages).encode()
+
     @pytest.mark.parametrize(
         ("source", "image_url"),
         [
+            (ImageSource("data:image/png;base64,iVBORw0K"), {"url": "data:image/png;base64,iVBORw0K"}),
             (ImageSource("https://x.example/%41?a=b#c"), {"url": "https://x.example/%41?a=b#c"}),
-            (ImageSource("DATA:image/png;base64, AA==\n"), {"url": "DATA:image/png;base64, AA==\n"}),
+            (ImageSource("DATA:image/png;base64, AA==\n"), {"url": "data:image/png;base64,AA=="}),
             (ImageSource("data:,", detail="low"), {"url": "data:,", "detail": "low"}),
             (ImageSource("data:,", format="image/webp"), {"url": "data:,", "format": "image/webp"}),
             (ImageSource("data:,", "", ""), {"url": "data:,", "detail": "", "format": ""}),
             (ImageSource("gs://bucket/cat.png", holder="vertex_ai"), {"url": "gs://bucket/cat.png"}),
         ],
     )
-    def test_the_image_is_handed_on_exactly_as_it_came(self, source: ImageSource, image_url: dict[str, str]) -> None:
+    def test_the_image_is_handed_on_as_it_came_if_it_is_well_written(
+        self, source: ImageSource, image_url: dict[str, str]
+    ) -> None:
         assert shown_in(asked(source=source)) == [image_part(**image_url)]
 
     @pytest.mark.parametrize("holder", ["anthropic", "openai"])
@@ -196,6 +205,13 @@ class TestChange:
     @pytest.mark.parametrize("images", [[(1, REMOTE)], [(1, REMOTE), (2, CAT)], [(1, CAT), (2, DOG), (3, REMOTE)]])
     def test_one_image_that_may_change_is_enough(self, images: list[tuple[int, ImageSource]]) -> None:
         assert asked(images=images).may_change
+
+    @pytest.mark.parametrize(
+        "source", [REMOTE, ImageSource("file-1", holder="openai"), ImageSource.referenced("gs://a/b")]
+    )
+    def test_one_image_that_is_elsewhere_is_enough(self, source: ImageSource) -> None:
+        assert asked(images=[(1, CAT), (2, source)]).is_elsewhere
+        assert not asked(images=[(1, CAT), (2, DOG)]).is_elsewhere
 
 
 @dataclass(frozen=True)

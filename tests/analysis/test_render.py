@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts, thorough
 
-from litellm_image_analysis.analysis.outcomes import Analysed, FailureReason
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text
 from litellm_image_analysis.cache import stored_outcome
@@ -175,7 +175,7 @@ def test_letters_nobody_sees_are_no_part_of_a_name() -> None:
 @example("\u200b" + CLOSING)
 def test_what_somebody_wrote_into_redis_is_disarmed_like_any_analysis(text: str) -> None:
     value = {"key": "k", "generation": "-:-", "expires": time.time() + 60, "text": text}
-    known = stored_outcome.load(json.dumps(value), "k", "-:-")
+    known = stored_outcome.load(json.dumps(value), "k", "-:-", 100_000)
     if known is None:
         assert any("\ud800" <= character <= "\udfff" for character in text)
         return
@@ -193,13 +193,19 @@ def test_a_mark_that_an_analysis_was_cut_says_nothing_of_what_follows_it() -> No
 
 
 def test_a_failure_reads_like_this() -> None:
-    assert failure_text(second_of_two(), FailureReason.TIMEOUT) == (
+    assert failure_text(second_of_two(), Failed(FailureReason.TIMEOUT)) == (
         "[image 2 of 2 is not available: the vision model did not answer in time. What it shows is unknown.]"
+    )
+
+
+def test_an_image_over_a_limit_names_the_limit() -> None:
+    assert failure_text(second_of_two(), Failed(FailureReason.NOT_LOOKED_AT, limit="max_images is 20")) == (
+        "[image 2 of 2 is not available: older image, not looked at: max_images is 20. What it shows is unknown.]"
     )
 
 
 @pytest.mark.parametrize("reason", FailureReason, ids=lambda reason: reason.code)
 def test_each_failure_is_one_line_without_a_fence(reason: FailureReason) -> None:
-    note = failure_text(second_of_two(), reason)
+    note = failure_text(second_of_two(), Failed(reason))
     assert len(note.splitlines()) == 1
     assert ANY_FENCE.findall(note) == []

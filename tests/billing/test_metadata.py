@@ -9,27 +9,11 @@ import pytest
 from support.reports import REPORT, SUMMARY
 
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.billing.metadata import filled_buckets, metadata_of, save_report, share_notes
+from litellm_image_analysis.billing.metadata import called_group, filled_buckets, save_report, share_notes
 from litellm_image_analysis.billing.request_state import STATE_KEY, RequestState, load_state
 
 BUCKETS = ["metadata", "litellm_metadata"]
 in_each_bucket = pytest.mark.parametrize("bucket", BUCKETS)
-
-
-class TestMetadata:
-    @in_each_bucket
-    def test_the_bucket_is_the_one_litellm_made(self, bucket: str) -> None:
-        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
-        assert metadata_of(data) is data[bucket]
-
-    def test_litellms_bucket_goes_before_the_callers(self) -> None:
-        data: dict[str, Any] = {"metadata": {"mine": "yes"}, "litellm_metadata": {"user_api_key": "hashed"}}
-        assert metadata_of(data) == {"user_api_key": "hashed"}
-
-    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"litellm_metadata": None}, {"metadata": "text"}])
-    def test_a_missing_bucket_is_made(self, data: dict[str, Any]) -> None:
-        metadata_of(data)["key"] = "value"
-        assert data["metadata"] == {"key": "value"}
 
 
 class TestFilledBuckets:
@@ -41,9 +25,10 @@ class TestFilledBuckets:
         assert filled_buckets(kwargs)["metadata"] == {"user_api_key": "hashed", **self.NOTED}
         assert metadata == {"user_api_key": "hashed"}
 
-    def test_what_is_known_already_stays(self) -> None:
-        kwargs = {"metadata": {"model_group": "mine"}, "litellm_metadata": {"model_group": "blind"}}
-        assert filled_buckets(kwargs)["metadata"] == {"model_group": "mine"}
+    def test_a_caller_cannot_write_what_the_router_notes(self) -> None:
+        """A caller's metadata are in the same mapping, and the price is read from there."""
+        kwargs = {"metadata": {"model_info": {"input_cost_per_token": 0.0}, "a": 1}, "litellm_metadata": self.NOTED}
+        assert filled_buckets(kwargs)["metadata"] == {**self.NOTED, "a": 1}
 
     def test_what_was_done_is_told_where_litellm_s_spend_log_looks(self) -> None:
         metadata = {"spend_logs_metadata": {"team": "a"}}
@@ -58,6 +43,28 @@ class TestFilledBuckets:
     @pytest.mark.parametrize("kwargs", [{}, {"metadata": {"a": 1}}, {"metadata": None, "litellm_metadata": NOTED}])
     def test_with_one_bucket_there_is_nothing_to_do(self, kwargs: dict[str, Any]) -> None:
         assert filled_buckets(kwargs) == kwargs
+
+
+class TestCalledGroup:
+    def test_it_is_where_the_router_noted_the_deployment(self) -> None:
+        info = {"id": "1"}
+        noted, forged = (
+            {"model_group": "blind", "model_info": info},
+            {"model_group": "mine", "user_api_key_auth": object()},
+        )
+        for kwargs in (
+            {"metadata": noted},
+            {"metadata": forged, "litellm_metadata": noted},
+            {"metadata": noted, "litellm_metadata": forged},
+        ):
+            assert called_group({**kwargs, "model_info": info}) == "blind"
+
+    def test_in_a_call_of_litellms_bridge_it_is_in_the_second_mapping(self) -> None:
+        forged, noted = {"model_group": "mine", "user_api_key_auth": object()}, {"model_group": "blind"}
+        assert called_group({"metadata": forged, "litellm_metadata": noted, "model_info": {"id": "1"}}) == "blind"
+
+    def test_without_a_router_there_is_none(self) -> None:
+        assert called_group({"metadata": {}}) is None
 
 
 class TestShare:

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from litellm.proxy._types import UserAPIKeyAuth
 from support.reports import REPORT
 
 from litellm_image_analysis.billing.request_state import (
@@ -13,12 +14,39 @@ from litellm_image_analysis.billing.request_state import (
     STATE_KEY,
     RequestState,
     load_state,
+    metadata_buckets,
+    metadata_of,
+    pop_requested,
     state_in,
-    take_requested,
     update_state,
 )
 
 in_each_bucket = pytest.mark.parametrize("bucket", METADATA_BUCKETS)
+
+
+class TestMetadata:
+    @in_each_bucket
+    def test_the_bucket_is_the_one_litellm_made(self, bucket: str) -> None:
+        data: dict[str, Any] = {bucket: {"user_api_key": "hashed"}}
+        assert metadata_of(data) is data[bucket]
+
+    def test_litellms_bucket_goes_before_the_callers(self) -> None:
+        data: dict[str, Any] = {"metadata": {"mine": "yes"}, "litellm_metadata": {"user_api_key": "hashed"}}
+        assert metadata_of(data) == {"user_api_key": "hashed"}
+
+    @pytest.mark.parametrize("forged", [{"x": 1}, {"user_api_key": "f" * 64, "user_api_key_auth": {"token": "f" * 64}}])
+    @pytest.mark.parametrize(("ours", "theirs"), [METADATA_BUCKETS, METADATA_BUCKETS[::-1]])
+    def test_no_caller_can_forge_it(self, ours: str, theirs: str, forged: dict[str, Any]) -> None:
+        """LiteLLM before 1.100 leaves a caller's own bucket beside its own, which holds an object that JSON has not."""
+        own = {"user_api_key": "hashed", "user_api_key_auth": UserAPIKeyAuth(token="hashed")}
+        data: dict[str, Any] = {theirs: forged, ours: own}
+        assert metadata_of(data) is own
+        assert metadata_buckets(data) == [own, forged]
+
+    @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"litellm_metadata": None}, {"metadata": "text"}])
+    def test_a_missing_bucket_is_made(self, data: dict[str, Any]) -> None:
+        metadata_of(data)["key"] = "value"
+        assert data["metadata"] == {"key": "value"}
 
 
 @in_each_bucket
@@ -57,15 +85,15 @@ def test_values_in_both_mappings_are_found() -> None:
 )
 def test_a_request_without_a_state_or_with_a_forged_one_has_an_empty_one(data: dict[str, Any]) -> None:
     assert load_state(data) == RequestState()
-    assert take_requested(data) is None
+    assert pop_requested(data) is None
 
 
 @in_each_bucket
 def test_what_is_requested_is_taken_once(bucket: str) -> None:
     data: dict[str, Any] = {bucket: {}}
     update_state(data[bucket], requested="an analysis", report=REPORT)
-    assert take_requested(data) == "an analysis"
-    assert take_requested(data) is None
+    assert pop_requested(data) == "an analysis"
+    assert pop_requested(data) is None
     assert load_state(data).report is REPORT
 
 

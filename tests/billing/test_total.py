@@ -12,7 +12,7 @@ from litellm import ModelResponse
 
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import identity, metadata, summary, total
-from litellm_image_analysis.billing.request_state import STATE_KEY, RequestState
+from litellm_image_analysis.billing.request_state import STATE_KEY, RequestState, metadata_of
 from litellm_image_analysis.billing.total import RequestCost
 
 REPORT = Report("eyes", images=1, cost=Decimal("0.00021"), call_ids=("call-1",))
@@ -37,13 +37,13 @@ class TestRecord:
     def test_a_bill_is_found_again(self, bucket: str) -> None:
         data: dict[str, Any] = {bucket: {}}
         metadata.save_report(data, REPORT)
-        total.attach_cost(data, "aresponses", is_shown=True)
+        total.attach_cost(metadata_of(data), "aresponses", is_shown=True)
         assert total.get_cost(data) == RequestCost("aresponses", REPORT)
 
     def test_it_is_the_same_in_a_copy_for_a_logger(self) -> None:
         data: dict[str, Any] = {"metadata": {}}
         metadata.save_report(data, REPORT)
-        total.attach_cost(data, "acompletion", is_shown=True)
+        total.attach_cost(metadata_of(data), "acompletion", is_shown=True)
         assert total.get_cost(deepcopy(data)) is total.get_cost(data)
 
     @pytest.mark.parametrize("data", [{}, {"metadata": None}, {"metadata": {"_image_analysis_state": {"total": 0}}}])
@@ -53,7 +53,7 @@ class TestRecord:
     def test_a_vision_call_does_not_inherit_it(self) -> None:
         data: dict[str, Any] = {"metadata": {}}
         metadata.save_report(data, REPORT)
-        total.attach_cost(data, "acompletion", is_shown=True)
+        total.attach_cost(metadata_of(data), "acompletion", is_shown=True)
         assert total.get_cost(identity.child_identity(data)) is None
 
 

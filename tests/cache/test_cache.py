@@ -18,6 +18,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from support.clock import Clock
+from support.eyes import Eyes
 from support.redis_server import RedisServer
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
@@ -39,19 +41,9 @@ BROKEN = Failed(FailureReason.UNAVAILABLE, retry_after_seconds=7)
 TIMEOUT = Failed(FailureReason.TIMEOUT)
 
 
-@dataclass
-class Clock:
-    """Seconds that go by when a test says so, for memory and records alike."""
-
-    now: float = 2_000_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+    clock = Clock(2_000_000_000.0)  # for memory and stored outcomes alike
     monkeypatch.setattr(cache_module, "Memory", partial(Memory, clock=clock))
     monkeypatch.setattr(stored_outcome, "time", SimpleNamespace(time=clock))
     return clock
@@ -59,33 +51,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def request_for(key: str = "cat", *, scope: str = SCOPE, may_change: bool = False) -> VisionRequest:
     return VisionRequest(key, scope, "eyes", [], 100, may_change=may_change)
-
-
-class Eyes:
-    """A vision model that remembers what it was asked; each look lasts until it is told to end."""
-
-    def __init__(self, outcome: Outcome = CAT, *, may_end: bool = True) -> None:
-        self.outcome = outcome
-        self.asked: list[str] = []
-        self.cancelled = 0
-        self.may_end = asyncio.Event()
-        if may_end:
-            self.may_end.set()
-
-    async def __call__(self, request: VisionRequest) -> Outcome:
-        self.asked.append(request.key)
-        outcome = self.outcome
-        try:
-            await checkpoint()
-            await self.may_end.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        return outcome
-
-    async def asked_times(self, times: int) -> None:
-        """Wait until it has been asked so often."""
-        await until(lambda: len(self.asked) >= times)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -161,7 +126,7 @@ async def workers(redis: RedisServer, clock: Clock) -> AsyncIterator[Workers]:
 
 
 async def test_what_is_known_is_not_asked_again() -> None:
-    cache, eyes = in_memory(), Eyes()
+    cache, eyes = in_memory(), Eyes(CAT)
     first = await answer(cache, eyes)
     again = [await answer(cache, eyes) for _ in range(3)]
     assert first == CAT
@@ -170,7 +135,7 @@ async def test_what_is_known_is_not_asked_again() -> None:
 
 
 async def test_each_question_is_recalled_under_its_own_key() -> None:
-    cache, eyes = in_memory(), Eyes()
+    cache, eyes = in_memory(), Eyes(CAT)
     await answer(cache, eyes, request_for("cat"))
     eyes.outcome = Analysed("a dog")
     await answer(cache, eyes, request_for("dog"))
@@ -186,9 +151,9 @@ async def test_nothing_is_known_of_no_images() -> None:
 
 
 async def test_1_000_who_ask_at_once_make_one_call_and_one_pays() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     tasks = asking(1000, cache, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     eyes.may_end.set()
     outcomes = await asyncio.gather(*tasks)
     assert eyes.asked == ["cat"]
@@ -199,9 +164,9 @@ async def test_1_000_who_ask_at_once_make_one_call_and_one_pays() -> None:
 
 
 async def test_whoever_started_a_call_may_go_and_it_is_remembered() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     leader, *others = asking(3, cache, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     leader.cancel()
     eyes.may_end.set()
     outcomes = await asyncio.gather(*others)
@@ -211,9 +176,9 @@ async def test_whoever_started_a_call_may_go_and_it_is_remembered() -> None:
 
 
 async def test_when_all_who_asked_are_gone_the_call_ends_and_is_remembered() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     tasks = asking(3, cache, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -223,21 +188,21 @@ async def test_when_all_who_asked_are_gone_the_call_ends_and_is_remembered() -> 
 
 
 async def test_two_tenants_with_the_same_image_make_two_calls_now_and_later() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     image = ImageSource("data:image/png;base64,AAAA")
     asks = [
         vision_request(Tenant(scope, b"secret"), "eyes", [(1, image)], "What?", None, 100)
         for scope in ("team:a", "team:b")
     ]
     tasks = [task for request in asks for task in asking(2, cache, eyes, request)]
-    await eyes.asked_times(2)
+    await until(lambda: len(eyes.asked) >= 2)
     eyes.may_end.set()
     assert total_cost(await asyncio.gather(*tasks)) == 2 * PRICE
     assert eyes.asked == [request.key for request in asks]
 
 
 async def test_an_analysis_lives_its_time(clock: Clock) -> None:
-    cache, eyes = in_memory(ttl_seconds=100, remote_url_ttl_seconds=10), Eyes()
+    cache, eyes = in_memory(ttl_seconds=100, remote_url_ttl_seconds=10), Eyes(CAT)
     await answer(cache, eyes)
     clock.now += 99
     await answer(cache, eyes)
@@ -248,7 +213,7 @@ async def test_an_analysis_lives_its_time(clock: Clock) -> None:
 
 
 async def test_what_is_behind_a_url_is_known_for_a_shorter_time(clock: Clock) -> None:
-    cache, eyes = in_memory(ttl_seconds=100, remote_url_ttl_seconds=10), Eyes()
+    cache, eyes = in_memory(ttl_seconds=100, remote_url_ttl_seconds=10), Eyes(CAT)
     there = request_for(may_change=True)
     await answer(cache, eyes, there)
     clock.now += 9
@@ -260,7 +225,7 @@ async def test_what_is_behind_a_url_is_known_for_a_shorter_time(clock: Clock) ->
 
 
 async def test_what_is_behind_a_url_is_not_remembered_where_that_is_set_to_0() -> None:
-    cache, eyes = in_memory(remote_url_ttl_seconds=0), Eyes()
+    cache, eyes = in_memory(remote_url_ttl_seconds=0), Eyes(CAT)
     there = request_for(may_change=True)
     assert [await answer(cache, eyes, there) for _ in range(3)] == [CAT] * 3
     assert eyes.asked == ["cat"] * 3
@@ -270,7 +235,7 @@ async def test_what_is_behind_a_url_is_not_remembered_where_that_is_set_to_0() -
 
 
 async def test_without_a_memory_those_who_ask_at_once_share_a_call_and_those_later_do_not() -> None:
-    cache, eyes = in_memory(backend="off"), Eyes()
+    cache, eyes = in_memory(backend="off"), Eyes(CAT)
     await asyncio.gather(*asking(5, cache, eyes))
     assert eyes.asked == ["cat"]
     assert await answer(cache, eyes) == CAT
@@ -301,10 +266,74 @@ async def test_the_memory_of_failures_is_short_also_for_what_is_never_remembered
     assert eyes.asked == ["cat", "cat"]
 
 
+OWN_TROUBLE = [FailureReason.NOT_ROUTED, FailureReason.BUSY, FailureReason.CIRCUIT_OPEN]
+
+
+@pytest.mark.parametrize("reason", OWN_TROUBLE)
+async def test_trouble_of_one_who_asks_is_not_that_of_others_who_ask_the_same(reason: FailureReason) -> None:
+    cache, troubled, well = in_memory(), Eyes(Failed(reason), may_end=False), Eyes(CAT)
+    leader = asyncio.ensure_future(answer(cache, troubled))
+    await checkpoint()
+    followers = asking(3, cache, well)
+    await checkpoint()
+    troubled.may_end.set()
+    assert await leader == Failed(reason)
+    outcomes = await asyncio.gather(*followers)
+    assert outcomes == [CAT, CAT.as_cached(), CAT.as_cached()]
+    assert len(well.asked) == 1
+
+
+async def test_they_take_a_turn_of_their_own_for_it() -> None:
+    cache, troubled, well = in_memory(), Eyes(Failed(FailureReason.BUSY), may_end=False), Eyes(CAT)
+    leader = asyncio.ensure_future(answer(cache, troubled))
+    await checkpoint()
+    limiter = anyio.CapacityLimiter(1)
+    follower = asyncio.ensure_future(cache.ask(request_for(), well, limiter))
+    await checkpoint()
+    assert limiter.borrowed_tokens == 0
+    well.may_end.clear()
+    troubled.may_end.set()
+    await leader
+    await until(lambda: well.asked)
+    assert limiter.borrowed_tokens == 1
+    well.may_end.set()
+    assert await follower == CAT
+
+
+@pytest.mark.parametrize("no_store", [False, True])
+async def test_one_who_asks_alone_joins_nobody(no_store: bool) -> None:
+    cache, eyes = in_memory(), Eyes(CAT)
+    await answer(cache, eyes)
+    assert await cache.ask_alone(request_for(), eyes, no_store=no_store) == CAT
+    assert len(eyes.asked) == 2
+
+
+@pytest.mark.parametrize(("no_store", "calls"), [(False, 1), (True, 2)])
+async def test_what_was_asked_alone_is_remembered_if_it_may_be(no_store: bool, calls: int) -> None:
+    cache, eyes = in_memory(), Eyes(CAT)
+    await cache.ask_alone(request_for(), eyes, no_store=no_store)
+    await answer(cache, eyes)
+    assert len(eyes.asked) == calls
+
+
+async def test_a_call_that_was_asked_alone_goes_on_after_its_request() -> None:
+    """The provider charges for it. LiteLLM bills a call only if it ends."""
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
+    request = asyncio.create_task(cache.ask_alone(request_for(), eyes, no_store=False))
+    await until(lambda: bool(eyes.asked))
+    request.cancel()
+    await asyncio.wait([request])
+    assert (eyes.in_flight, eyes.cancelled) == (1, 0)
+    eyes.may_end.set()
+    await until(lambda: not eyes.in_flight)
+    assert await answer(cache, eyes) == CAT.as_cached()
+    assert len(eyes.asked) == 1
+
+
 async def test_a_failure_that_cost_something_is_paid_by_one() -> None:
     cache, eyes = in_memory(), Eyes(Failed(FailureReason.EMPTY, cost=PRICE, call_id="call-1"), may_end=False)
     tasks = asking(5, cache, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     eyes.may_end.set()
     outcomes = [*await asyncio.gather(*tasks), await answer(cache, eyes)]
     assert total_cost(outcomes) == PRICE
@@ -312,7 +341,7 @@ async def test_a_failure_that_cost_something_is_paid_by_one() -> None:
 
 
 async def test_a_call_ends_at_its_deadline_and_nothing_stays_in_flight(clock: Clock) -> None:
-    cache, eyes = in_memory(call_seconds=0.01), Eyes(may_end=False)
+    cache, eyes = in_memory(call_seconds=0.01), Eyes(CAT, may_end=False)
     assert await asyncio.gather(*asking(3, cache, eyes)) == [TIMEOUT] * 3
     assert (eyes.asked, eyes.cancelled) == (["cat"], 1)
     assert await answer(cache, eyes) == TIMEOUT
@@ -331,7 +360,7 @@ async def test_a_call_has_the_time_that_is_set(monkeypatch: pytest.MonkeyPatch) 
         return wait(tasks, **limit)
 
     monkeypatch.setattr(asyncio, "wait", noted)
-    assert await answer(in_memory(call_seconds=1000), Eyes()) == CAT
+    assert await answer(in_memory(call_seconds=1000), Eyes(CAT)) == CAT
     assert limits == [{"timeout": 1000}]
 
 
@@ -355,7 +384,7 @@ async def test_a_call_that_goes_on_when_it_is_cancelled_is_told_once_and_left_al
         await checkpoint()
     assert cancelled == 1
     clock.now += FAILURE_SECONDS
-    assert await answer(cache, Eyes()) == CAT
+    assert await answer(cache, Eyes(CAT)) == CAT
     may_end.set()
     await has_ended.wait()
 
@@ -368,14 +397,14 @@ async def test_a_call_that_somebody_cancels_fails_alone() -> None:
 
     cache, limiter = in_memory(), anyio.CapacityLimiter(1)
     assert await cache.ask(request_for(), cancelled, limiter) == TIMEOUT
-    assert await cache.ask(request_for("dog"), Eyes(), limiter) == CAT
+    assert await cache.ask(request_for("dog"), Eyes(CAT), limiter) == CAT
 
 
 async def test_a_call_ends_with_those_who_own_the_loop() -> None:
     """When a program ends, its flights are cancelled."""
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     flight = asyncio.ensure_future(cache._asked(request_for(), eyes))
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     flight.cancel()
     await asyncio.wait([flight])
     await checkpoint()
@@ -383,10 +412,10 @@ async def test_a_call_ends_with_those_who_own_the_loop() -> None:
 
 
 async def test_only_those_who_ask_take_a_turn() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     first, second = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
     leader = asyncio.ensure_future(cache.ask(request_for(), eyes, first))
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     joined = asyncio.ensure_future(cache.ask(request_for(), eyes, second))
     await anyio.wait_all_tasks_blocked()
     assert (first.borrowed_tokens, second.borrowed_tokens) == (1, 0)
@@ -396,10 +425,10 @@ async def test_only_those_who_ask_take_a_turn() -> None:
 
 
 async def test_a_turn_of_whoever_goes_away_is_free_again() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     limiter = anyio.CapacityLimiter(1)
     leader = asyncio.ensure_future(cache.ask(request_for(), eyes, limiter))
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     leader.cancel()
     await asyncio.wait([leader])
     assert limiter.borrowed_tokens == 0
@@ -408,7 +437,7 @@ async def test_a_turn_of_whoever_goes_away_is_free_again() -> None:
 
 
 async def test_what_was_answered_while_a_request_waited_for_its_turn_is_not_asked_again() -> None:
-    cache, eyes = in_memory(), Eyes()
+    cache, eyes = in_memory(), Eyes(CAT)
     limiter = anyio.CapacityLimiter(1)
     await limiter.acquire_on_behalf_of("another image")
     late = asyncio.ensure_future(cache.ask(request_for(), eyes, limiter))
@@ -420,13 +449,13 @@ async def test_what_was_answered_while_a_request_waited_for_its_turn_is_not_aske
 
 
 async def test_whoever_finds_somebody_asking_when_its_turn_comes_passes_the_turn_on() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     limiter = anyio.CapacityLimiter(1)
     await limiter.acquire_on_behalf_of("another image")
     late = asyncio.ensure_future(cache.ask(request_for(), eyes, limiter))
     await anyio.wait_all_tasks_blocked()
     [elsewhere] = asking(1, cache, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     limiter.release_on_behalf_of("another image")
     await anyio.wait_all_tasks_blocked()
     turns_taken = limiter.borrowed_tokens
@@ -436,7 +465,7 @@ async def test_whoever_finds_somebody_asking_when_its_turn_comes_passes_the_turn
 
 
 async def test_flushing_a_scope_leaves_the_others() -> None:
-    cache, eyes = in_memory(), Eyes()
+    cache, eyes = in_memory(), Eyes(CAT)
     mine, yours = request_for("mine", scope="team:a"), request_for("yours", scope="team:b")
     for request in (mine, yours):
         await answer(cache, eyes, request)
@@ -447,7 +476,7 @@ async def test_flushing_a_scope_leaves_the_others() -> None:
 
 
 async def test_flushing_all_leaves_nothing() -> None:
-    cache, eyes = in_memory(), Eyes()
+    cache, eyes = in_memory(), Eyes(CAT)
     for scope in ("team:a", "team:b"):
         await answer(cache, eyes, request_for(scope, scope=scope))
     await cache.flush()
@@ -457,9 +486,9 @@ async def test_flushing_all_leaves_nothing() -> None:
 
 
 async def test_a_call_made_before_a_flush_is_not_remembered_after_it() -> None:
-    cache, eyes = in_memory(), Eyes(may_end=False)
+    cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     [before] = asking(1, cache, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     await cache.flush()
     eyes.may_end.set()
     assert await before == CAT
@@ -471,12 +500,12 @@ def test_loops_one_after_the_other_share_what_is_known_and_no_call() -> None:
     cache = in_memory()
 
     async def leave_in_the_middle() -> None:
-        eyes = Eyes(may_end=False)
+        eyes = Eyes(CAT, may_end=False)
         asking(2, cache, eyes)
-        await eyes.asked_times(1)
+        await until(lambda: len(eyes.asked) >= 1)
 
     async def ask() -> Outcome:
-        return await answer(cache, Eyes())
+        return await answer(cache, Eyes(CAT))
 
     asyncio.run(leave_in_the_middle())
     assert asyncio.run(ask()) == CAT
@@ -484,7 +513,7 @@ def test_loops_one_after_the_other_share_what_is_known_and_no_call() -> None:
 
 
 async def test_without_redis_there_is_nothing_to_check_or_to_close() -> None:
-    cache, eyes = in_memory(), Eyes()
+    cache, eyes = in_memory(), Eyes(CAT)
     await cache.check()
     await cache.aclose()
     assert await answer(cache, eyes) == CAT
@@ -494,16 +523,16 @@ async def test_without_redis_there_is_nothing_to_check_or_to_close() -> None:
 
 
 async def test_what_one_worker_knows_all_know(workers: Workers) -> None:
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     outcomes = [await answer(worker, eyes) for worker in workers.start(4)]
     assert outcomes == [CAT] + [CAT.as_cached()] * 3
     assert eyes.asked == ["cat"]
 
 
 async def test_1_000_who_ask_four_workers_at_once_make_one_call_and_one_pays(workers: Workers) -> None:
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     tasks = [task for worker in workers.start(4) for task in asking(250, worker, eyes)]
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     eyes.may_end.set()
     outcomes = await asyncio.gather(*tasks)
     assert eyes.asked == ["cat"]
@@ -515,7 +544,7 @@ async def test_1_000_who_ask_four_workers_at_once_make_one_call_and_one_pays(wor
 async def test_a_call_longer_than_a_lease_is_still_one_call(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
     monkeypatch.setattr(lease, "_RENEWAL_SECONDS", 0.2)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     with workers.redis.client as client:
         client.config_resetstat()
         tasks = [task for worker in workers.start(2) for task in asking(1, worker, eyes)]
@@ -527,15 +556,15 @@ async def test_a_call_longer_than_a_lease_is_still_one_call(workers: Workers, mo
 
 async def test_a_call_leaves_its_record_and_no_lease(workers: Workers) -> None:
     [worker] = workers.start(1)
-    await answer(worker, Eyes())
+    await answer(worker, Eyes(CAT))
     assert workers.stored() == ["litellm-image-analysis:{team:research}:cat"]
 
 
 async def test_whoever_started_a_call_may_go_and_other_workers_have_it(workers: Workers) -> None:
     one, other = workers.start(2)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     [leader] = asking(1, one, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     [waiter] = asking(1, other, eyes)
     leader.cancel()
     await asyncio.wait([leader])
@@ -550,7 +579,7 @@ async def test_the_call_of_a_worker_that_died_is_taken_over(workers: Workers, mo
     with monkeypatch.context() as short:
         short.setattr(lease, "LEASE_SECONDS", 0.3)
         assert await dead._store.lease(SCOPE, "cat").take()  # and then nobody renews it
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     outcomes = await asyncio.gather(*[task for worker in living for task in asking(10, worker, eyes)])
     assert eyes.asked == ["cat"]
     assert total_cost(outcomes) == PRICE
@@ -558,7 +587,7 @@ async def test_the_call_of_a_worker_that_died_is_taken_over(workers: Workers, mo
 
 async def test_a_call_ends_at_its_deadline_and_gives_its_lease_back(workers: Workers) -> None:
     [worker] = workers.start(1, call_seconds=0.5)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     assert await answer(worker, eyes) == TIMEOUT
     assert eyes.cancelled == 1
     assert not [name for name in workers.stored() if name.endswith(":lease")]
@@ -567,9 +596,9 @@ async def test_a_call_ends_at_its_deadline_and_gives_its_lease_back(workers: Wor
 async def test_whoever_waits_for_another_worker_in_vain_answers_at_its_deadline(workers: Workers) -> None:
     [busy] = workers.start(1)
     [impatient] = workers.start(1, call_seconds=0.3)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     [task] = asking(1, busy, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     assert await answer(impatient, eyes) == TIMEOUT
     eyes.may_end.set()
     await task
@@ -579,9 +608,9 @@ async def test_whoever_waits_for_another_worker_in_vain_answers_at_its_deadline(
 async def test_whoever_waited_in_vain_has_the_answer_once_it_is_there(workers: Workers) -> None:
     [busy] = workers.start(1)
     [impatient] = workers.start(1, call_seconds=0.3)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     [task] = asking(1, busy, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     await answer(impatient, eyes)
     eyes.may_end.set()
     await task
@@ -592,7 +621,7 @@ async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers:
     eyes = Eyes(BROKEN, may_end=False)
     *started, idle = workers.start(5)
     tasks = [task for worker in started for task in asking(5, worker, eyes)]
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     eyes.may_end.set()
     assert await asyncio.gather(*tasks) == [BROKEN] * 20
     assert await answer(idle, eyes) == BROKEN
@@ -602,6 +631,16 @@ async def test_a_failure_is_not_asked_for_again_by_other_workers_either(workers:
     assert await answer(started[0], eyes) == CAT
     assert await answer(started[1], eyes) == CAT.as_cached()
     assert eyes.asked == ["cat", "cat"]
+
+
+async def test_a_failure_of_a_host_whose_clock_is_ahead_is_forgotten_in_time(workers: Workers, clock: Clock) -> None:
+    first, second = workers.start(2)
+    clock.now += 3600
+    await answer(first, Eyes(BROKEN))
+    clock.now -= 3600
+    assert await answer(second, Eyes(CAT)) == BROKEN.as_cached()
+    clock.now += FAILURE_SECONDS
+    assert second._remembered([request_for()]) == {}
 
 
 @pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason.not_cacheable])
@@ -617,7 +656,7 @@ async def test_what_a_worker_did_not_ask_in_its_moment_is_asked_by_others_and_la
 
 async def test_a_call_that_timed_out_is_not_asked_for_again_by_other_workers_either(workers: Workers) -> None:
     one, other = workers.start(2, call_seconds=0.5)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     assert await answer(one, eyes) == TIMEOUT
     assert await answer(other, eyes) == TIMEOUT
     assert eyes.asked == ["cat"]
@@ -625,7 +664,7 @@ async def test_a_call_that_timed_out_is_not_asked_for_again_by_other_workers_eit
 
 async def test_an_analysis_lives_its_time_in_all_workers(workers: Workers, clock: Clock) -> None:
     one, other, third = workers.start(3, ttl_seconds=100)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     await answer(one, eyes)
     clock.now += 60
     await answer(other, eyes)  # it is as old there as where it was made
@@ -639,7 +678,7 @@ async def test_a_worker_remembers_what_another_made_for_no_longer_than_it_is_set
     workers: Workers, clock: Clock
 ) -> None:
     [one], [other] = workers.start(1, ttl_seconds=100), workers.start(1, ttl_seconds=10)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     await answer(one, eyes)
     await answer(other, eyes)
     with workers.redis.client as client:
@@ -651,7 +690,7 @@ async def test_a_worker_remembers_what_another_made_for_no_longer_than_it_is_set
 
 async def test_what_is_behind_a_url_lives_its_time_in_all_workers(workers: Workers, clock: Clock) -> None:
     one, other = workers.start(2, remote_url_ttl_seconds=10)
-    eyes, there = Eyes(), request_for(may_change=True)
+    eyes, there = Eyes(CAT), request_for(may_change=True)
     await answer(one, eyes, there)
     clock.now += 9
     await answer(other, eyes, there)
@@ -665,7 +704,7 @@ async def test_what_is_behind_a_url_lives_its_time_in_all_workers(workers: Worke
 
 async def test_what_is_behind_a_url_is_not_stored_where_that_is_set_to_0(workers: Workers) -> None:
     one, other = workers.start(2, remote_url_ttl_seconds=0)
-    eyes, there = Eyes(), request_for(may_change=True)
+    eyes, there = Eyes(CAT), request_for(may_change=True)
     assert [await answer(worker, eyes, there) for worker in (one, one, other)] == [CAT] * 3
     assert eyes.asked == ["cat"] * 3
     assert workers.stored() == []
@@ -673,10 +712,10 @@ async def test_what_is_behind_a_url_is_not_stored_where_that_is_set_to_0(workers
 
 async def test_nobody_waits_for_another_worker_s_call_that_will_not_be_stored(workers: Workers) -> None:
     one, other = workers.start(2, remote_url_ttl_seconds=0)
-    eyes, there = Eyes(may_end=False), request_for(may_change=True)
+    eyes, there = Eyes(CAT, may_end=False), request_for(may_change=True)
     tasks = [task for worker in (one, other) for task in asking(1, worker, eyes, there)]
     with anyio.move_on_after(2):
-        await eyes.asked_times(2)
+        await until(lambda: len(eyes.asked) >= 2)
     at_once = len(eyes.asked)
     eyes.may_end.set()
     await asyncio.gather(*tasks)
@@ -685,7 +724,7 @@ async def test_nobody_waits_for_another_worker_s_call_that_will_not_be_stored(wo
 
 async def test_20_known_images_take_one_round_trip(workers: Workers) -> None:
     one, other = workers.start(2)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     requests = [request_for(f"image {number}") for number in range(20)]
     for request in requests:
         await answer(one, eyes, request)
@@ -698,7 +737,7 @@ async def test_20_known_images_take_one_round_trip(workers: Workers) -> None:
 
 async def test_who_ask_for_the_same_images_at_once_share_the_round_trip(workers: Workers) -> None:
     one, other = workers.start(2)
-    await answer(one, Eyes())
+    await answer(one, Eyes(CAT))
     await other.check()
     with workers.redis.commands() as commands:
         await asyncio.gather(*[other.recall([request_for()]) for _ in range(100)])
@@ -709,7 +748,7 @@ async def test_what_memory_knows_takes_no_round_trip_while_the_last_news_is_fres
     workers: Workers, clock: Clock
 ) -> None:
     [worker] = workers.start(1)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     requests = [request_for(f"image {number}") for number in range(20)]
     for request in requests:
         await answer(worker, eyes, request)
@@ -728,9 +767,9 @@ async def test_what_memory_knows_takes_no_round_trip_while_the_last_news_is_fres
 
 async def test_what_is_in_flight_here_is_not_looked_up(workers: Workers) -> None:
     [worker] = workers.start(1)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     [task] = asking(1, worker, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     with workers.redis.commands() as commands:
         assert await worker.recall([request_for()]) == {}
     eyes.may_end.set()
@@ -740,16 +779,16 @@ async def test_what_is_in_flight_here_is_not_looked_up(workers: Workers) -> None
 
 async def test_two_scopes_never_join_whatever_their_keys(workers: Workers) -> None:
     one, other = workers.start(2)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     tasks = asking(1, one, eyes, request_for(scope="team:a")) + asking(1, other, eyes, request_for(scope="team:b"))
-    await eyes.asked_times(2)
+    await until(lambda: len(eyes.asked) >= 2)
     eyes.may_end.set()
     assert await asyncio.gather(*tasks) == [CAT, CAT]
 
 
 async def test_flushing_all_reaches_the_other_workers_within_seconds(workers: Workers, clock: Clock) -> None:
     one, other = workers.start(2)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     for scope in ("team:a", "team:b"):
         await answer(one, eyes, request_for(scope, scope=scope))
         await answer(other, eyes, request_for(scope, scope=scope))
@@ -764,7 +803,7 @@ async def test_flushing_all_reaches_the_other_workers_within_seconds(workers: Wo
 
 async def test_flushing_a_scope_reaches_the_other_workers_and_no_other_scope(workers: Workers, clock: Clock) -> None:
     one, other = workers.start(2)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     for scope in ("team:a", "team:b"):
         await answer(one, eyes, request_for(scope, scope=scope))
         await answer(other, eyes, request_for(scope, scope=scope))
@@ -779,7 +818,7 @@ async def test_flushing_a_scope_reaches_the_other_workers_and_no_other_scope(wor
 
 async def test_whoever_flushes_has_forgotten_at_once(workers: Workers) -> None:
     one, _ = workers.start(2)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     await answer(one, eyes)
     await one.flush()
     await answer(one, eyes)
@@ -791,9 +830,9 @@ async def test_a_call_made_before_a_flush_is_not_remembered_by_any_worker_after_
     workers: Workers, clock: Clock
 ) -> None:
     one, other = workers.start(2)
-    eyes = Eyes(may_end=False)
+    eyes = Eyes(CAT, may_end=False)
     [before] = asking(1, one, eyes)
-    await eyes.asked_times(1)
+    await until(lambda: len(eyes.asked) >= 1)
     await other.flush()
     eyes.may_end.set()
     assert await before == CAT
@@ -820,7 +859,7 @@ async def test_a_foreign_value_is_a_miss_and_gives_way(workers: Workers, value: 
     one, other = workers.start(2)
     with workers.redis.client as client:
         client.set("litellm-image-analysis:{team:research}:cat", value)
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     assert await answer(one, eyes) == CAT
     assert await answer(other, eyes) == CAT.as_cached()
 
@@ -829,7 +868,7 @@ async def test_a_value_of_another_type_is_a_miss_and_gives_way(workers: Workers)
     one, other = workers.start(2)
     with workers.redis.client as client:
         client.hset("litellm-image-analysis:{team:research}:cat", "text", "pwned")
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     assert await answer(one, eyes) == CAT
     assert await answer(other, eyes) == CAT.as_cached()
 
@@ -841,11 +880,11 @@ async def test_when_redis_dies_in_the_middle_each_worker_asks_at_most_once_and_n
     mortal_redis: RedisServer, clock: Clock
 ) -> None:
     async with workers_of(mortal_redis, clock) as workers:
-        eyes = Eyes(may_end=False)
+        eyes = Eyes(CAT, may_end=False)
         tasks = [task for worker in workers.start(4) for task in asking(250, worker, eyes)]
-        await eyes.asked_times(1)
+        await until(lambda: len(eyes.asked) >= 1)
         mortal_redis.stop()
-        await eyes.asked_times(4)
+        await until(lambda: len(eyes.asked) >= 4)
         eyes.may_end.set()
         outcomes = await asyncio.gather(*tasks)
         assert len(eyes.asked) == 4
@@ -857,7 +896,7 @@ async def test_when_redis_dies_in_the_middle_each_worker_asks_at_most_once_and_n
 async def test_without_redis_a_worker_s_memory_goes_on(mortal_redis: RedisServer, clock: Clock) -> None:
     async with workers_of(mortal_redis, clock) as workers:
         [worker] = workers.start(1)
-        eyes = Eyes()
+        eyes = Eyes(CAT)
         await answer(worker, eyes, request_for("before"))
         mortal_redis.stop()
         for _ in range(3):
@@ -869,7 +908,7 @@ async def test_without_redis_a_worker_s_memory_goes_on(mortal_redis: RedisServer
 async def test_what_was_flushed_stays_so_when_redis_comes_back_empty(mortal_redis: RedisServer, clock: Clock) -> None:
     async with workers_of(mortal_redis, clock) as workers:
         one, other = workers.start(2)
-        eyes = Eyes()
+        eyes = Eyes(CAT)
         await answer(one, eyes)
         await answer(other, eyes)
         await one.flush()
@@ -890,7 +929,7 @@ async def test_a_flush_that_does_not_reach_redis_says_so_and_has_forgotten_here(
 ) -> None:
     async with workers_of(mortal_redis, clock) as workers:
         [worker] = workers.start(1)
-        eyes = Eyes()
+        eyes = Eyes(CAT)
         await answer(worker, eyes)
         mortal_redis.stop()
         with pytest.raises(RedisError):
@@ -901,7 +940,7 @@ async def test_a_flush_that_does_not_reach_redis_says_so_and_has_forgotten_here(
 
 async def test_a_gateway_without_redis_settings_goes_on_with_memory(clock: Clock) -> None:
     cache = Cache(CacheConfig(backend="redis"), 60, RedisStore(lambda: None, pytest.fail, clock))
-    eyes = Eyes()
+    eyes = Eyes(CAT)
     await cache.check()
     outcomes = await asyncio.gather(*asking(10, cache, eyes))
     assert total_cost(outcomes) == PRICE
@@ -917,7 +956,7 @@ async def test_a_client_that_cannot_be_made_costs_no_request(clock: Clock) -> No
         raise ValueError("REDIS_CLUSTER_NODES is not JSON")
 
     warnings: list[str] = []
-    cache, eyes = Cache(CacheConfig(backend="redis"), 60, RedisStore(connect, warnings.append, clock)), Eyes()
+    cache, eyes = Cache(CacheConfig(backend="redis"), 60, RedisStore(connect, warnings.append, clock)), Eyes(CAT)
     assert await answer(cache, eyes) == CAT
     assert await answer(cache, eyes) == CAT.as_cached()
     assert len(warnings) == 1

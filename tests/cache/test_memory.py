@@ -6,13 +6,13 @@ import random
 import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Barrier
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from support.clock import Clock
 from support.strategies import texts
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
@@ -21,16 +21,6 @@ from litellm_image_analysis.cache.memory import Memory
 MIB = 1024 * 1024
 CAT = Analysed("a cat")
 DOG = Analysed("a dog")
-
-
-@dataclass
-class Clock:
-    """Seconds that go by when a test says so."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def put(memory: Memory, key: str, outcome: Outcome = CAT, *, scope: str = "team:a", ttl_seconds: float = 60) -> None:

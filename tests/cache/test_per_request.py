@@ -81,3 +81,20 @@ def test_what_stands_in_litellm_s_metadata_is_neither_copied_nor_shown() -> None
     outcomes = RequestOutcomes({"key": PAID})
     assert copy.deepcopy({"outcomes": outcomes})["outcomes"] is outcomes
     assert "cat" not in repr(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("control", "calls"),
+    [({}, 1), ({"no_cache": True}, 3), ({"no_store": True}, 3)],
+    ids=["none", "no-cache", "no-store"],
+)
+async def test_a_request_may_look_afresh_or_not_be_remembered(control: dict[str, bool], calls: int) -> None:
+    """Its own attempts share what it asked in any case."""
+    cache, eyes, limiter = Cache(CacheConfig(), 5), Eyes(PAID), anyio.CapacityLimiter(1)
+    for _ in range(3):
+        outcomes = RequestOutcomes()
+        for _attempt in range(2):
+            memo = RequestCache(cache, outcomes, **control)
+            if not await memo.recall([request("a")]):
+                await memo.ask(request("a"), eyes.look, limiter)
+    assert eyes.looks == calls

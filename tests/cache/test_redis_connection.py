@@ -12,10 +12,11 @@ import pytest
 from anyio.lowlevel import checkpoint
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from support.clock import Clock
 from support.features import needs_redis_that_tries_again
 from support.proxy import free_port
 from support.redis_server import RedisServer, running_redis
-from support.redis_worker import AT_ONCE, FOREVER, REFUSALS, Clock, Worker, client_at, until, worker_at
+from support.redis_worker import AT_ONCE, FOREVER, REFUSALS, Worker, client_at, until, worker_at
 
 from litellm_image_analysis.cache import redis_connection
 from litellm_image_analysis.cache.redis_connection import PREFIX, NamespacedClient, RedisConnection
@@ -227,7 +228,8 @@ class TestRedisThatRefuses:
 class TestBusyEventLoop:
     @pytest.fixture
     async def loop_clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
-        """The event loop's time goes by as a test says."""
+        """The event loop's time goes by as a test says, so an operation needs no more seconds than usual."""
+        monkeypatch.setattr(redis_connection, "OPERATION_SECONDS", 0.2)
         loop = asyncio.get_running_loop()
         clock = Clock(loop.time())
         monkeypatch.setattr(loop, "time", clock)

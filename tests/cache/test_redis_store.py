@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -16,9 +16,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from support.clock import Clock
 from support.proxy import free_port
-from support.redis_server import RedisServer, running_redis, running_redis_cluster
-from support.redis_worker import AT_ONCE, REFUSALS, Clock, client_at, until
+from support.redis_server import RedisServer, running_redis
+from support.redis_worker import AT_ONCE, REFUSALS, client_at, until
 
 from litellm_image_analysis.cache import lease as leases
 from litellm_image_analysis.cache import redis_store
@@ -64,12 +65,6 @@ async def store(redis: RedisServer) -> AsyncIterator[RedisStore]:
 async def other_store(redis: RedisServer) -> AsyncIterator[RedisStore]:
     async with aclosing(store_at(redis.url)) as store:
         yield store
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[RedisServer, RedisServer]]:
-    with running_redis_cluster() as nodes:
-        yield nodes
 
 
 class TestValues:
@@ -435,9 +430,6 @@ class TestEventLoops:
 class TestClusterMode:
     @pytest.fixture
     async def store(self, nodes: tuple[RedisServer, RedisServer]) -> AsyncIterator[RedisStore]:
-        for node in nodes:
-            with node.client as client:
-                client.flushall()
         async with aclosing(self.store_on(nodes[0])) as store:
             yield store
 

@@ -17,6 +17,7 @@ from support.strategies import json_values, texts
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.cache import stored_outcome
 
+LONGEST = 100_000
 KEY = "5f" * 32
 GENERATION = "-:-"
 CAT = Analysed("a cat")
@@ -51,7 +52,7 @@ def written(outcome: Outcome = CAT, ttl_seconds: float = 60) -> str:
 
 def read(value: str | bytes) -> Outcome | None:
     """The outcome alone."""
-    found = stored_outcome.load(value, KEY, GENERATION)
+    found = stored_outcome.load(value, KEY, GENERATION, LONGEST)
     return found and found[0]
 
 
@@ -66,7 +67,7 @@ def test_any_outcome_is_read_as_it_was_written_for_whoever_did_not_pay(
 ) -> None:
     value = stored_outcome.dump(key, outcome, generation, 60)
     for stored in (value, value.encode()):  # clients give bytes or text
-        found = stored_outcome.load(stored, key, generation)
+        found = stored_outcome.load(stored, key, generation, LONGEST)
         assert found is not None
         assert found == (outcome.as_cached(), 60)
 
@@ -82,7 +83,7 @@ def test_a_reader_learns_neither_the_price_nor_the_call() -> None:
 def test_a_record_is_valid_for_its_time(passed: float, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     value = written(ttl_seconds=60)
     monkeypatch.setattr(clock, "time", lambda: NOW + passed)
-    assert stored_outcome.load(value, KEY, GENERATION) == (CAT.as_cached(), 60 - passed)
+    assert stored_outcome.load(value, KEY, GENERATION, LONGEST) == (CAT.as_cached(), 60 - passed)
 
 
 @pytest.mark.parametrize("passed", [60, 61, 1e9])
@@ -97,13 +98,13 @@ def test_a_record_is_not_believed_for_longer(
 @given(outcomes, texts)
 def test_a_record_under_another_key_is_not_believed(outcome: Outcome, other: str) -> None:
     value = written(outcome)
-    assert stored_outcome.load(value, other, GENERATION) is None or other == KEY
+    assert stored_outcome.load(value, other, GENERATION, LONGEST) is None or other == KEY
 
 
 @given(outcomes, texts)
 def test_a_record_of_another_generation_is_not_believed(outcome: Outcome, other: str) -> None:
     value = written(outcome)
-    assert stored_outcome.load(value, KEY, other) is None or other == GENERATION
+    assert stored_outcome.load(value, KEY, other, LONGEST) is None or other == GENERATION
 
 
 @given(outcomes, st.data())
@@ -129,7 +130,7 @@ def test_a_record_with_something_odd_in_it_is_none_or_an_outcome_and_never_an_er
     fields = json.loads(written(outcome))
     name = data.draw(st.sampled_from([*fields, "more"]))
     odd = data.draw(json_values | st.sampled_from([10**400, float("nan"), float("inf"), float("-inf")]))
-    found = stored_outcome.load(json.dumps({**fields, name: odd}), KEY, GENERATION)
+    found = stored_outcome.load(json.dumps({**fields, name: odd}), KEY, GENERATION, LONGEST)
     if found is not None:
         assert name != "more"
         assert isinstance(found[0], Analysed | Failed)
@@ -183,3 +184,11 @@ def test_a_mangled_record_is_not_believed(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5000, b"\xff\xfe\x00"], ids=["deep", "long", "no text"])
 def test_what_no_parser_bears_is_not_believed(value: str | bytes) -> None:
     assert read(value) is None
+
+
+def test_a_text_that_no_vision_call_of_this_length_wrote_is_not_accepted() -> None:
+    longest = stored_outcome.dump(KEY, Analysed("\U0001f408" * 100), GENERATION, 60)
+    assert stored_outcome.load(longest, KEY, GENERATION, 100) is not None
+    assert stored_outcome.load(longest, KEY, GENERATION, 99) is None
+    huge = stored_outcome.dump(KEY, Analysed("a" * 10_000_000), GENERATION, 60)
+    assert stored_outcome.load(huge, KEY, GENERATION, LONGEST) is None

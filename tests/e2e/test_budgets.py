@@ -135,6 +135,15 @@ def test_vision_calls_alone_spend_a_budget(admin: httpx.Client, upstream: Upstre
     assert upstream.calls("blind-chat") == []
 
 
+@pytest.mark.parametrize("model", ["deepseek-chat-ocr", "free-ocr"])
+def test_a_request_of_many_images_ends_with_its_budget(admin: httpx.Client, upstream: Upstream, model: str) -> None:
+    caller = caller_with_budget(admin, "key", 2.5 * VISION_COST)
+    upstream.rules.append(Rule(lambda body: not of_main(body), delay_seconds=0.5))
+    answer = caller.ask(*(image(secrets.token_hex(4)) for _ in range(20)), model=model)
+    assert answer.status_code == 200
+    assert len(upstream.calls("seeing")) <= 16  # eight at a time, and the second eight may begin before the first count
+
+
 def of_main(body: Body) -> bool:
     return not str(body["model"]).startswith("seeing")
 

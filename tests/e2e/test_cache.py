@@ -17,7 +17,7 @@ from support.configs import proxy_config
 from support.images import data_uri, image, message, text
 from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.redis_server import RedisServer, running_redis
-from support.upstream import ANSWER, Rule, Upstream, images_in, running_upstream
+from support.upstream import ANSWER, Rule, Upstream, images_in
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 
@@ -34,18 +34,6 @@ async def user_api_key_auth(request, api_key):
 
 
 @pytest.fixture(scope="module")
-def upstream_of_gateway() -> Iterator[Upstream]:
-    with running_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(upstream_of_gateway: Upstream) -> Upstream:
-    upstream_of_gateway.reset()
-    return upstream_of_gateway
-
-
-@pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
     with running_redis() as server:
         yield server
@@ -55,7 +43,7 @@ Start = Callable[..., Proxy]
 
 
 @pytest.fixture(scope="module")
-def start(upstream_of_gateway: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+def start(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Start a proxy of one gateway: all have the same master key."""
     key = f"sk-{secrets.token_hex(16)}"
     with ExitStack() as stack:
@@ -63,7 +51,7 @@ def start(upstream_of_gateway: Upstream, tmp_path_factory: pytest.TempPathFactor
         def start_one(cache: dict[str, Any], *options: str, env: dict[str, str] | None = None, **more: Any) -> Proxy:
             folder = tmp_path_factory.mktemp("proxy")
             (folder / "auth.py").write_text(AUTH)
-            config = proxy_config(upstream_of_gateway, cache=cache, timeout_seconds=60, **more)
+            config = proxy_config(shared_upstream, cache=cache, timeout_seconds=60, **more)
             config["general_settings"]["custom_auth"] = "auth.user_api_key_auth"
             return stack.enter_context(running_proxy(config, folder, env, *options, key=key))
 

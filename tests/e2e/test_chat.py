@@ -251,7 +251,8 @@ def test_eight_times_the_same_image_is_one_call(client: httpx.Client, upstream: 
     ask(client, message(text("?"), *[image("a")] * 8))
     assert len(upstream.calls("seeing")) == 1
     (read,) = read_by_blind(upstream)
-    assert len(blocks(read["content"])) == 8
+    assert len(blocks(read["content"])) == 1
+    assert read["content"].count("was shown before with the same question") == 7
 
 
 def fail(upstream: Upstream, mark: str, **rule: Any) -> None:

@@ -114,8 +114,8 @@ SITUATIONS: dict[str, Situation] = {
     "the vision call says nothing, `on_failure: reject`": Situation(
         lambda: [Rule(of_vision, text="")], (502,), policy="reject"
     ),
-    "nobody asks, `mode: auto`": Situation(model="text-only"),
-    "nobody asks, a vision model falls back to a text-only one": Situation(
+    "not asked for, `mode: auto`": Situation(model="text-only"),
+    "not asked for, a vision model falls back to a text-only one": Situation(
         fails(of_fragile), images=2, model="fragile-multimodal"
     ),
     "the main call fails": Situation(fails(of_main), (500,)),
@@ -227,7 +227,7 @@ def expect_conserved(asked: dict[Case, Asked], upstream: Upstream) -> None:
     def billed() -> dict[Case, dict[str, float]]:
         return {case: each.caller.sums() for case, each in asked.items()}
 
-    if not eventually(lambda: billed() == expected, SECONDS):
+    if not eventually(lambda: billed() == expected, SECONDS, every=0.5):
         wrong = {case: (charged[case], sums) for case, sums in billed().items() if sums != expected[case]}
         pytest.fail(f"charged and billed: {wrong}")
 
@@ -240,7 +240,7 @@ def test_two_workers_keep_one_account(gateways: dict[Policy, Proxy], upstream: U
         asked = [(case, Asked(case, situation, callers[case])) for case in CASES for _ in range(5)]
         list(pool.map(lambda one: one[1].ask(upstream, threading.Event()), asked))
     expected = dict.fromkeys(SUMS, pytest.approx(5 * (2 * VISION_COST + MAIN_COST), abs=1e-9))
-    assert eventually(lambda: all(caller.sums() == expected for caller in callers.values()), SECONDS)
+    assert eventually(lambda: all(caller.sums() == expected for caller in callers.values()), SECONDS, every=0.5)
     assert gateways["reject"].log.count("Started server process") == 2
     assert upstream.charged == pytest.approx(len(asked) * (2 * VISION_COST + MAIN_COST))
 

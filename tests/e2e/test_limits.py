@@ -12,6 +12,7 @@ import httpx
 import pytest
 from support.configs import proxy_config
 from support.features import needs_guardrails_only, needs_uncounted_tokens
+from support.guardrails import GUARD
 from support.images import image, message, text
 from support.proxy import Proxy, eventually, running_proxy
 from support.upstream import Rule, Upstream, images_in
@@ -31,22 +32,6 @@ LIMITS = {
 async def user_api_key_auth(request, api_key):
     limits = LIMITS.get(api_key.split("-")[1], {})
     return UserAPIKeyAuth(api_key=api_key, user_role=LitellmUserRoles.PROXY_ADMIN, **limits)
-"""
-GUARD = """
-from fastapi import HTTPException
-from litellm.integrations.custom_guardrail import CustomGuardrail
-
-class Guard(CustomGuardrail):
-    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
-        if "FORBIDDEN" in str(data["messages"]):
-            raise HTTPException(400, "the guardrail says no")
-
-class Masker(CustomGuardrail):
-    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
-        for message in data["messages"]:
-            if isinstance(message["content"], str):
-                message["content"] = message["content"].replace("SECRET", "[masked]")
-        return data
 """
 
 

@@ -114,7 +114,9 @@ def test_a_vision_model_that_keeps_failing_is_not_asked_and_what_is_remembered_i
     warnings = [line for line in small.log.splitlines() if "circuit is open" in line]
     assert len(warnings) == 1
     assert "WARNING" in warnings[0]
-    assert "vision_model=gpt-4o-mini failed 5 times in a row, at last with reason=unavailable" in warnings[0]
+    assert (
+        "vision_model=gpt-4o-mini failed 5 times in a row for one key, at last with reason=unavailable" in warnings[0]
+    )
     assert "secret words" not in warnings[0] + told
 
 

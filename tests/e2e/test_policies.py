@@ -11,21 +11,13 @@ import httpx
 import pytest
 from support.configs import proxy_config
 from support.features import denied_status
+from support.guardrails import GUARD
 from support.images import data_uri, image, message, text
 from support.proxy import Proxy, running_proxy
-from support.upstream import Rule, Upstream, images_in, running_upstream
+from support.upstream import Rule, Upstream, images_in
 
 URL = "/v1/chat/completions"
 LIMITED_KEY = "sk-limited"
-GUARD = """
-from fastapi import HTTPException
-from litellm.integrations.custom_guardrail import CustomGuardrail
-
-class Guard(CustomGuardrail):
-    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
-        if "FORBIDDEN" in str(data["messages"]):
-            raise HTTPException(400, "the guardrail says no")
-"""
 AUTH = f"""
 from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
 
@@ -37,29 +29,18 @@ async def user_api_key_auth(request, api_key):
 
 
 @pytest.fixture(scope="module")
-def upstream_of_strict() -> Iterator[Upstream]:
-    with running_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(upstream_of_strict: Upstream) -> Upstream:
-    upstream_of_strict.reset()
-    return upstream_of_strict
-
-
-@pytest.fixture(scope="module")
-def strict(upstream_of_strict: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def strict(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("strict")
     (folder / "auth.py").write_text(AUTH)
     (folder / "guard.py").write_text(GUARD)
     config = proxy_config(
-        upstream_of_strict,
+        shared_upstream,
         on_failure="reject",
         timeout_seconds=5,  # a first request pays for LiteLLM's lazy imports
         remote_urls="reject",
         prompt="Say what you see.",
         max_images=2,
+        max_image_parts=3,
     )
     config["general_settings"]["custom_auth"] = "auth.user_api_key_auth"
     guard = {"guardrail": "guard.Guard", "mode": "pre_call", "default_on": False}
@@ -134,11 +115,18 @@ def test_a_part_that_names_no_usable_image_is_a_400(strict: Proxy, upstream: Ups
 
 
 def test_more_images_than_allowed_is_a_400_that_names_limit_setting_and_value(strict: Proxy) -> None:
-    response = ask(strict, image("a"), image("b"), image("c"))
+    response = ask(strict, *map(image, "abcd"))
     assert response.status_code == 400
     assert error_of(response)["message"] == (
-        "The request holds 3 different images, the limit is 2 (setting max_images). Send fewer images."
+        "The request has 4 image parts, the limit is 3 (setting max_image_parts). Send fewer, or begin a new"
+        " conversation."
     )
+
+
+def test_more_images_than_are_looked_at_are_no_error(strict: Proxy, upstream: Upstream) -> None:
+    assert ask(strict, *map(image, ("older", "b", "c"))).status_code == 200
+    assert not any(shows("older", body) for body in upstream.requests)
+    assert "older image, not looked at: max_images is 2" in str(upstream.calls("blind"))
 
 
 def test_a_prompt_of_the_operator_s_replaces_the_built_in_one(strict: Proxy, upstream: Upstream) -> None:

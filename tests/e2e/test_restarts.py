@@ -14,9 +14,8 @@ from itertools import count, cycle
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
-from support.billing import ROUTES, SUMS, Caller
+from support.billing import ROUTES, SUMS, Caller, database
 from support.configs import VISION_PRICE, deployment, proxy_config
 from support.fragile import BEGUN, SENT, Fragile, running_fragile
 from support.proxy import Proxy, eventually, running_proxy
@@ -29,7 +28,7 @@ MODEL = "deepseek-chat"
 UNBILLED = ("generateContent", MODEL)
 """LiteLLM's bridge from there to chat knows no price of a deployment's, unless analysis was asked for."""
 ASKED = ["no suffix", "no image", "new image", "known image"]
-SECONDS = float(os.environ.get("RESTARTS_SECONDS", "60"))
+SECONDS = float(os.environ.get("RESTARTS_SECONDS", "12"))
 LIVES_SECONDS, IS_DEAD_SECONDS = 3.0, 0.5
 PAID = 'SELECT request_id FROM "LiteLLM_SpendLogs" WHERE api_key = %(key)s AND spend > 0'
 
@@ -81,7 +80,9 @@ async def ask_on(gateway: Proxy, callers: dict[str, Caller], is_over: asyncio.Ev
             path, body = ROUTES[route](model, mark, marks, stream=stream)
             told.note(asked, await client.post(path, json=body, headers=callers[mark].headers))
 
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=60, limits=httpx.Limits(max_connections=None)) as client:
+    async with httpx.AsyncClient(
+        base_url=gateway.url, timeout=200, limits=httpx.Limits(max_connections=None)
+    ) as client:
         await asyncio.gather(*(work(client, mark) for mark, _ in zip(cycle(callers), range(CLIENTS), strict=False)))
     return told
 
@@ -94,7 +95,7 @@ async def kill_and_start(eyes: Fragile, seconds: float) -> int:
         eyes.kill()
         kills += 1
         await asyncio.sleep(IS_DEAD_SECONDS)
-        eyes.start()
+        await asyncio.to_thread(eyes.start)
     return kills
 
 
@@ -138,7 +139,7 @@ def expect_conserved(callers: dict[str, Caller], upstream: Upstream, eyes: Fragi
             ),
         ]
 
-    eventually(lambda: not wrong(), 60)
+    eventually(lambda: not wrong(), 60, every=0.5)
     assert wrong() == []
 
 
@@ -151,5 +152,4 @@ def looks_again(callers: dict[str, Caller], gateway: Proxy) -> bool:
 
 def billed(caller: Caller) -> set[str]:
     """The ids of all answers that the caller paid for."""
-    with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-        return {str(row[0]) for row in database.execute(PAID, {"key": caller.key})}
+    return {str(row[0]) for row in database().execute(PAID, {"key": caller.key})}

@@ -175,7 +175,9 @@ def test_each_image_is_asked_about_with_its_own_question(proxy: Proxy, upstream:
     tool = asked_about(upstream, SHOWN[1])
     assert "the tool screenshot, called with: {" in tool
     assert TEXTS[4] in tool
-    assert asked_about(upstream, SHOWN[2]).endswith(f"\n\n{TEXTS[5]}\n{TEXTS[6]}\n{TEXTS[7]}")
+    own = asked_about(upstream, SHOWN[2])
+    assert f"\n{TEXTS[5]}\n{TEXTS[6]}\n{TEXTS[7]}" in own
+    assert own.endswith(f"The user had asked: {TEXTS[3]}") is (converse is not messages)
 
 
 def twenty(form: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:

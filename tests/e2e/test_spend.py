@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from psycopg.rows import dict_row
-from support.billing import ROUTES, Caller
+from support.billing import ROUTES, Caller, database
 from support.configs import proxy_config
 from support.images import data_uri
 from support.proxy import Proxy, eventually, running_proxy
@@ -53,8 +52,7 @@ def rows_of(caller: Caller, count: int) -> dict[str, Row]:
     rows: list[Row] = []
 
     def are_there() -> bool:
-        with psycopg.connect(os.environ["DATABASE_URL"], row_factory=dict_row) as database:
-            rows[:] = database.execute(ROWS, (caller.key,)).fetchall()
+        rows[:] = database().cursor(row_factory=dict_row).execute(ROWS, (caller.key,)).fetchall()
         return len(rows) >= count
 
     assert eventually(are_there)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from support.images import image, message, text
 
 from litellm_image_analysis import ImageAnalysis
-from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
@@ -21,9 +23,9 @@ from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
-from litellm_image_analysis.request import chat
+from litellm_image_analysis.request import FoundImage, chat
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
-from litellm_image_analysis.vision.gate import Gate, ModelStatus
+from litellm_image_analysis.vision.gate import Gate, ModelGroup, ModelStatus
 
 REMOTE = {"type": "image_url", "image_url": {"url": "https://images.example.com/cat.png"}}
 NO_URLS = ImageAnalysisConfig(remote_urls="reject")
@@ -62,11 +64,11 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
     keys: list[str] = []
     guarded = Gate.guarded
 
-    def noted(gate: Gate, look: AskVision, key: str) -> AskVision:
+    def noted(gate: Gate, look: AskVision, key: str, group: ModelGroup | None, owner: str | None) -> AskVision:
         keys.append(key)
-        return guarded(gate, look, key)
+        return guarded(gate, look, key, group, owner)
 
-    monkeypatch.setattr("litellm_image_analysis.engine.analyzer.make_ask", lambda caller, identity: fail)
+    monkeypatch.setattr("litellm_image_analysis.engine.analyzer.make_ask", lambda caller, identity, rules: fail)
     monkeypatch.setattr(Gate, "guarded", noted)
     plugin, reports = ImageAnalysis(), []
     for number in range(FAILURES + 1):
@@ -86,19 +88,19 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
         (ImageAnalysisConfig(max_nesting_depth=3), "nested_too_deeply"),
     ],
 )
-def test_a_request_is_measured_before_it_is_searched(limits: ImageAnalysisConfig, code: str) -> None:
+async def test_a_request_is_measured_before_it_is_searched(limits: ImageAnalysisConfig, code: str) -> None:
     data = {"messages": [message(text("?")), message(image("a"))]}
-    [found] = Analyzer.find_images(data, chat, ImageAnalysisConfig())
+    [found] = await Analyzer.find_images(data, chat, ImageAnalysisConfig())
     assert found.place == "messages[1].content[0]"
     with pytest.raises(RequestError) as refused:
-        Analyzer.find_images(data, chat, limits)
+        await Analyzer.find_images(data, chat, limits)
     assert refused.value.code == code
 
 
 async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
-    config = ImageAnalysisConfig(max_images=1)
+    config = ImageAnalysisConfig(max_image_parts=1)
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
-    with pytest.raises(RequestError, match="max_images"):
+    with pytest.raises(RequestError, match="max_image_parts"):
         await Analyzer(config).replace(
             data, chat.find_images(data), chat, RequestContext(config=config, vision_model="eyes")
         )
@@ -115,3 +117,56 @@ def test_settings_that_cannot_be_followed_stop_the_start(
     monkeypatch.setattr("litellm_image_analysis.engine.redis_settings.find_spec", lambda name: None)
     with pytest.raises(ConfigError):
         Analyzer(config)
+
+
+async def test_the_budget_is_looked_at_again_between_the_calls_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(request: VisionRequest) -> Outcome:
+        return Analysed("a cat")
+
+    checks = 0
+
+    async def check_budget() -> None:
+        nonlocal checks
+        checks += 1
+        if checks > 2:
+            raise RequestError("used up", status_code=429)
+
+    monkeypatch.setattr("litellm_image_analysis.engine.analyzer.make_ask", lambda caller, identity, rules: look)
+    config = ImageAnalysisConfig()
+    data: dict[str, Any] = {"messages": [message(*map(image, "abcdef"))], "metadata": {}}
+    context = RequestContext(config=config, vision_model="eyes")
+    await Analyzer(config).replace(data, chat.find_images(data), chat, context, check_budget=check_budget)
+    report = load_state(data).report
+    assert isinstance(report, Report)
+    assert report.reasons == ("budget_exceeded",) * 3
+    assert "the budget for vision calls is used up" in str(data["messages"])
+
+
+@pytest.mark.parametrize("cache", ["x", 1, ["no-cache"], True])
+async def test_cache_control_that_litellm_would_fail_at_is_refused_before_anything_is_paid(cache: object) -> None:
+    config = ImageAnalysisConfig()
+    data: dict[str, Any] = {"messages": [message(image("a"))], "metadata": {}, "cache": cache}
+    context = RequestContext(config=config, vision_model="eyes")
+    with pytest.raises(RequestError, match="cache: it must be an object") as error:
+        await Analyzer(config).replace(data, chat.find_images(data), chat, context)
+    assert (error.value.status_code, error.value.param) == (400, "cache")
+
+
+@pytest.mark.parametrize(("messages", "in_thread"), [(1, False), (20_000, True)])
+async def test_a_large_request_is_searched_in_a_thread(messages: int, *, in_thread: bool) -> None:
+    threads: list[threading.Thread] = []
+
+    class Noted:
+        CONTENT = chat.CONTENT
+
+        @staticmethod
+        def find_images(body: Any, context_tags: Sequence[str] = ()) -> list[FoundImage]:
+            threads.append(threading.current_thread())
+            return chat.find_images(body, context_tags)
+
+        replace_images = staticmethod(chat.replace_images)
+
+    data = {"messages": [message(image("a")) for _ in range(messages)]}
+    found = await Analyzer.find_images(data, Noted(), ImageAnalysisConfig(max_messages=10**6))
+    assert len(found) == messages
+    assert (threads != [threading.main_thread()]) is in_thread

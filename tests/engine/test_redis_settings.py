@@ -19,7 +19,7 @@ from litellm.caching.redis_cache import RedisCache
 from litellm.caching.redis_cluster_cache import RedisClusterCache
 from redis.asyncio import RedisCluster
 from support.features import needs_numbers_of_redis
-from support.redis_server import RedisServer, running_redis_cluster
+from support.redis_server import RedisServer
 
 from litellm_image_analysis.cache.redis_connection import PREFIX, NamespacedClient
 from litellm_image_analysis.cache.redis_store import RedisStore
@@ -34,12 +34,6 @@ def in_redis(server: RedisServer | None = None, **settings: Any) -> CacheConfig:
     if server is not None:
         settings["redis_url"] = server.url
     return CacheConfig.model_validate({"backend": "redis", "secret": "a secret", **settings})
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[tuple[RedisServer, RedisServer]]:
-    with running_redis_cluster() as nodes:
-        yield nodes
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 from litellm.router import Router
@@ -12,10 +13,13 @@ from support.features import needs_routing_groups, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of, team_deployment
 
 from litellm_image_analysis.compat import proxy_global, view_of
+from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.proxy.aliases import advertise
 from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.activation import Active, Inactive
 from litellm_image_analysis.request.image import ImageSource
+from litellm_image_analysis.vision.gate import ModelGroup
 
 
 @pytest.fixture
@@ -193,3 +197,59 @@ class TestHolders:
 
     def test_a_model_litellm_does_not_know_has_none(self) -> None:
         assert routing.file_providers([self.HELD], None, "no-such-model") == {""}
+
+
+class TestCalledGroup:
+    """What the router calls for the name of a vision model, so that a circuit belongs to it."""
+
+    @pytest.mark.parametrize(
+        ("name", "team_id", "group"),
+        [
+            ("deepseek-chat", None, ModelGroup("deepseek-chat")),
+            ("chat", None, ModelGroup("deepseek-chat")),
+            ("hidden", None, ModelGroup("deepseek-chat")),
+            ("team-eyes", OTHER_TEAM, ModelGroup("team-eyes", is_listed=False)),
+            ("openai/invented", None, ModelGroup("openai/invented", is_listed=False)),
+        ],
+    )
+    def test_it_is_the_target(self, router: Router, name: str, team_id: str | None, group: ModelGroup) -> None:
+        assert routing.called_group(router, name, team_id) == group
+
+    def test_a_teams_own_model_is_not_another_of_the_same_name(self, router: Router) -> None:
+        group = routing.called_group(router, "team-eyes", TEAM)
+        assert group.is_teams
+        assert group.name.startswith(f"team-eyes_{TEAM}")
+
+    def test_without_a_router_it_is_the_model(self) -> None:
+        assert routing.called_group(None, "openai/gpt-4o", None) == ModelGroup("openai/gpt-4o")
+
+
+class TestOcrModel:
+    @pytest.mark.parametrize(
+        ("named", "vision_model"),
+        [
+            ("eyes-ocr", "eyes"),
+            ("scan-ocr", "scan-ocr"),
+            ("wild/got-ocr", "wild/got-ocr"),
+            ("wild/got-ocr-ocr", "wild/got-ocr-ocr"),
+            ("unheard-of-ocr", "unheard-of"),
+        ],
+    )
+    def test_a_wildcards_model_may_end_in_the_suffix(self, named: str, vision_model: str) -> None:
+        router = router_of(deployment("eyes"), deployment("scan-ocr"), deployment("wild/*", "openai/*"))
+        activation = routing.activation_of("blind", ImageAnalysisConfig(), router, named)
+        assert activation == Active("blind", vision_model, chosen_by_caller=True)
+
+    def test_a_model_that_litellm_knows_loses_the_suffix_behind_a_wildcard_too(self) -> None:
+        router = router_of(deployment("openai/*", "openai/*"))
+        activation = routing.activation_of("blind", ImageAnalysisConfig(), router, "gpt-4o-mini-ocr")
+        assert activation == Active("blind", "gpt-4o-mini", chosen_by_caller=True)
+
+
+@pytest.mark.parametrize("target", ["deepseek-chat-ocr", {"model": "deepseek-chat-ocr", "hidden": True}])
+def test_an_alias_onto_a_suffixed_name_asks_for_analysis(target: Any) -> None:
+    router = router_of(deployment("deepseek-chat"), model_group_alias={"fast": target, "slow": "deepseek-chat"})
+    config = ImageAnalysisConfig()
+    assert routing.activation_of("fast", config, router) == Active("fast", "gpt-4o-mini", chosen_by_caller=False)
+    assert routing.activation_of("slow", config, router) == Inactive("slow")
+    assert routing.activation_of("fast", config, router, False) == Inactive("fast", is_refused=True)

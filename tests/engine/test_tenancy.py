@@ -16,7 +16,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from support.redis_server import RedisServer
 
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.engine.tenancy import payer, shared_secret, tenant
+from litellm_image_analysis.engine.tenancy import owner, payer, shared_secret, tenant
 
 CONFIG = CacheConfig()
 RAW_KEY = "sk-raw-and-secret"
@@ -141,6 +141,20 @@ class TestPayer:
         assert payer(None) == tenant(CONFIG, None).scope
 
 
+class TestOwner:
+    @pytest.mark.parametrize(
+        ("caller", "name"),
+        [
+            (UserAPIKeyAuth(team_id="research", api_key=RAW_KEY, user_id="ada"), "team:research"),
+            (UserAPIKeyAuth(api_key=RAW_KEY, user_id="ada"), "user:ada"),
+            (UserAPIKeyAuth(api_key=RAW_KEY), None),
+            (None, None),
+        ],
+    )
+    def test_it_is_the_keys_team_else_its_user(self, caller: UserAPIKeyAuth | None, name: str | None) -> None:
+        assert owner(caller) == name
+
+
 class TestSecret:
     def test_it_is_the_setting_before_all(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType) -> None:
         alone = shared_secret(in_redis(secret="open sesame"))
@@ -189,3 +203,16 @@ class TestSecret:
             assert len(secret) == 32
             assert b"salt" not in secret
             assert b"sesame" not in secret
+
+
+@pytest.mark.parametrize("scope", ["tenant", "global"])
+def test_what_a_teams_own_model_says_stays_in_the_team(scope: str) -> None:
+    """Another team's model of the same name is another model."""
+    config = CacheConfig.model_validate({"scope": scope})
+    of_teams = {tenant(config, UserAPIKeyAuth(team_id=team), owns_model=True).scope for team in ("a", "b")}
+    assert of_teams == {"team:a", "team:b"}
+
+
+def test_with_the_global_scope_all_share_what_other_models_say() -> None:
+    config = CacheConfig(scope="global")
+    assert {tenant(config, UserAPIKeyAuth(team_id=team)).scope for team in ("a", "b")} == {"global"}

@@ -75,23 +75,25 @@ def test_what_a_deployment_says_goes_before_the_mode(
     kwargs = {"model_info": model_info} if place == "itself" else {place: {"model_info": model_info}}
     call = {"model": "openai/unheard-of", **kwargs}
     assert vision_support.should_analyze(call, mode) is needs
-    assert not (needs and vision_support.is_ruled_out(call, mode))
+    assert vision_support.may_be_due(call, mode) or not needs
 
 
 @pytest.mark.parametrize(
-    ("mode", "said", "ruled_out"),
+    ("mode", "model_info", "may_be_due"),
     [
-        ("on_request", None, True),
-        ("on_request", "never", True),
-        ("auto", "never", True),
-        ("auto", None, False),
-        ("on_request", "auto", False),
-        ("on_request", "always", False),
-        ("on_request", "sometimes", False),
+        ("on_request", {}, False),
+        ("on_request", {"image_analysis": "never"}, False),
+        ("auto", {"image_analysis": "never"}, False),
+        ("auto", SEEING, False),
+        ("auto", BLIND, True),
+        ("auto", {}, True),
+        ("on_request", {"image_analysis": "auto"}, True),
+        ("on_request", {"image_analysis": "always"}, True),
+        ("on_request", {"image_analysis": "sometimes"}, False),
     ],
 )
-def test_most_calls_need_not_be_searched_for_images(mode: Mode, said: str | None, ruled_out: bool) -> None:
-    assert vision_support.is_ruled_out({"model_info": {"image_analysis": said}}, mode) is ruled_out
+def test_most_calls_need_not_be_searched_for_images(mode: Mode, model_info: dict[str, Any], may_be_due: bool) -> None:
+    assert vision_support.may_be_due({"model": "openai/unheard-of", "model_info": model_info}, mode) is may_be_due
 
 
 class TestTheLog:
@@ -106,7 +108,7 @@ class TestTheLog:
         first, second = {"model": "openai/one"}, {"model": "openai/two"}
         lines = self.told(caplog, first, first, second, first)
         assert [("openai/one" in line, "openai/two" in line) for line in lines] == [(True, False), (False, True)]
-        assert "supports_vision: true or false; or image_analysis: always or never" in lines[0]
+        assert "Set supports_vision: true or false, or image_analysis: always or never, in its model_info" in lines[0]
 
     def test_a_word_that_means_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
         model_info = {**BLIND, "image_analysis": "sometimes"}
@@ -115,6 +117,13 @@ class TestTheLog:
             "image analysis: model_info.image_analysis of model openai/one:"  # noqa: ISC004 - one line
             " it must be one of always, auto, never; it is ignored"
         ]
+
+    @pytest.mark.parametrize("model_info", [{}, {**SEEING, "image_analysis": "sometimes"}])
+    def test_a_name_with_a_line_break_stays_on_its_line(
+        self, caplog: pytest.LogCaptureFixture, model_info: dict[str, Any]
+    ) -> None:
+        (line,) = self.told(caplog, {"model": "openai/one\nanother line", "model_info": model_info})
+        assert r'model "openai/one\nanother line"' in line
 
     @pytest.mark.parametrize(("mode", "info"), [("on_request", {}), ("auto", BLIND), ("auto", SEEING)])
     def test_nothing_else_is(self, caplog: pytest.LogCaptureFixture, mode: Mode, info: dict[str, bool]) -> None:

@@ -45,6 +45,7 @@ with watched:
     from litellm_image_analysis.analysis.sanitize import FENCE
     from litellm_image_analysis.analysis.tenant import Tenant
     from litellm_image_analysis.cache.cache import Cache
+    from litellm_image_analysis.cache.per_request import RequestCache
     from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
     from litellm_image_analysis.errors import RequestError
     from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
@@ -92,6 +93,7 @@ SETTINGS = [
         (20, {}),
         (1, {"max_image_bytes": 90, "max_nesting_depth": 20}),
         (2, {"max_request_image_bytes": 250, "max_messages": 8}),
+        (20, {"max_total_image_bytes": 250}),
     )
 ]
 OUTCOMES: list[Outcome] = [
@@ -205,12 +207,14 @@ def fuzz_one(data: bytes) -> None:
         return outcome
 
     tenant, cache = Tenant("team:fuzz", b"secret"), Cache(CacheConfig(backend="off"), 60)
-    target = VisionTarget("eyes", look, tenant, cache, file_providers={"openai"})
+    target = VisionTarget("eyes", look, tenant, RequestCache(cache), file_providers={"openai"})
     result = loop.run_until_complete(rewrite(body, wire_format.find_images(body), wire_format, config, target))
     assert objects(body) == before, "the caller's own body was changed"
-    if isinstance(result, RequestError):
-        assert 400 <= result.status_code < 600
+    refused = result if isinstance(result, RequestError) else result.rejection
+    if refused is not None:
+        assert 400 <= refused.status_code < 600
         return
+    assert not isinstance(result, RequestError)
     after = {**body, **result.changes}
     assert config.on_failure == "keep" or wire_format.find_images(after) == [], "an image is left"
     opened, closed = (tags_in(after, tag) - tags_in(body, tag) for tag in (f"<{FENCE}-", f"</{FENCE}-"))

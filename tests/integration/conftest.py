@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -12,6 +12,9 @@ import pytest_asyncio
 from support.app import running_app
 from support.configs import BASE_PRICE, VISION_PRICE, proxy_config
 from support.upstream import Upstream, running_upstream
+
+if TYPE_CHECKING:
+    from litellm.router import Router
 
 
 @pytest.fixture(scope="package")
@@ -25,6 +28,27 @@ def upstream(shared_upstream: Upstream) -> Upstream:
     """The provider, its memory and rules empty."""
     shared_upstream.reset()
     return shared_upstream
+
+
+@pytest.fixture
+def attached(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Router]:
+    """Make a program's Router whose calls the plugin serves, also where a proxy runs in this process."""
+    del upstream
+    import litellm
+    from litellm.proxy import proxy_server
+    from litellm.router import Router
+
+    from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
+
+    monkeypatch.setattr(proxy_server, "llm_router", None)
+    monkeypatch.setattr(litellm, "callbacks", [])
+
+    def attach(config: ImageAnalysisConfig, **settings: Any) -> Router:
+        router = Router(**settings)
+        ImageAnalysis(config).attach(router)
+        return router
+
+    return attach
 
 
 VISION = "openai/seeing-mini"

@@ -23,7 +23,7 @@ from support.features import (
     needs_google_errors,
     needs_guardrails_only,
 )
-from support.images import message, text
+from support.images import data_uri, image, message, text
 from support.sdk_features import needs_bridge_prices
 from support.upstream import Rule, Upstream, images_in
 
@@ -106,6 +106,17 @@ async def test_a_model_that_sees_sees_for_itself(app: httpx.AsyncClient, upstrea
     assert headers(response) == {}
 
 
+@pytest.mark.parametrize("name", ["metadata", "litellm_metadata"])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_caller_cannot_say_which_model_the_router_called(
+    app: httpx.AsyncClient, upstream: Upstream, route: str, name: str
+) -> None:
+    """Its budgets and the suffix of a fallback are read from there."""
+    response = await ask(app, "multimodal", route=route, **{name: {"model_group": "text-only-ocr"}})
+    assert response.status_code == 200
+    assert [model for model, _ in models(upstream)] == ["seeing-chat"]
+
+
 async def test_a_request_without_images_is_left_alone(app: httpx.AsyncClient, upstream: Upstream) -> None:
     response = await app.post("/v1/chat/completions", json={"model": "text-only", "messages": [message(text("?"))]})
     assert models(upstream) == [("blind-chat", 0)]
@@ -167,6 +178,16 @@ async def test_a_retry_does_not_pay_again(app: httpx.AsyncClient, upstream: Upst
     assert models(upstream)[3:] == LOOKED
 
 
+async def test_all_attempts_together_make_no_more_calls_than_one_request_may(
+    app: httpx.AsyncClient, upstream: Upstream, settings: Callable[..., None]
+) -> None:
+    settings(max_vision_calls=2)
+    upstream.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500))
+    asked = [message(text(f"Question {number}?"), image("a")) for number in range(6)]
+    await app.post("/v1/chat/completions", json={"model": "text-only", "messages": asked, "num_retries": 2})
+    assert [model for model, _ in models(upstream)] == ["seeing-mini", "seeing-mini", *["blind-chat"] * 3]
+
+
 @pytest.fixture
 def rejecting(app: httpx.AsyncClient, settings: Callable[..., None]) -> httpx.AsyncClient:
     settings(on_failure="reject")
@@ -192,6 +213,17 @@ async def test_a_rejection_has_its_own_status_and_is_not_tried_again(
     assert "secret words" not in response.text
     assert "image" in response.text
     assert models(upstream) == LOOKED[:1]
+
+
+@pytest.mark.parametrize("model", ["text-only", "text-only-ocr"])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_rejection_tells_what_was_spent_on_vision(
+    rejecting: httpx.AsyncClient, upstream: Upstream, route: str, model: str
+) -> None:
+    upstream.rules.append(Rule(lambda body: data_uri("b") in str(body), status=500))
+    response = await ask(rejecting, model, "a", "b", route=route)
+    assert response.status_code == 502
+    assert headers(response) == {"images": "0", "cached": "0", "failed": "1", "cost": "0.00021", "model": "gpt-4o-mini"}
 
 
 async def test_two_instances_are_an_error_where_analysis_is_needed(

@@ -34,7 +34,7 @@ NOTE = "image 1 of 1 is not available: image analysis failed within the gateway"
 Point = tuple[Any, str]
 ADMISSION: list[Point] = [
     (routing, "decide"),
-    (admission, "take_request"),
+    (admission, "admit"),
     (admission, "effective_settings"),
     (routing, "running_router"),
 ]
@@ -57,8 +57,9 @@ ANALYSIS: list[Point] = [
     (tenancy, "tenant"),
     (routing, "file_providers"),
     (pipeline, "check_sizes"),
-    (pipeline, "check_count"),
-    (pipeline, "steps"),
+    (pipeline, "check_pixels"),
+    (pipeline, "within_limits"),
+    (pipeline, "make_plan"),
     (plan, "vision_request"),
     (Cache, "recall"),
     (Cache, "ask"),
@@ -222,7 +223,7 @@ class TestProxy:
         on_failure: str,
     ) -> None:
         settings(on_failure=on_failure)
-        put((pipeline, "steps"))
+        put((pipeline, "make_plan"))
         path, body = ROUTES[route]("deepseek-chat-ocr", "?", ["a"], stream=False)
         response = await app.post(path, json=body)
         assert SECRET not in response.text
@@ -233,7 +234,7 @@ class TestProxy:
             sent = json.dumps(upstream.calls("blind")[-1])
             assert (NOTE in sent) is (on_failure == "placeholder")
 
-    @each([(budgets, "affordable"), (admission, "check_name"), (routing, "bears_name")])
+    @each([(budgets, "affordable"), (admission, "check_suffixed_name"), (routing, "bears_name")])
     async def test_a_suffix_opens_no_model_on_other_routes_either(
         self, app: httpx.AsyncClient, put: Callable[[Point], None], point: Point
     ) -> None:
@@ -315,7 +316,7 @@ class TestProgram:
         self, provider: Upstream, put: Callable[[Point], None], log: pytest.LogCaptureFixture
     ) -> None:
         del provider
-        put((pipeline, "steps"))
+        put((pipeline, "make_plan"))
         messages = [message(text("?"), image("a"))]
         rewritten = await ImageAnalysis().rewrite(messages)
         assert NOTE in str(rewritten)

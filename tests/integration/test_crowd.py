@@ -30,7 +30,7 @@ async def test_a_thousand_at_once_are_one_call(upstream: Upstream) -> None:
         return data
 
     crowd = [asyncio.ensure_future(ask()) for _ in range(AT_ONCE)]
-    assert await asyncio.to_thread(eventually, lambda: upstream.in_flight > 0)
+    assert await asyncio.to_thread(eventually, lambda: upstream.in_flight > 0, 120)
     gate.set()
     rewritten = await asyncio.gather(*crowd)
     assert len(upstream.calls("seeing")) == 1

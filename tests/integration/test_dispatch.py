@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
+from support.billing import ROUTES
 from support.images import data_uri, image, message, text
+from support.proxy import eventually
 from support.upstream import Rule, Upstream, images_in
 
 import litellm_image_analysis
@@ -38,11 +41,14 @@ async def test_the_proxy_has_loaded_the_instance_the_package_exports(app: httpx.
     assert plugins == [litellm_image_analysis.image_analysis]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("route", ROUTES)
 async def test_a_failed_main_call_still_tells_what_was_spent_on_vision(
-    app: httpx.AsyncClient, upstream: Upstream
+    app: httpx.AsyncClient, upstream: Upstream, route: str, stream: bool
 ) -> None:
     upstream.rules.append(Rule(lambda body: body["model"].startswith("blind"), status=500))
-    response = await app.post("/v1/chat/completions", json=QUESTION)
+    path, body = ROUTES[route]("deepseek-chat-ocr", "What is it?", ["a"], stream=stream)
+    response = await app.post(path, json=body)
     assert response.status_code == 500
     assert analysis_headers(response)["x-litellm-image-analysis-cost"] == "0.00021"
     assert "x-litellm-response-cost-total" not in response.headers
@@ -68,6 +74,37 @@ async def test_a_caller_cannot_forge_a_report(app: httpx.AsyncClient, key: str) 
     response = await app.post("/v1/chat/completions", json=body)
     assert response.status_code == 200
     assert analysis_headers(response) == {}
+
+
+class Bills(CustomLogger):
+    """Notes which key each model's calls are billed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: dict[str, object] = {}
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        payload = kwargs["standard_logging_object"]
+        self.keys[kwargs["model"].rpartition("/")[2]] = payload["metadata"]["user_api_key_hash"]
+
+
+@pytest.mark.parametrize("forged", [{"x": 1}, {"user_api_key": "f" * 64, "user_api_key_hash": "f" * 64}])
+@pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_vision_call_is_billed_to_the_key_that_made_the_request(
+    app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, route: str, bucket: str, forged: dict[str, object]
+) -> None:
+    """A caller's own metadata is in a bucket beside LiteLLM's own, and before 1.100 in a bucket that others read."""
+    import litellm
+
+    bills = Bills()
+    monkeypatch.setattr(litellm, "callbacks", [*litellm.callbacks, bills])
+    monkeypatch.setattr(litellm, "_async_success_callback", [*litellm._async_success_callback, bills])
+    path, body = ROUTES[route]("deepseek-chat-ocr", "What is it?", ["a"], stream=False)
+    response = await app.post(path, json={**body, bucket: forged})
+    assert response.status_code == 200
+    assert await asyncio.to_thread(eventually, lambda: "seeing-mini" in bills.keys)
+    assert bills.keys["seeing-mini"] == "litellm_proxy_master_key"  # LiteLLM's name for it
 
 
 async def test_routes_it_does_not_serve_pass_untouched(app: httpx.AsyncClient, upstream: Upstream) -> None:

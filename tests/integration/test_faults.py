@@ -55,7 +55,7 @@ class Fault:
 
 FAULTS: dict[str, Fault] = {
     "is not there: connection refused": Fault("refused", FailureReason.UNAVAILABLE),
-    "has a name nobody knows: DNS error": Fault("dns", FailureReason.UNAVAILABLE),
+    "has an unknown host name: DNS error": Fault("dns", FailureReason.UNAVAILABLE),
     "speaks no TLS where it should": Fault("tls", FailureReason.UNAVAILABLE),
     "resets the connection": Fault("reset", FailureReason.UNAVAILABLE),
     "speaks no HTTP": Fault("no-http", FailureReason.UNAVAILABLE),

@@ -279,8 +279,8 @@ async def test_a_wrong_ocr_model_is_an_error_of_ours(ask: Ask, upstream: Upstrea
 
 
 async def test_a_limit_exceeded_is_an_error_of_ours(ask: Ask, upstream: Upstream) -> None:
-    with pytest.raises(RequestError, match=r"21 different images, the limit is 20 \(setting max_images\)"):
-        await ask(model="openai/blind-chat-ocr", messages=[message(*(image(str(mark)) for mark in range(21)))])
+    with pytest.raises(RequestError, match=r"2,001 image parts, the limit is 2,000 \(setting max_image_parts\)"):
+        await ask(model="openai/blind-chat-ocr", messages=[message(*[image("a")] * 2001)])
     assert upstream.requests == []
 
 

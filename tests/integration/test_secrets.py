@@ -153,8 +153,8 @@ async def test_success_tells_the_text_model_alone(
 
 LIMITS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "bytes of an image": ({"max_image_bytes": 10}, [image("CANARY-OF-THE-IMAGE" * 5)]),
-    "bytes of a request": ({"max_request_image_bytes": 10}, [image("CANARY-OF-THE-IMAGE" * 5)]),
-    "images": ({"max_images": 1}, [image("CANARY-OF-THE-IMAGE" * 5), {"type": "image_url", "image_url": URL}]),
+    "bytes of a request": ({"max_total_image_bytes": 10}, [image("CANARY-OF-THE-IMAGE" * 5)]),
+    "images": ({"max_image_parts": 1}, [image("CANARY-OF-THE-IMAGE" * 5), {"type": "image_url", "image_url": URL}]),
     "URLs": ({"remote_urls": "reject"}, [{"type": "image_url", "image_url": {"url": URL}}]),
     "an unknown source": ({}, [{"type": "image_url", "image_url": {"url": f"ftp://pictures.example/?{QUERY}"}}]),
     "no image": ({}, [{"type": "image_url", "image_url": {"uri": URL}}]),

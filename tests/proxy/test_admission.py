@@ -18,7 +18,7 @@ from litellm_image_analysis.engine import routing
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import admission
 from litellm_image_analysis.proxy.access import AccessDeniedError
-from litellm_image_analysis.proxy.admission import Asked
+from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 
 DEFAULTS = ImageAnalysisConfig(vision_model="gpt-4o-mini")
@@ -35,14 +35,14 @@ def caller(own: object = None, team: object = None, **auth: Any) -> UserAPIKeyAu
     return UserAPIKeyAuth(metadata={"image_analysis": own}, team_metadata={"image_analysis": team}, **auth)
 
 
-async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> Asked | DeferredAnalysis | None:
-    return await admission.take_request(data, DEFAULTS, who)
+async def taken(data: dict[str, Any], who: UserAPIKeyAuth = ANYONE) -> RequestedAnalysis | DeferredAnalysis | None:
+    return await admission.admit(data, DEFAULTS, who)
 
 
 def requested(
     name: str, config: ImageAnalysisConfig = DEFAULTS, who: UserAPIKeyAuth = ANYONE, *, chosen: bool = False
-) -> Asked:
-    return Asked(proxy_context(name, config, routing.running_router(), who), chosen_by_caller=chosen)
+) -> RequestedAnalysis:
+    return RequestedAnalysis(proxy_context(name, config, routing.running_router(), who), chosen_by_caller=chosen)
 
 
 class TestRequest:
@@ -108,7 +108,7 @@ class TestTerms:
     async def test_the_request_s_choice_goes_before_them(self) -> None:
         who = caller({"vision_model": "eyes", "prompt": "Read."})
         asked = await taken({"model": "deepseek-chat", "ocr_model": "gpt-4o-mini"}, who)
-        assert isinstance(asked, Asked)
+        assert isinstance(asked, RequestedAnalysis)
         assert (asked.context.vision_model, asked.chosen_by_caller, asked.context.config.prompt) == (
             "gpt-4o-mini",
             True,
@@ -132,7 +132,7 @@ class TestTerms:
 
 class TestVision:
     async def check(self, name: str, who: UserAPIKeyAuth, router: Router, *, chosen: bool = False) -> None:
-        asked = Asked(proxy_context(name, DEFAULTS, router, who), chosen_by_caller=chosen)
+        asked = RequestedAnalysis(proxy_context(name, DEFAULTS, router, who), chosen_by_caller=chosen)
         await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS)
 
     async def test_the_default_needs_no_permission(self, router: Router) -> None:
@@ -165,12 +165,12 @@ class TestBudgets:
     async def test_nor_is_one_on_another_route(self, proxy_module: ModuleType) -> None:
         who = await self.spender(proxy_module, "deepseek-chat")
         with pytest.raises(AccessDeniedError, match="deepseek-chat"):
-            await admission.check_name({"model": "deepseek-chat-ocr"}, DEFAULTS, who)
+            await admission.check_suffixed_name({"model": "deepseek-chat-ocr"}, DEFAULTS, who)
 
     async def test_a_vision_model_s_ends_its_calls(self, proxy_module: ModuleType, router: Router) -> None:
         who = await self.spender(proxy_module, "gpt-4o-mini")
         asked = await taken({"model": "deepseek-chat-ocr"}, who)
-        assert isinstance(asked, Asked)
+        assert isinstance(asked, RequestedAnalysis)
         with pytest.raises(AccessDeniedError, match="gpt-4o-mini"):
             await admission.check_vision(asked, {"model": "deepseek-chat"}, DEFAULTS)
 
@@ -178,19 +178,19 @@ class TestBudgets:
 class TestOtherRoutes:
     @pytest.mark.parametrize("model", ["deepseek-chat-ocr", "deepseek-chat", "scan-ocr", None, 5])
     async def test_a_name_the_caller_may_call_passes(self, model: object) -> None:
-        await admission.check_name({"model": model}, DEFAULTS, caller(models=["deepseek-chat", "scan-ocr"]))
+        await admission.check_suffixed_name({"model": model}, DEFAULTS, caller(models=["deepseek-chat", "scan-ocr"]))
 
     async def test_there_is_nothing_to_analyse_so_the_suffix_goes(self) -> None:
         """LiteLLM 1.110 routes no name that it knows only as an alias of ours."""
         data = {"model": "deepseek-chat-ocr"}
-        await admission.check_name(data, DEFAULTS, caller(**FOR_CHAT))
+        await admission.check_suffixed_name(data, DEFAULTS, caller(**FOR_CHAT))
         assert data == {"model": "deepseek-chat"}
 
     async def test_a_provider_s_own_name_stays(self) -> None:
         data = {"model": "deepseek-chat-ocr"}
-        await admission.check_name(data, DEFAULTS, caller(**FOR_CHAT), is_routed=False)
+        await admission.check_suffixed_name(data, DEFAULTS, caller(**FOR_CHAT), is_routed=False)
         assert data == {"model": "deepseek-chat-ocr"}
 
     async def test_a_suffix_opens_no_model_there(self) -> None:
         with pytest.raises(AccessDeniedError):
-            await admission.check_name({"model": "eyes-ocr"}, DEFAULTS, caller(**FOR_CHAT))
+            await admission.check_suffixed_name({"model": "eyes-ocr"}, DEFAULTS, caller(**FOR_CHAT))

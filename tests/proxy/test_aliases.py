@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import litellm
@@ -17,7 +19,7 @@ from support.features import denied_status, needs_forgotten_models, needs_routin
 from support.routers import TEAM, deployment, router_of, team_deployment
 
 from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig
-from litellm_image_analysis.compat import view_of
+from litellm_image_analysis.compat import RouterView, view_of
 from litellm_image_analysis.engine.routing import bears_name
 from litellm_image_analysis.proxy.aliases import SuffixedAliases, advertise, advertise_again, check_suffix, withdraw
 
@@ -159,6 +161,20 @@ class TestWhatIsListed:
     def test_a_name_that_is_taken_is_not_listed_for_the_suffix(self) -> None:
         router = advertising(deployment("deepseek-chat"), deployment("deepseek-chat-ocr"))
         assert list(aliases_of(router)) == []
+
+    def test_a_listing_asks_the_router_once_for_all_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy may have thousands of models, and some versions of LiteLLM compute each of these anew."""
+        router = advertising(*(deployment(f"model-{number}") for number in range(20)))
+        view, asked = type(view_of(router)), Counter[str]()
+
+        def counted(name: str) -> Callable[[RouterView], Any]:
+            get = getattr(view, name)
+            return lambda self: (asked.update([name]), get(self))[1]
+
+        for name in ("groups", "team_names", "routing_groups"):
+            monkeypatch.setattr(view, name, counted(name))
+        assert len(aliases_of(router).copy()) == 20
+        assert asked == {"groups": 1, "team_names": 1, "routing_groups": 1}
 
     def test_models_come_and_go(self) -> None:
         router = advertising(deployment("deepseek-chat"))
@@ -390,6 +406,50 @@ class TestLiteLLMsAccessCheck:
             )
 
 
+@pytest.mark.parametrize("target", ["deepseek-chat-ocr", {"model": "deepseek-chat-ocr", "hidden": True}])
+def test_an_alias_of_the_operators_onto_a_suffixed_name_leads_to_its_model(target: Any) -> None:
+    """LiteLLM follows one alias, not two. The settings that it shows keep what the operator wrote."""
+    router = router_of(deployment("deepseek-chat"), model_group_alias={"fast": target})
+    advertise(router, SUFFIX)
+    aliases = aliases_of(router)
+    assert aliases["fast"] == aliases.get("fast") == dict(aliases.items())["fast"]
+    assert str(aliases["fast"]) == str(target).replace("-ocr", "")
+    if isinstance(target, str):  # LiteLLM 1.84 looks no hidden alias up here
+        assert len(router.get_model_list("fast") or []) == 1
+    assert dict(dict.items(aliases)) == {"fast": target}
+
+
+@pytest.mark.parametrize(
+    ("listed", "info"),
+    [
+        (True, {}),
+        (True, {"mode": "chat"}),
+        (True, {"mode": "responses"}),
+        (True, {"base_model": "gpt-4o"}),
+        (False, {"mode": "embedding"}),
+        (False, {"mode": "audio_transcription"}),
+        (False, {"base_model": "text-embedding-3-small"}),
+    ],
+)
+def test_models_that_do_not_chat_are_not_listed_with_the_suffix(listed: bool, info: dict[str, Any]) -> None:
+    aliases = aliases_of(advertising(deployment("some", **info)))
+    assert list(aliases) == (["some-ocr"] if listed else [])
+    assert "some-ocr" in aliases
+
+
+def test_a_model_of_litellms_cost_map_is_known_without_its_provider() -> None:
+    assert list(aliases_of(advertising(deployment("some", "openai/text-embedding-3-small")))) == []
+
+
+def test_the_default_vision_model_is_not_listed_with_the_suffix_and_accepted() -> None:
+    router = router_of(deployment("eyes"), deployment("blind"))
+    advertise(router, SUFFIX, "eyes")
+    assert list(aliases_of(router)) == ["blind-ocr"]
+    assert aliases_of(router)["eyes-ocr"] == "eyes"
+    advertise(router, SUFFIX, "blind")
+    assert list(aliases_of(router)) == ["eyes-ocr"]
+
+
 stems = st.text("ab", max_size=2)
 names = st.builds("".join, st.tuples(stems, st.sampled_from(["", SUFFIX, SUFFIX * 2, "/*"]))).filter(bool)
 targets = st.one_of(names, st.builds(lambda model, hidden: {"model": model, "hidden": hidden}, names, st.booleans()))
@@ -397,18 +457,31 @@ targets = st.one_of(names, st.builds(lambda model, hidden: {"model": model, "hid
 
 @given(models=st.lists(names, max_size=4), own=st.dictionaries(names, targets, max_size=4), asked=names)
 def test_no_real_name_changes_its_meaning(models: list[str], own: dict[str, Any], asked: str) -> None:
+    def leads_to_analysis(target: Any) -> bool:
+        model = target["model"] if isinstance(target, dict) else target
+        return model.endswith(SUFFIX) and model != SUFFIX and not bears_name(router, model)
+
+    def is_hidden(target: Any) -> bool:
+        return isinstance(target, dict) and target["hidden"]
+
     def meanings(router: Router) -> dict[str, Any]:
-        real = [name for name in {*models, *own} if bears_name(router, name)]
+        kept = {*models, *own} - changed
+        real = [name for name in kept if bears_name(router, name)]
         return {name: (aliases_of(router).get(name), router.get_model_list(name)) for name in real}
 
     router = router_of(*(deployment(name) for name in models), model_group_alias=own)
+    changed = {name for name, target in own.items() if leads_to_analysis(target)}
     before, real_before = meanings(router), bears_name(router, asked)
     advertise(router, SUFFIX)
     aliases = aliases_of(router)
-    assert before.keys() == {*models, *own}
+    assert before.keys() == {*models, *own} - changed
     assert meanings(router) == before
     assert bears_name(router, asked) is real_before
-    assert {name: target for name, target in aliases.items() if name in before} == own
-    assert all(aliases[name] == name.removesuffix(SUFFIX) for name in aliases if name not in before)
+    assert {name: target for name, target in aliases.items() if name in own} == {name: aliases[name] for name in own}
+    assert all(aliases[name] == own[name] for name in own.keys() - changed)
+    assert all(aliases[name] == name.removesuffix(SUFFIX) for name in aliases if name not in {*models, *own})
+    suffixed = {f"{name}{SUFFIX}" for name in {*models, *own} if "*" not in name and not name.endswith(SUFFIX)}
+    shown = suffixed - {f"{name}{SUFFIX}" for name in own if name not in models and is_hidden(own[name])}
+    assert set(aliases) - own.keys() == {name for name in shown if name in aliases and name not in own}
     assert isinstance(aliases, SuffixedAliases)
     assert len(aliases) == len(set(aliases))

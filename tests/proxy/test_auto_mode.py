@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from litellm.router import Router
@@ -19,7 +20,7 @@ from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, AutoMode
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.request import chat
 
-AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_images=1)
+AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_image_parts=1)
 BLIND = {"supports_vision": False}
 TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
 
@@ -48,8 +49,22 @@ async def test_what_needs_none_is_left_alone(kwargs: dict[str, Any]) -> None:
 
 
 async def test_the_request_s_limits_hold() -> None:
-    with pytest.raises(RequestError, match="max_images"):
+    with pytest.raises(RequestError, match="max_image_parts"):
         await attempted()
+
+
+@pytest.mark.parametrize("limits", [{"max_messages": 1}, {"max_nesting_depth": 3}])
+async def test_so_do_those_of_its_shape(limits: dict[str, int]) -> None:
+    with pytest.raises(RequestError, match=next(iter(limits))):
+        await attempted(AUTO.model_copy(update=limits), messages=[message(text("?")), *TWO_IMAGES])
+
+
+async def test_a_request_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Mock(wraps=chat.find_images)
+    monkeypatch.setattr(chat, "find_images", search)
+    with pytest.raises(RequestError, match="max_image_parts"):
+        await attempted()
+    assert search.call_count == 1
 
 
 async def test_wrong_metadata_are_told_now() -> None:

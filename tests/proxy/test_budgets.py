@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -234,6 +235,21 @@ class TestVision:
         assert caught.value.code == "budget_exceeded"
         for vision, model in (("free-eyes", "free"), ("eyes", "chat"), ("eyes", "free,chat")):
             await budgets.check_vision(proxy_context(vision, ImageAnalysisConfig(), router, caller), {"model": model})
+
+    @pytest.mark.parametrize("counter", ["key:" + str(CALLER.token), "team:t", "org:o", "end_user:e"])
+    async def test_between_the_calls_of_a_request_all_budgets_count_without_what_it_reserved_itself(
+        self, counters: Counters, router: Router, counter: str
+    ) -> None:
+        """LiteLLM reserves what the request's own model may cost, up to all that is left."""
+        context = proxy_context("eyes", ImageAnalysisConfig(), router, CALLER.model_copy())
+        check = partial(budgets.check_vision, context, {"model": "chat"}, again=True)
+        context.caller.budget_reservation = {"reserved_cost": 0.4, "finalized": False}
+        counters[f"spend:{counter}"] = 1.3
+        await check()
+        counters[f"spend:{counter}"] = 1.5
+        with pytest.raises(AccessDeniedError) as caught:
+            await check()
+        assert caught.value.code == "budget_exceeded"
 
     async def test_a_team_s_key_is_held_to_its_user_s_budget_where_the_operator_says_so(
         self, proxy_module: ModuleType, counters: Counters, router: Router

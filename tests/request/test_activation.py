@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import json_values
 
-from litellm_image_analysis.request.activation import Activation, Active, Inactive, Invalid, decide
+from litellm_image_analysis.request.activation import (
+    NOT_GIVEN,
+    PARAMETER,
+    Activation,
+    Active,
+    Inactive,
+    Invalid,
+    decide,
+)
 
 DEFAULT = "gpt-4o-mini"
 
@@ -19,7 +27,10 @@ model_names = st.text(alphabet="ab-ocr, /", max_size=24) | st.lists(
 
 
 def decided(body: dict[str, Any], *, suffix: str | None = "-ocr", real_names: tuple[str, ...] = ()) -> Activation:
-    return decide(body, suffix=suffix, vision_model=DEFAULT, is_real_name=real_names.__contains__)
+    parameter = body.get(PARAMETER, NOT_GIVEN)
+    return decide(
+        body.get("model"), parameter, suffix=suffix, vision_model=DEFAULT, is_real_name=real_names.__contains__
+    )
 
 
 def model_of(body: dict[str, Any], **kwargs: Any) -> Any:
@@ -63,6 +74,9 @@ def test_an_ocr_model_that_is_no_name_is_invalid(model: str, value: object) -> N
         ({}, "an object"),
         ("", "an empty string"),
         (" ", "an empty string"),
+        ("wild/\x00", "a name with invisible characters"),
+        ("wild/\u202eeyes", "a name with invisible characters"),
+        ("wild/" + "x" * 252, "a name of more than 256 characters"),
     ],
 )
 def test_the_problem_says_what_was_sent(value: object, seen: str) -> None:
@@ -156,6 +170,18 @@ def test_no_suffix_is_left_unless_the_name_is_real_or_nothing_else(model: str, r
     called = model_of({"model": model}, real_names=tuple(real_names))
     names = [called] if called in real_names else [name.strip() for name in called.split(",")]
     assert [name for name in names if name.endswith("-ocr") and name != "-ocr" and name not in real_names] == []
+
+
+def test_a_name_of_very_many_suffixes_is_not_read_to_its_end() -> None:
+    """Each one is a lookup of a name, and a copy of it: 400 kB took 10 s of the event loop."""
+    asked: list[str] = []
+    decide(
+        "deepseek" + "-ocr" * 10_000,
+        suffix="-ocr",
+        vision_model=DEFAULT,
+        is_real_name=lambda name: bool(asked.append(name)),  # type: ignore[func-returns-value]
+    )
+    assert len(asked) < 200
 
 
 @given(st.dictionaries(st.sampled_from(["model", "ocr_model"]), json_values))

@@ -148,7 +148,7 @@ class TestFind:
             (file(file_data="CAT", format="image/png"), ImageSource.encoded("image/png", "CAT")),
             (file(file_data="a-b_c", format="image/png"), ImageSource.encoded("image/png", "a-b_c")),
             (file(file_id="file-1", format="image/png"), ImageSource("file-1", None, "image/png", "openai")),
-            (file(file_id="file_1", format="IMAGE/png"), ImageSource("file_1", None, "IMAGE/png", "anthropic")),
+            (file(file_id="file_1", format="IMAGE/png"), ImageSource("file_1", None, "image/png", "anthropic")),
             (file(file_id="gs://b/cat", format="image/png"), ImageSource("gs://b/cat", None, "image/png", "vertex_ai")),
             (file(file_id=DOG, format="image/png"), ImageSource(DOG, None, "image/png")),
             (file(file_id="bWFuYWdlZA", format="image/png"), ImageSource("bWFuYWdlZA", None, "image/png")),
@@ -185,6 +185,9 @@ class TestFind:
         assert find_images(body_with(content)) == []
 
 
+READ, SHOT = (f'It is a result of the tool {name}, called with: {{"url": "/"}}' for name in ("read", "shot"))
+
+
 class TestQuestion:
     def test_a_tool_result_is_asked_for_the_tools_name_arguments_and_the_text_beside(self) -> None:
         assert questions(
@@ -193,8 +196,8 @@ class TestQuestion:
             result(text("Saved."), image(), call_id="call_2"),
             result(image()),
         ) == [
-            'It is a result of the tool read, called with: {"url": "/"}\nSaved.',
-            'It is a result of the tool screenshot, called with: {"url": "/"}',
+            'It is a result of the tool read, called with: {"url": "/"}\nSaved.\nThe user had asked: Fix the header.',
+            'It is a result of the tool screenshot, called with: {"url": "/"}\nThe user had asked: Fix the header.',
         ]
 
     def test_an_id_that_is_used_again_means_the_latest_earlier_call(self) -> None:
@@ -204,7 +207,7 @@ class TestQuestion:
         ]
 
     def test_a_result_without_its_call_is_asked_for_by_the_text_beside(self) -> None:
-        assert questions(user(text("no")), result(text("Saved."), image())) == ["Saved."]
+        assert questions(result(text("Saved."), image())) == ["Saved."]
 
     @pytest.mark.parametrize("content", ["What is it?", [text("What is it?")]])
     def test_a_message_of_images_is_asked_for_by_the_nearest_user_text_of_the_turn(self, content: object) -> None:
@@ -214,7 +217,48 @@ class TestQuestion:
     def test_a_turn_goes_on_over_tool_calls(self) -> None:
         """So an image a tool could not put into its result is asked for by what the user wants to know."""
         called = calls(("call_1", "screenshot"), content="Let me see.")
-        assert questions(user(text("What is it?")), called, result(text("Saved.")), user(image())) == ["What is it?"]
+        assert questions(user(text("What is it?")), called, result(text("Saved.")), user(image())) == [
+            'It is a result of the tool screenshot, called with: {"url": "/"}\nThe user had asked: What is it?'
+        ]
+
+    @pytest.mark.parametrize("attached", ["Attached media from tool result:", "Attached image(s) from tool result:"])
+    def test_an_image_after_tool_messages_is_their_result(self, attached: str) -> None:
+        """As opencode, pi and Cline send it. Their words are none of the user's."""
+        first, second = calls(("call_1", "read"), ("call_2", "shot")), calls(("call_3", "read"))
+        assert questions(
+            user(text("What do they say?")),
+            first,
+            result(text("Read.")),
+            result(text("Shot."), call_id="call_2"),
+            user(text(attached), image()),
+            second,
+            result(text("Read."), call_id="call_3"),
+            user(image()),
+        ) == [
+            f"{READ}\n{SHOT}\n{attached}\nThe user had asked: What do they say?",
+            f"{READ}\nThe user had asked: What do they say?",
+        ]
+
+    def test_words_of_the_user_after_tool_messages_are_the_users(self) -> None:
+        called, again = calls(("call_1", "read")), calls(("call_2", "read"))
+        assert questions(
+            user(text("Fix it.")),
+            called,
+            result(text("Read.")),
+            user(text("Stop! Look:")),
+            again,
+            result(image(), call_id="call_2"),
+        ) == ['It is a result of the tool read, called with: {"url": "/"}\nThe user had asked: Stop! Look:']
+
+    def test_text_of_another_api_is_text(self) -> None:
+        assert questions(user({"type": "input_text", "text": "What is it?"}, image())) == ["What is it?"]
+
+    def test_a_clients_context_is_no_part_of_it(self) -> None:
+        reminder = "<system-reminder>\nCLAUDE.md\n</system-reminder>"
+        assert questions(user(text(reminder), text(f"What is it?\n{reminder}"), image())) == ["What is it?"]
+        assert questions(user(text("What is it?")), user(text(reminder), image())) == ["What is it?"]
+        body = {"messages": [user(text("<mine>a</mine> What is it?"), image())]}
+        assert [one.question for one in find_images(body, ["mine"])] == ["What is it?"]
 
     @pytest.mark.parametrize("more", [{}, {"tool_calls": None}, {"tool_calls": []}])
     def test_an_answer_ends_the_turn(self, more: dict[str, Any]) -> None:
@@ -227,6 +271,17 @@ class TestQuestion:
 
 
 class TestReplace:
+    def test_a_text_part_of_another_api_becomes_one_of_this_one(self) -> None:
+        """LiteLLM refuses it. It is kept in a request that is not rewritten."""
+        other = {"type": "input_text", "text": "What is it?", "cache_control": {"type": "ephemeral"}}
+        body = {"messages": [user(other), user(image())]}
+        assert replace_images(body, {("messages", 1, "content", 0): "a note"})["messages"] == [
+            user({**other, "type": "text"}),
+            {"role": "user", "content": "a note"},
+        ]
+        assert content_with_notes({"type": "input_text", "text": "Look."}, image()) == "Look.\n\na note"
+        assert replace_images(body, {}) == {}
+
     def test_a_message_becomes_plain_text_if_only_text_is_left(self) -> None:
         assert content_with_notes(text("What is it?"), image()) == "What is it?\n\na note"
 
@@ -294,10 +349,10 @@ class TestReplace:
 
 def test_a_chat_agent() -> None:
     found = find_images(json.loads(CHAT_AGENT.read_text()))
-    tool = "It is a result of the tool screenshot, called with:"
+    tool, asked = "It is a result of the tool screenshot, called with:", "The user had asked: The footer is off."
     assert [(one.place, one.question) for one in found] == [
         ("messages[1].content[1]", "The footer is off."),
-        ("messages[3].content[1]", f'{tool} {{"url":"http://localhost:3000"}}\nSaved page.png'),
-        ("messages[6].content[0]", "The footer is off."),
+        ("messages[3].content[1]", f'{tool} {{"url":"http://localhost:3000"}}\nSaved page.png\n{asked}'),
+        ("messages[6].content[0]", f'It is a result of the tool read, called with: {{"path":"design.gif"}}\n{asked}'),
         ("messages[8].content[0]", "Better?"),
     ]

@@ -45,6 +45,23 @@ def ispe(width: int, height: int) -> bytes:
     return struct.pack(">I4sIII", 20, b"ispe", 0, width, height)
 
 
+def gif(*blocks: bytes, size: tuple[int, int] = (5, 7), flags: int = 0) -> bytes:
+    colors = b"," * 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else b""
+    return b"GIF89a" + struct.pack("<HHBxx", *size, flags) + colors + b"".join(blocks)
+
+
+def frame(width: int, height: int, left: int = 0, top: int = 0) -> bytes:
+    return struct.pack("<cHHHHB", b",", left, top, width, height, 0)
+
+
+def start_of_frame(width: int, height: int, kind: int = 0) -> bytes:
+    return struct.pack(">BBHBHHB9x", 0xFF, 0xC0 + kind, 17, 8, height, width, 3)
+
+
+CONTROL = b"!\xf9\4\0\0\0\0\0"
+COMMENT = b"!\xfe\3a,!\2;,\0"
+
+
 def tiff(order: str, *entries: tuple[int, int, int]) -> bytes:
     head = b"II*\0" if order == "<" else b"MM\0*"
     raw = b"".join(
@@ -74,6 +91,32 @@ def test_a_real_file(name: Format, written_as: str, options: dict[str, Any], siz
         (tiff("<", (256, 3, 5), (257, 4, 7)), "TIFF", (5, 7)),
         (tiff(">", (254, 4, 0), (256, 4, 5), (257, 3, 7)), "TIFF", (5, 7)),
         (b"\xff\xd8\xff\xff\xff\xe0\0\x04ab\xff\xc0\0\x11\x08\0\x07\0\x05", "JPEG", (5, 7)),
+        (gif()[:10], "GIF", (5, 7)),
+        (gif(), "GIF", (5, 7)),
+        (gif(frame(5, 7), frame(900, 900)), "GIF", (5, 7)),
+        (gif(frame(3, 2)), "GIF", (5, 7)),
+        (gif(frame(20_000, 30_000), size=(1, 1)), "GIF", (20_000, 30_000)),
+        (gif(frame(20_000, 30_000), size=(0, 0)), "GIF", (20_000, 30_000)),
+        (gif(frame(0, 60_000)), "GIF", (5, 60_000)),
+        (gif(frame(6, 6)), "GIF", (6, 7)),
+        (gif(frame(1, 1, 40_000, 50_000)), "GIF", (40_001, 50_001)),
+        (gif(frame(9, 0), size=(0, 7)), "GIF", (9, 7)),
+        (gif(CONTROL, COMMENT, frame(80, 90), flags=0x80), "GIF", (80, 90)),
+        (gif(COMMENT, b"\0", CONTROL, frame(80, 90), flags=0xF7), "GIF", (80, 90)),
+        (gif(COMMENT * 200, frame(80, 90)), "GIF", (80, 90)),
+        (gif(frame(80, 90)[:8]), "GIF", (5, 7)),
+        (gif(COMMENT[:4]), "GIF", (5, 7)),
+        (gif(b";", frame(80, 90)), "GIF", (5, 7)),
+        (gif(COMMENT * 1000, frame(80, 90)), "GIF", (5, 7)),
+        (gif(flags=0xF7)[:40], "GIF", (5, 7)),
+        (b"\xff\xd8" + start_of_frame(5, 7) + start_of_frame(80, 90, 2), "JPEG", (80, 90)),
+        (b"\xff\xd8" + start_of_frame(5, 7, 1) + b"\xff\xfe\0\2" + start_of_frame(6, 5), "JPEG", (5, 7)),
+        (b"\xff\xd8" + start_of_frame(0, 7) + start_of_frame(6, 5), "JPEG", (6, 5)),
+        (b"\xff\xd8" + start_of_frame(5, 7) + b"\xff\xda\0\2" + start_of_frame(80, 90), "JPEG", (5, 7)),
+        (b"\xff\xd8" + start_of_frame(5, 7) + b"junk" + start_of_frame(80, 90), "JPEG", (5, 7)),
+        (b"\xff\xd8" + start_of_frame(5, 7) + start_of_frame(80, 90)[:7], "JPEG", (5, 7)),
+        (b"\xff\xd8\xff\xc0\0\0\x08\0\7\0\5" + bytes(9), "JPEG", (5, 7)),
+        (b"\xff\xd8" + start_of_frame(5, 7) + b"\xff\xfe\0\2" * 300 + start_of_frame(80, 90), "JPEG", (5, 7)),
     ],
 )
 def test_a_header(content: bytes, name: Format, size: tuple[int, int]) -> None:
@@ -87,6 +130,8 @@ def test_a_header(content: bytes, name: Format, size: tuple[int, int]) -> None:
         (png_header(0, 5), "PNG"),
         (png_header()[:8] + b"\0\0\0\x04tEXtabcd1234" + png_header()[8:], "PNG"),
         (b"GIF89a\1", "GIF"),
+        (gif(size=(0, 7)), "GIF"),
+        (gif(frame(0, 9), size=(0, 7)), "GIF"),
         (b"BM, said the letter to the other letter", "BMP"),
         (b"RIFF\0\0\0\0WEBPVP8 " + bytes(20), "WEBP"),
         (b"RIFF\0\0\0\0WEBPALPH" + bytes(20), "WEBP"),
@@ -129,7 +174,9 @@ def test_what_is_no_image(content: bytes) -> None:
     assert read(content) == (None, None)
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"II*\0", b"MM\0*\0\0\0\x08", b"BM", HEIC]))
+@given(
+    st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", gif(), b"II*\0", b"MM\0*\0\0\0\x08", b"BM", HEIC])
+)
 def test_no_file_is_too_odd(content: bytes, head: bytes) -> None:
     name, size = read(head + content)
     assert name in {None, *MEDIA_TYPES.values()}

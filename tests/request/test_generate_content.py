@@ -160,7 +160,7 @@ class TestFind:
 class TestQuestion:
     def test_a_function_response_is_asked_for_its_name_the_arguments_and_what_it_answered(self) -> None:
         assert questions(user(text("no")), model(function_call()), user(text("no"), function_response(image()))) == [
-            'It is a result of the tool shot, called with: {"url": "/"}\n{"output": "Saved."}'
+            'It is a result of the tool shot, called with: {"url": "/"}\n{"output": "Saved."}\nThe user had asked: no'
         ]
 
     def test_arguments_are_those_of_the_latest_earlier_call(self) -> None:
@@ -201,7 +201,17 @@ class TestQuestion:
             user(text("What is it?")),
             model(text("Let me see."), function_call()),
             user({"functionResponse": {"name": "shot", "response": {"output": "Saved."}}}, image()),
-        ) == ["What is it?"]
+        ) == ['It is a result of the tool shot, called with: {"url": "/"}\nThe user had asked: What is it?']
+
+    def test_an_image_in_the_content_after_a_response_is_its_result(self) -> None:
+        response = {"functionResponse": {"name": "shot", "response": {"output": "Saved."}}}
+        assert questions(
+            user(text("What is it?")), model(function_call()), user(response), user(text("Here:"), image())
+        ) == ['It is a result of the tool shot, called with: {"url": "/"}\nHere:\nThe user had asked: What is it?']
+
+    def test_a_clients_context_is_no_part_of_it(self) -> None:
+        context = "<session_context>\nToday is Friday.\n</session_context>"
+        assert questions(user(text(context), text("What is it?"), image())) == ["What is it?"]
 
     def test_an_answer_ends_the_turn(self) -> None:
         assert questions(user(text("What is it?")), model(text("A cat.")), user(image())) == [""]
@@ -296,7 +306,9 @@ def test_gemini_cli() -> None:
             "1/1",
             (
                 'It is a result of the tool read_file, called with: {"absolute_path": "/home/dev/shop/logo.png"}\n'
-                '{"output": "Binary content provided (1 item(s))."}'
+                '{"output": "Binary content provided (1 item(s))."}\n'
+                "The user had asked: What is wrong in @shot.png?\n\n--- Content from referenced files ---\n\n"
+                "--- End of content ---"
             ),
         ),
         ("contents[8].parts[0]", "1/1", "And now?"),

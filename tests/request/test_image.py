@@ -32,17 +32,21 @@ def image_of(size: int, mark: str = "A") -> ImageSource:
         ("data:image/svg+xml;base64,AAAA", "inline"),
         ("Data:image/svg+xml,<svg/>", "unsupported"),
         ("data:image/png,AAAA", "unsupported"),
-        ("data:image/png;charset=utf-8;base64,AAAA", "unsupported"),
+        ("data:image/png;charset=utf-8;base64,AAAA", "inline"),
+        ("data:image/png;name=cat 1.png;charset=utf-8;base64,AAAA", "inline"),
+        (" \ndata:image/png;base64,AAAA", "inline"),
+        ("data:;base64,AAAA", "inline"),
+        ("data:png;base64,AAAA", "inline"),
         ("data:image/png;base64", "unsupported"),
-        ("data:image/;base64,AAAA", "unsupported"),
+        ("data:image/;base64,AAAA", "inline"),
         ("data:image/png ;base64,AAAA", "unsupported"),
         ("data: image/png;base64,AAAA", "unsupported"),
-        ("data:image/p\u017fd;base64,AAAA", "unsupported"),
-        ("data:text/html;base64,data:image/png;base64,AAAA", "unsupported"),
+        ("data:image/p\u017fd;base64,AAAA", "inline"),
+        ("data:text/html;base64,data:image/png;base64,AAAA", "inline"),
         ("http\u017f://images.example.com/cat.png", "unsupported"),
         ("http://images.example.com/cat.png", "remote"),
         ("HTTPS://images.example.com/cat.png", "remote"),
-        ("data:application/pdf;base64,AAAA", "unsupported"),
+        ("data:application/pdf;base64,AAAA", "inline"),
         ("data:text/plain,data:image/png", "unsupported"),
         ("data:,", "unsupported"),
         ("ftp://images.example.com/cat.png", "unsupported"),
@@ -65,6 +69,9 @@ def test_kind(url: str, kind: str) -> None:
         ("gs://bucket/cat.png", None, "vertex_ai", "held"),
         ("gs://bucket/cat.png", "openai", "vertex_ai", "held"),
         ("https://generativelanguage.googleapis.com/v1beta/files/abc", None, "gemini", "held"),
+        ("HTTPS://GenerativeLanguage.googleapis.com/v1beta/files/abc", None, "gemini", "held"),
+        ("https://generativelanguage.googleapis.com:443/v1beta/files/abc", None, "gemini", "held"),
+        ("http://generativelanguage.googleapis.com?files/abc", None, "gemini", "held"),
         ("https://generativelanguage.googleapis.com.evil.net/files/abc", None, None, "remote"),
         ("https://images.example.com/cat.png", None, None, "remote"),
         ("https://images.example.com/cat.png", "openai", None, "remote"),
@@ -95,10 +102,14 @@ def test_a_reference_keeps_its_hints() -> None:
         ("image/png", "ab-_cd==", "data:image/png;base64,ab+/cd==", "inline"),
         ("image/png", "ab-cd", "data:image/png;base64,ab+cd", "inline"),
         ("image/png", "ab_cd", "data:image/png;base64,ab/cd", "inline"),
-        ("IMAGE/PNG", "abcd", "data:IMAGE/PNG;base64,abcd", "inline"),
-        ("application/octet-stream", "abcd", "data:application/octet-stream;base64,abcd", "unsupported"),
-        ("image/png;base64,AAAA", "abcd", "data:image/png;base64,AAAA;base64,abcd", "unsupported"),
-        ("image/png\n", "abcd", "data:image/png\n;base64,abcd", "unsupported"),
+        ("image/png", "ab\r\ncd\n", "data:image/png;base64,abcd", "inline"),
+        ("image/png", "abcdAA", "data:image/png;base64,abcdAA==", "inline"),
+        ("image/png", "abcdAA=", "data:image/png;base64,abcdAA==", "inline"),
+        ("image/png", "abcdAB", "data:image/png;base64,abcdAB", "inline"),
+        ("IMAGE/PNG", "abcd", "data:image/png;base64,abcd", "inline"),
+        ("application/octet-stream", "abcd", "data:application/octet-stream;base64,abcd", "inline"),
+        ("image/png;base64,AAAA", "abcd", "data:image/png;base64,abcd", "inline"),
+        ("image/png\n", "abcd", "data:image/png;base64,abcd", "inline"),
     ],
 )
 def test_an_encoded_image_is_a_data_uri(media_type: str, payload: str, url: str, kind: str) -> None:
@@ -133,7 +144,7 @@ def test_an_image_behind_a_url_weighs_nothing_but_has_a_long_name() -> None:
     assert (image.encoded_bytes, image.name_characters) == (0, 34)
 
 
-@pytest.mark.parametrize("url", ["ftp://images.example.com/cat.png", "data:application/pdf;base64,AAAA"])
+@pytest.mark.parametrize("url", ["ftp://images.example.com/cat.png", "data:application/pdf;base64,AAAA", "data:,A"])
 def test_what_is_of_no_use_weighs_what_it_is_long(url: str) -> None:
     assert (ImageSource(url).encoded_bytes, ImageSource(url).name_characters) == (len(url), 0)
 
@@ -253,9 +264,24 @@ def test_an_intact_image_has_no_flaw(media_type: str) -> None:
 @pytest.mark.parametrize(
     "media_type", ["image/svg+xml", "image/svg", "image/x-icon", "image/vnd.adobe.photoshop", "image/x", "image/pngx"]
 )
-@pytest.mark.parametrize("payload", [PIXEL, SVG, HTML])
+@pytest.mark.parametrize("payload", [SVG, HTML])
 def test_a_type_that_is_not_looked_at(media_type: str, payload: str) -> None:
     assert flaw_of(media_type, payload) == "unsupported_type"
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "text/html", "video/mp4", "png/image"])
+@pytest.mark.parametrize("payload", [PIXEL, SVG, HTML])
+def test_what_is_declared_as_no_image_is_none(media_type: str, payload: str) -> None:
+    assert flaw_of(media_type, payload) == "unsupported_type"
+    assert not ImageSource.encoded(media_type, payload).is_image
+
+
+@pytest.mark.parametrize("media_type", ["", "*/*", "application/octet-stream", "APPLICATION/OCTET-STREAM"])
+def test_a_type_that_says_nothing_leaves_it_to_the_bytes(media_type: str) -> None:
+    assert flaw_of(media_type, PIXEL) is None
+    assert ImageSource.encoded(media_type, PIXEL).is_image
+    assert flaw_of(media_type, HTML) == "unsupported_type"
+    assert not ImageSource.encoded(media_type, HTML).is_image
 
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
@@ -264,9 +290,36 @@ def test_what_is_no_image_is_not_taken_for_one_whatever_it_is_declared_as(media_
     assert flaw_of(media_type, payload) == "mislabelled"
 
 
-@pytest.mark.parametrize("media_type", [name for name, file_format in MEDIA_TYPES.items() if file_format != "PNG"])
-def test_a_type_that_the_first_bytes_contradict(media_type: str) -> None:
-    assert flaw_of(media_type, PIXEL) == "mislabelled"
+WRONG = [name for name, file_format in MEDIA_TYPES.items() if file_format != "PNG"]
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [*WRONG, "image/*", "image/pjpeg", "image/x-png", "", "application/octet-stream", "png", "JPG", "image/"],
+)
+def test_the_type_of_the_bytes_is_sent_on(media_type: str) -> None:
+    assert flaw_of(media_type, PIXEL) is None
+    for source in (ImageSource.encoded(media_type, PIXEL), ImageSource(f"data:{media_type};base64,{PIXEL}")):
+        assert (source.url, source.is_image) == (f"{PNG}{PIXEL}", True)
+        assert source.digest == ImageSource(f"{PNG}{PIXEL}").digest
+
+
+@pytest.mark.parametrize("head", ["data:image/png;charset=utf-8;name=a b.png;base64,", " data:image/png;base64,"])
+def test_a_head_is_cleaned(head: str) -> None:
+    source = ImageSource(f"{head}{PIXEL}")
+    assert (source.url, source.flaw, source.size) == (f"{PNG}{PIXEL}", None, (640, 480))
+
+
+@given(st.data())
+def test_line_breaks_and_missing_padding_are_mended(data: st.DataObject) -> None:
+    content = png_header(640, 480) + data.draw(st.binary(max_size=5))
+    whole = base64.b64encode(content).decode()
+    broken = "".join(
+        f"{data.draw(st.sampled_from(['', '', '', chr(10), chr(13) + chr(10), ' ', chr(9)]))}{sign}" for sign in whole
+    )
+    for payload in (broken, broken.rstrip("="), base64.urlsafe_b64encode(content).decode().rstrip("=")):
+        for source in (ImageSource(PNG + payload), ImageSource.encoded("image/png", payload)):
+            assert (source.url, source.flaw, source.size) == (PNG + whole, None, (640, 480))
 
 
 @pytest.mark.parametrize(
@@ -275,10 +328,9 @@ def test_a_type_that_the_first_bytes_contradict(media_type: str) -> None:
         "",
         PIXEL[:-1],
         PIXEL[:-4] + "AA==" + PIXEL[-4:],
-        PIXEL + "\n",
-        PIXEL[:40] + "\r\n" + PIXEL[40:] + "AA",
-        PIXEL + " AAA",
-        PIXEL + "AA=",
+        PIXEL + "A",
+        PIXEL[:40] + "\r\n" + PIXEL[40:] + "AB",
+        PIXEL + "\vAAA",
         PIXEL + "A===",
         PIXEL + "====",
         PIXEL + "AA%3",
@@ -300,10 +352,10 @@ def test_one_bad_character_anywhere_in_a_large_image_is_seen() -> None:
         assert ImageSource(f"{good[:place]}!{good[place + 1 :]}").flaw == "damaged", place
 
 
-@pytest.mark.parametrize("media_type", ["image/png", "image/x-ms-bmp"])
+@pytest.mark.parametrize("media_type", ["image/png", "image/bmp"])
 def test_the_url_safe_alphabet_is_sent_on_as_the_standard_one(media_type: str) -> None:
     """For the same image, whether its type stands beside it or in a ``data:`` URI."""
-    sent_on = f"data:{media_type};base64,{PIXEL}ab+/"
+    sent_on = f"{PNG}{PIXEL}ab+/"
     assert ImageSource.encoded(media_type, f"{PIXEL}ab-_").url == sent_on
     assert ImageSource(f"data:{media_type};base64,{PIXEL}ab-_").url == sent_on
     assert ImageSource(f"data:{media_type};base64,{PIXEL}ab-_").digest == ImageSource(sent_on).digest
@@ -327,3 +379,42 @@ def test_only_images_that_are_sent_along_have_flaws(url: str) -> None:
 @example("0000000_", "image/png")
 def test_no_data_is_too_odd(payload: str, media_type: str) -> None:
     assert flaw_of(media_type, payload) in ("unsupported_type", "damaged", "mislabelled")
+
+
+@pytest.mark.parametrize(
+    ("head", "usual"),
+    [
+        ("data:image/png;BASE64,", "data:image/png;base64,"),
+        ("DATA:Image/PNG;base64,", "data:image/png;base64,"),
+        ("data:image/jpg;base64,", "data:image/jpeg;base64,"),
+        ("data:image/x-ms-bmp;base64,", "data:image/bmp;base64,"),
+    ],
+)
+def test_a_header_is_written_as_providers_and_litellm_know_it(head: str, usual: str) -> None:
+    """LiteLLM splits it at ``;base64,`` for some providers, which know no ``image/jpg``."""
+    payload = {"jpeg": "/9j/", "bmp": "Qk0A"}.get(usual[11:].partition(";")[0], PIXEL)
+    assert ImageSource(f"{head}{payload}").url == f"{usual}{payload}"
+    assert ImageSource(f"{head}{payload}ab-_").url == f"{usual}{payload}ab+/"
+    assert ImageSource.encoded(head[5:].partition(";")[0], payload).url == f"{usual}{payload}"
+    assert ImageSource(f"{head}{payload}").digest == ImageSource(f"{usual}{payload}").digest
+
+
+def test_an_image_with_an_unusual_header_has_no_other_flaws() -> None:
+    assert ImageSource(f"data:image/png;BASE64,{PIXEL}").flaw is None
+    assert ImageSource(f"data:image/png;BASE64,{PIXEL}!").flaw == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("low", "low"), ("high", "high"), ("auto", "auto"), ("LOW", None), ("x" * 10**6, None)],
+)
+def test_a_detail_that_no_provider_knows_is_left_out(sent: str | None, kept: str | None) -> None:
+    assert ImageSource.referenced("https://x.example/a.png", sent).detail == kept
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("image/png", "image/png"), ("IMAGE/JPG", "image/jpeg"), ("image/odd", None), ("x" * 10**6, None)],
+)
+def test_a_format_that_no_provider_knows_is_left_out(sent: str, kept: str | None) -> None:
+    assert ImageSource.referenced("https://x.example/a", format=sent).format == kept

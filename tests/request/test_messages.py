@@ -17,6 +17,7 @@ NOTE = "a note"
 EPHEMERAL = {"type": "ephemeral"}
 CAT = {"type": "base64", "media_type": "image/png", "data": "CAT"}
 CAT_SOURCE = ImageSource.encoded("image/png", "CAT")
+SCREENSHOT = 'It is a result of the tool screenshot, called with: {"url": "/"}'
 
 Block = dict[str, Any]
 
@@ -103,7 +104,7 @@ class TestFind:
             (CAT, CAT_SOURCE),
             ({**CAT, "data": "a-b_c"}, ImageSource.encoded("image/png", "a-b_c")),
             ({**CAT, "media_type": "image/webp"}, ImageSource.encoded("image/webp", "CAT")),
-            ({"type": "base64", "data": "CAT"}, ImageSource.encoded("application/octet-stream", "CAT")),
+            ({"type": "base64", "data": "CAT"}, ImageSource.encoded("", "CAT")),
             (
                 {"type": "url", "url": "https://images.example.com/c.png"},
                 ImageSource("https://images.example.com/c.png"),
@@ -166,8 +167,8 @@ class TestQuestion:
                 text("a reminder"),
             ),
         ) == [
-            'It is a result of the tool screenshot, called with: {"url": "/"}\nSaved.',
-            'It is a result of the tool Read, called with: {"file_path": "b.png"}',
+            f"{SCREENSHOT}\nSaved.\nThe user had asked: Fix the header.",
+            'It is a result of the tool Read, called with: {"file_path": "b.png"}\nThe user had asked: Fix the header.',
         ]
 
     def test_a_servers_tool_stands_beside_its_result(self) -> None:
@@ -196,7 +197,16 @@ class TestQuestion:
             {"role": "user", "content": "What is it?"},
             assistant(text("Let me see."), tool_use()),
             user(tool_result(text("Saved.")), image()),
-        ) == ["What is it?"]
+        ) == ['It is a result of the tool screenshot, called with: {"url": "/"}\nThe user had asked: What is it?']
+
+    def test_an_image_in_the_message_after_a_result_is_its_result(self) -> None:
+        assert questions(
+            user(text("What is it?")), assistant(tool_use()), user(tool_result(text("Saved."))), user(image())
+        ) == ['It is a result of the tool screenshot, called with: {"url": "/"}\nThe user had asked: What is it?']
+
+    def test_a_clients_context_is_no_part_of_it(self) -> None:
+        reminder = text("<system-reminder>\nCLAUDE.md\n</system-reminder>")
+        assert questions(user(reminder, text("What is it?"), image(), reminder)) == ["What is it?"]
 
     @pytest.mark.parametrize("answer", ["A cat.", [text("A cat.")], []])
     def test_an_answer_ends_the_turn(self, answer: object) -> None:
@@ -261,24 +271,21 @@ class TestReplace:
 
 def test_claude_code() -> None:
     found = find_images(json.loads(CLAUDE_CODE.read_text()))
-    claude_md = (
-        "<system-reminder>\nAs you answer the user's questions, you can use the following context:\n# claudeMd\n"
-        "Run npm test before you commit.\n</system-reminder>\n"
-    )
+    asked = "The user had asked: [Image #1] The cart badge overlaps the logo. Fix it."
     screenshot = "mcp__playwright__browser_take_screenshot"
     assert [(one.place, f"{one.number}/{one.count}", one.question) for one in found] == [
-        ("messages[0].content[2]", "1/1", f"{claude_md}\n[Image #1] The cart badge overlaps the logo. Fix it."),
+        ("messages[0].content[2]", "1/1", "[Image #1] The cart badge overlaps the logo. Fix it."),
         (
             "messages[2].content[0].content[0]",
             "1/1",
-            'It is a result of the tool Read, called with: {"file_path": "/home/dev/shop/design/header.png"}',
+            'It is a result of the tool Read, called with: {"file_path": "/home/dev/shop/design/header.png"}\n' + asked,
         ),
         (
             "messages[6].content[0].content[1]",
             "1/1",
             (
                 f'It is a result of the tool {screenshot}, called with: {{"filename": "after.png"}}\n'
-                "### Result\nTook the viewport screenshot and saved it as after.png"
+                f"### Result\nTook the viewport screenshot and saved it as after.png\n{asked}"
             ),
         ),
         ("messages[8].content[1]", "1/2", "[Image #2] [Image #3] Do these two pages look alike now?"),
@@ -286,15 +293,53 @@ def test_claude_code() -> None:
     ]
 
 
-def test_a_document_made_of_blocks_keeps_its_text_and_gives_its_images_away() -> None:
-    picture = {"type": "image", "source": {"type": "url", "url": "https://images.example.com/cat.png"}}
-    words = {"type": "text", "text": "Chapter one"}
-    document = {"type": "document", "source": {"type": "content", "content": [words, picture]}, "title": "Book"}
-    body = {"messages": [{"role": "user", "content": [document, {"type": "text", "text": "Who is it?"}]}]}
-    (found,) = find_images(body)
-    assert (found.place, found.question) == ("messages[0].content[0].source.content[1]", "Who is it?")
-    changed = replace_images(body, {found.path: "a note"})
-    assert changed["messages"][0]["content"][0] == {
-        **document,
-        "source": {"type": "content", "content": [words, {"type": "text", "text": "a note"}]},
-    }
+class TestDocumentOfBlocks:
+    """A document may consist of text and images. It is in a message, in a tool result or in ``system``."""
+
+    @staticmethod
+    def book(*blocks: object) -> Block:
+        return document({"type": "content", "content": list(blocks)})
+
+    def test_its_images_have_the_question_of_its_message(self) -> None:
+        (found,) = find_images(body_with(user(self.book(text("Chapter one"), image()), text("Who is it?"))))
+        assert (found.place, found.question) == ("messages[0].content[0].source.content[1]", "Who is it?")
+
+    def test_in_a_tool_result_its_images_have_the_question_of_the_result(self) -> None:
+        result = tool_result(text("Found."), self.book(text("Chapter one"), image()), image())
+        found = find_images(body_with(assistant(tool_use()), user(result, image())))
+        assert [(one.place, one.number, one.count, one.question) for one in found] == [
+            ("messages[1].content[0].content[1].source.content[1]", 1, 3, asked := f"{SCREENSHOT}\nFound."),
+            ("messages[1].content[0].content[2]", 2, 3, asked),
+            ("messages[1].content[1]", 3, 3, SCREENSHOT),
+        ]
+
+    def test_in_the_system_prompt_its_images_have_the_text_beside_as_question(self) -> None:
+        found = find_images(body_with(user(image()), system=[text("Our logo:"), self.book(image()), image()]))
+        assert [(one.place, one.number, one.count, one.question) for one in found] == [
+            ("system[1].source.content[0]", 1, 2, "Our logo:"),
+            ("system[2]", 2, 2, "Our logo:"),
+            ("messages[0].content[0]", 1, 1, ""),
+        ]
+
+    def test_only_its_images_change(self) -> None:
+        def content(picture: Block) -> list[Block]:
+            book = self.book(text("Chapter one"), picture)
+            return [{**book, "citations": {"enabled": True}, "cache_control": EPHEMERAL}, text("Who is it?")]
+
+        def whole(picture: Block) -> dict[str, Any]:
+            message = user(*content(picture), tool_result(*content(picture)))
+            return body_with(message, system=content(picture))
+
+        assert with_notes(whole(image(cache_control=EPHEMERAL))) == whole(text(NOTE, cache_control=EPHEMERAL))
+
+    def test_documents_in_it_are_no_blocks_of_the_format(self) -> None:
+        """They are not searched, so that no depth is too deep."""
+        inner = self.book(image())
+        for _ in range(100_000):
+            inner = self.book(inner)
+        assert sources(inner, tool_result(inner)) == []
+
+    @pytest.mark.parametrize("content", [None, 5, "Chapter one", {"type": "image", "source": CAT}, [], ["image"]])
+    def test_other_content_holds_no_image(self, content: object) -> None:
+        book = document({"type": "content", "content": content})
+        assert find_images(body_with(user(book, tool_result(book)), system=[book])) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.images import PNG_URI
 from support.strategies import (
     PIXELS,
     arbitrary_bodies,
@@ -29,7 +31,7 @@ from support.strategies import (
     thorough,
 )
 
-from litellm_image_analysis.request import Path, WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request import Path, WireFormat, chat, conversation, generate_content, messages, responses
 from litellm_image_analysis.request.values import replaced
 
 FIXTURES = File(__file__).parents[1] / "fixtures"
@@ -213,6 +215,111 @@ class TestAnyRequest:
         before = dumped(body)
         assert wire.wire_format.find_images(wire.rewritten(body)) == []
         assert dumped(body) == before
+
+
+def chat_results(count: int, words: str) -> Json:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": words}}
+    parts = [{"type": "image_url", "image_url": {"url": PNG_URI}}, {"type": "text", "text": "Saved."}]
+    results = [{"role": "tool", "tool_call_id": "c", "content": parts}] * count
+    return {"messages": [{"role": "assistant", "tool_calls": [call]}, *results]}
+
+
+def messages_results(count: int, words: str) -> Json:
+    use = {"type": "tool_use", "id": "c", "name": "f", "input": {"words": words}}
+    blocks = [{"type": "image", "source": {"type": "url", "url": PNG_URI}}, {"type": "text", "text": "Saved."}]
+    results = [{"type": "tool_result", "tool_use_id": "c", "content": blocks}] * count
+    return {"messages": [{"role": "assistant", "content": [use]}, {"role": "user", "content": results}]}
+
+
+def responses_results(count: int, words: str) -> Json:
+    parts = [{"type": "input_image", "image_url": PNG_URI}, {"type": "input_text", "text": "Saved."}]
+    results = [{"type": "function_call_output", "call_id": "c", "output": parts}] * count
+    return {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": words}, *results]}
+
+
+def google_results(count: int, words: str) -> Json:
+    call = {"functionCall": {"name": "f", "args": {"words": words}}}
+    image = {"inlineData": {"mimeType": "image/png", "data": PNG_URI.partition(",")[2]}}
+    response = {"functionResponse": {"name": "f", "response": {"output": "Saved."}, "parts": [image]}}
+    return {"contents": [{"role": "model", "parts": [call]}, {"role": "user", "parts": [response] * count}]}
+
+
+class TestManyResultsOfOneLongCall:
+    """A request of a megabyte, whose images would need gigabytes if each had a copy of the call in its question."""
+
+    every_request = pytest.mark.parametrize(
+        ("wire_format", "results"),
+        [
+            (chat, chat_results),
+            (messages, messages_results),
+            (responses, responses_results),
+            (generate_content, google_results),
+        ],
+        ids=WIRES,
+    )
+
+    @every_request
+    def test_a_question_has_the_call_without_its_middle(
+        self, wire_format: WireFormat, results: Callable[[int, str], Json]
+    ) -> None:
+        found = wire_format.find_images(results(2, "START" + "x" * 1_000_000 + "END"))
+        assert found[0].question == found[1].question
+        for expected in (
+            "It is a result of the tool f, called with: ",
+            "START",
+            "characters left out",
+            "END",
+            "Saved.",
+        ):
+            assert expected in found[0].question
+        assert len(found[0].question) < 8100
+
+    @every_request
+    def test_the_call_is_written_once(
+        self, wire_format: WireFormat, results: Callable[[int, str], Json], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[object] = []
+
+        def tool_call(name: object, arguments: object) -> str:
+            calls.append(name)
+            return conversation.tool_call(name, arguments)
+
+        for module in (chat, messages, responses, generate_content):
+            monkeypatch.setattr(module, "tool_call", tool_call)
+        found = wire_format.find_images(results(100, "x"))
+        assert calls == []
+        assert len({image.question for image in found}) == 1
+        assert len(calls) == 1
+
+    @every_request
+    def test_memory_does_not_grow_with_images_times_arguments(
+        self, wire_format: WireFormat, results: Callable[[int, str], Json]
+    ) -> None:
+        body = results(500, "x" * 1_000_000)
+        tracemalloc.start()
+        try:
+            found = wire_format.find_images(body)
+            _, to_find = tracemalloc.get_traced_memory()
+            questions = [image.question for image in found]
+            _, to_ask = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(questions) == 500
+        assert to_find < 2_000_000
+        assert to_ask < 15_000_000
+
+
+@every_wire_format
+def test_parts_without_images_take_no_memory(wire: Wire) -> None:
+    parts = "parts" if wire.conversation == "contents" else "content"
+    body = {wire.conversation: [{"role": "user", parts: [{}] * 20_000}]}
+    tracemalloc.start()
+    try:
+        assert wire.wire_format.find_images(body) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
 
 
 class TestCodingAgents:

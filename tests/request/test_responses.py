@@ -135,6 +135,9 @@ class TestFind:
         assert find_images(body_with({"role": "user", "content": value}, output(value))) == []
 
 
+SHOT = 'It is a result of the tool view_image, called with: {"path": "a"}'
+
+
 class TestQuestion:
     @pytest.mark.parametrize(
         ("made", "question"),
@@ -153,7 +156,9 @@ class TestQuestion:
     def test_an_output_is_asked_for_the_tools_name_arguments_and_the_text_beside(
         self, made: Item, question: str
     ) -> None:
-        assert questions(user(text("no")), made, output([text("Saved."), image()])) == [f"{question}\nSaved."]
+        assert questions(user(text("no")), made, output([text("Saved."), image()])) == [
+            f"{question}\nSaved.\nThe user had asked: no"
+        ]
 
     def test_a_screenshot_is_asked_for_what_the_computer_was_told(self) -> None:
         told = {"type": "computer_call", "call_id": "call_1", "action": {"type": "screenshot"}}
@@ -193,12 +198,25 @@ class TestQuestion:
         """So an image a tool attached as a user message is asked for by what the user wants to know."""
         reasoning: Item = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
         assert questions(user(text("What is it?")), reasoning, call(), output("attached"), user(image())) == [
-            "What is it?"
+            f"{SHOT}\nThe user had asked: What is it?"
         ]
+
+    def test_words_beside_an_attached_image_are_none_of_the_users(self) -> None:
+        attached = user(text("Attached:"), image())
+        assert (
+            questions(user(text("What is it?")), call(), output("a"), attached, call(), output("b"), attached)
+            == [f"{SHOT}\nAttached:\nThe user had asked: What is it?"] * 2
+        )
+
+    def test_a_clients_context_is_no_part_of_it(self) -> None:
+        context = text("<environment_context>\n/home\n</environment_context>")
+        assert questions(user(context, text("What is it?"), image())) == ["What is it?"]
 
     def test_a_turn_goes_on_over_what_is_said_before_a_tool_call(self) -> None:
         said = assistant(text("Let me see.", "output_text"))
-        assert questions(user(text("What is it?")), said, call(), output("attached"), user(image())) == ["What is it?"]
+        assert questions(user(text("What is it?")), said, call(), output("attached"), user(image())) == [
+            f"{SHOT}\nThe user had asked: What is it?"
+        ]
 
     @pytest.mark.parametrize("answer", ["A cat.", [text("A cat.", "output_text")]])
     def test_an_answer_ends_the_turn(self, answer: object) -> None:
@@ -247,13 +265,20 @@ class TestReplace:
 def test_codex_cli() -> None:
     found = find_images(json.loads(CODEX_CLI.read_text()))
     tool = "It is a result of the tool"
+    asked = "<image name=[Image #1]>\n</image>\n[Image #1] Why is the chart empty?"
+    screenshot = f"{tool} mcp__playwright__browser_take_screenshot"
+    had_asked = f"The user had asked: {asked}"
     assert [(one.place, f"{one.number}/{one.count}", one.question) for one in found] == [
-        ("input[2].content[1]", "1/1", "<image name=[Image #1]>\n</image>\n[Image #1] Why is the chart empty?"),
-        ("input[9].output[0]", "1/1", f'{tool} view_image, called with: {{"path":"/home/dev/shop/chart.png"}}'),
+        ("input[2].content[1]", "1/1", asked),
+        (
+            "input[9].output[0]",
+            "1/1",
+            f'{tool} view_image, called with: {{"path":"/home/dev/shop/chart.png"}}\n{had_asked}',
+        ),
         (
             "input[13].output[1]",
             "1/1",
-            f"{tool} mcp__playwright__browser_take_screenshot, called with: {{}}\nTook the viewport screenshot",
+            f"{screenshot}, called with: {{}}\nTook the viewport screenshot\n{had_asked}",
         ),
         ("input[15].content[1]", "1/1", "Which month is highest?"),
     ]

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.analysis.plan import steps
+from litellm_image_analysis.analysis.plan import make_plan
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
@@ -340,7 +340,7 @@ every_wire_format = pytest.mark.parametrize(("wire_format", "carriers"), CARRIER
 
 def refusal(wire_format: WireFormat, body: dict[str, Any], **settings: Any) -> FailureReason | None:
     """Why nobody is asked about the request's image; ``None`` if somebody is."""
-    [step] = steps(wire_format.find_images(body), ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
+    [step] = make_plan(wire_format.find_images(body), ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
     return step.ask.reason if isinstance(step.ask, Failed) else None
 
 
@@ -350,7 +350,12 @@ class TestAllWireFormats:
     def test_nobody_is_asked_about_a_hostile_url(
         self, url: str, wire_format: WireFormat, carriers: list[Carrier]
     ) -> None:
-        kinds = {FailureReason.URL_NOT_PUBLIC, FailureReason.UNSUPPORTED_SOURCE, FailureReason.UNSUPPORTED_TYPE}
+        kinds = {
+            FailureReason.URL_NOT_PUBLIC,
+            FailureReason.URL_HAS_BLANKS,
+            FailureReason.UNSUPPORTED_SOURCE,
+            FailureReason.UNSUPPORTED_TYPE,
+        }
         for carry in carriers:
             assert refusal(wire_format, carry(url)) in kinds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 from litellm.router import Router
@@ -15,11 +16,12 @@ from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import AttemptError, RequestError
+from litellm_image_analysis.request import chat
 from litellm_image_analysis.request.activation import Mode
 from litellm_image_analysis.sdk import library as library_module
 from litellm_image_analysis.sdk.library import Library
 
-CONFIG = ImageAnalysisConfig(max_images=1)
+CONFIG = ImageAnalysisConfig(max_image_parts=1)
 TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
 NO_IMAGE = [message(text("?"))]
 
@@ -64,7 +66,7 @@ class TestDirectCalls:
 
     async def test_limits_hold_on_every_route(self) -> None:
         item = {"role": "user", "content": [{"type": "input_image", "image_url": data_uri(mark)} for mark in "ab"]}
-        with pytest.raises(RequestError, match="max_images"):
+        with pytest.raises(RequestError, match="max_image_parts"):
             await taken("aresponses", model="openai/blind-ocr", input=[item])
 
     async def test_a_call_that_was_served_already_is_left_alone(self) -> None:
@@ -112,7 +114,7 @@ class TestRouter:
 
     async def test_the_deployment_is_not_to_blame_for_what_went_wrong(self, router: Router) -> None:
         notes = {"model_group": "deepseek-chat-ocr"}
-        with pytest.raises(AttemptError, match="max_images") as caught:
+        with pytest.raises(AttemptError, match="max_image_parts") as caught:
             await taken(router=router, model="openai/blind", messages=TWO_IMAGES, metadata=notes)
         assert caught.value.status_code == 424
         assert caught.value.reason.code == "too_many_images"
@@ -155,6 +157,20 @@ class TestNotAsked:
         assert not await self.due(model="openai/sees", model_info={"supports_vision": True})
         assert not await self.due(model="openai/nobody-knows")
 
+    @pytest.mark.parametrize("limits", [{"max_messages": 1}, {"max_nesting_depth": 3}])
+    async def test_the_limits_of_a_request_s_shape_hold(self, limits: dict[str, int]) -> None:
+        config = CONFIG.model_copy(update={"mode": "auto", **limits})
+        with pytest.raises(RequestError, match=next(iter(limits))):
+            await Library(config, Analyzer(config), lambda: None).before_call(
+                {**self.BLIND, "messages": [message(text("?")), *TWO_IMAGES]}, "acompletion"
+            )
+
+    async def test_a_request_is_searched_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        search = Mock(wraps=chat.find_images)
+        monkeypatch.setattr(chat, "find_images", search)
+        assert await self.due(**self.BLIND)
+        assert search.call_count == 1
+
     async def test_a_router_need_not_be_attached(self) -> None:
         assert await self.due(**self.BLIND, metadata={"model_group": "blind"})
 
@@ -163,7 +179,7 @@ class TestNotAsked:
         assert await self.due(**{**self.BLIND, "messages": NO_IMAGE}) is False
 
     async def test_who_says_false_means_it(self) -> None:
-        config = ImageAnalysisConfig(mode="auto", max_images=1)
+        config = ImageAnalysisConfig(mode="auto", max_image_parts=1)
         served = Library(config, Analyzer(config), lambda: None)
         kwargs = {**self.BLIND, "messages": TWO_IMAGES}
         assert await served.before_call({**kwargs, "ocr_model": False}, "acompletion") == kwargs

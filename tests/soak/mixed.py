@@ -19,9 +19,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
@@ -47,7 +48,7 @@ MIX = {"text": 30, "new": 20, "remembered": 25, "several": 8, "fails": 8, "hangs
 """How many of a hundred requests."""
 HANGS = ["drip", "hang", "hang-in-body"]
 FAULTS = sorted({*BEHAVIOURS} - {*HANGS, "timeout", "flood"})
-SETTINGS = {"timeout_seconds": 1, "circuit_pause_seconds": 1, "max_images": 4, "cache": {"max_bytes": 1024 * 1024}}
+SETTINGS = {"timeout_seconds": 1, "circuit_pause_seconds": 1, "max_image_parts": 4, "cache": {"max_bytes": 1024 * 1024}}
 
 
 @dataclass(frozen=True)
@@ -213,10 +214,16 @@ def _soak(
     return Soaked(vitals, clients.told, bugs, time.monotonic() - started)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--requests", type=int, default=100_000)
+def command_line(soak: Callable[[int, Path, int], Any], about: str | None, requests: int) -> None:
+    """Run a soak as the command line asks, and end with an error if there are problems.
+
+    Args:
+        soak: runs a number of requests in a folder, with a seed. Its result has ``problems``.
+        about: the module's docstring.
+        requests: the number of requests, unless the command line names another.
+    """
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0] if about else None)
+    parser.add_argument("--requests", type=int, default=requests)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
     sys.stdout.write(f"seed {asked.seed}\n")
@@ -228,4 +235,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line(soak, __doc__, 100_000)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import socket
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import httpx
@@ -33,6 +35,7 @@ SUMS = {
     "client by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTagSpend" WHERE tag = %(client)s',
 }
 """Each place where LiteLLM keeps what the caller spent."""
+_ALL_SUMS = f"SELECT {', '.join(f'({query})' for query in SUMS.values())}"
 
 UNTOLD = {("responses", True), ("generateContent", True)}
 """Routes, and whether they stream, where LiteLLM does not hear what an unfinished answer cost."""
@@ -50,11 +53,18 @@ SELECT %(id)s, %(id)s, budget_id, %(models)s, 'tests', 'tests' FROM budget
 """
 
 
+@cache
+def database() -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection to the proxy's database, for all tests of this process."""
+    connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+    atexit.register(connection.close)
+    return connection
+
+
 def new_organization(*models: str) -> str:
     """The id of one that may call these models, or any; LiteLLM's own route for this needs a licence."""
     name = f"organization-{secrets.token_hex(6)}"
-    with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-        database.execute(MAKE_ORGANIZATION, {"id": name, "models": list(models)})
+    database().execute(MAKE_ORGANIZATION, {"id": name, "models": list(models)})
     return name
 
 
@@ -131,9 +141,8 @@ class Caller:
     def sums(self) -> dict[str, float]:
         """USD, by the place where it was looked up."""
         identity = {name: value for name, value in vars(self).items() if isinstance(value, str)}
-        with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-            rows = {name: database.execute(query, identity).fetchone() for name, query in SUMS.items()}
-        return {name: float(row[0] or 0) if row else 0.0 for name, row in rows.items()}
+        row = database().execute(_ALL_SUMS, identity).fetchone() or ()
+        return {name: float(usd or 0) for name, usd in zip(SUMS, row, strict=True)}
 
 
 def chat(model: str, words: str, marks: list[str], *, stream: bool) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _TESTS = str(Path(__file__).parents[1])
@@ -47,7 +49,8 @@ class Forked:
 def fork_litellm(arguments: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> Forked:
     """Run ``litellm`` with these arguments in a process that has imported its proxy.
 
-    What LiteLLM reads from the environment when it is imported is what the tests' own process had.
+    What LiteLLM reads from the environment when it is imported is what the tests' own process had. Uvicorn's workers
+    are forked from the process as well.
 
     Args:
         arguments: those behind the command's name.
@@ -76,6 +79,7 @@ def _calm_environment() -> Iterator[None]:
 
 
 def _litellm(arguments: list[str], env: dict[str, str], folder: str, log: str) -> None:
+    os.setsid()  # with the processes that it starts, so that they can be ended together
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
@@ -84,6 +88,19 @@ def _litellm(arguments: list[str], env: dict[str, str], folder: str, log: str) -
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.argv = ["litellm", *arguments]
+    _make_it_quick()
     from litellm.proxy.proxy_cli import run_server
 
     run_server()
+
+
+def _make_it_quick() -> None:
+    """Fork workers, do not compare database and schema, and write spend as often as ``proxy_batch_write_at`` says."""
+    import uvicorn._subprocess
+    from litellm.proxy import proxy_server
+    from litellm.proxy.db import check_migration
+
+    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
+    setattr(check_migration, "check_prisma_schema_diff", lambda db_url=None: None)  # noqa: B010 - ten seconds, for a log line
+    jitter = SimpleNamespace(randint=lambda low, high: low, choice=random.choice)
+    vars(proxy_server).update(random=jitter, DAILY_TAG_SPEND_BATCH_MULTIPLIER=1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.misbehaving import completion, http, read_body
-from support.proxy import free_port
+from support.proxy import eventually, free_port
 from support.upstream import description_of, images_in
 
 BEGUN, SENT = "begun", "sent"
@@ -46,8 +47,16 @@ class Fragile:
         return f"http://127.0.0.1:{self._port}/v1"
 
     def start(self) -> None:
-        """Start it, though it may take a moment until it listens."""
+        """Start it, and wait until it listens, which takes its time on a busy machine."""
         self._process = subprocess.Popen([sys.executable, __file__, str(self._port), str(self._ledger)])
+        assert eventually(self._listens)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         """End it, whatever it is at."""

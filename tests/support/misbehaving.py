@@ -1,7 +1,8 @@
 """A vision provider on loopback that misbehaves at will, on bare sockets: HTTP frameworks let no server do this.
 
 What it does to a call is the first word in the mark of the image it is shown: a key of ``BEHAVIOURS``. It describes all
-other images. Nothing it says in a failure may reach a model or a client: its words hold ``LEAKS``.
+other images whose URLs begin as usual. Nothing it says in a failure may reach a model or a client: its words hold
+``LEAKS``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,6 +26,7 @@ LEAKS = "SECRET-OF-THE-PROVIDER"
 KEY = "sk-of-the-vision-provider"
 FLOOD_BYTES = 100_000_000
 TLS_CLIENT_HELLO = b"\x16"
+USUAL_HEAD = re.compile(r"data:image/(png|jpeg|webp|gif|bmp);base64,|https?://")
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 Behaviour: TypeAlias = "Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]"
@@ -146,7 +149,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
 
 
 def mark_of(url: str) -> str:
-    """What ``data_uri`` was called with."""
+    """What ``data_uri`` was called with, or the last part of an http(s) URL."""
+    if url.startswith("http"):
+        return url.rpartition("/")[2]
     return base64.b64decode(url.partition(",")[2]).removeprefix(PNG).decode(errors="replace")
 
 
@@ -181,7 +186,7 @@ class Misbehaving:
 
     def hang_up(self) -> None:
         """End what hangs."""
-        for writer in self._open:
+        for writer in list(self._open):  # the provider's own thread may add one
             writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -194,6 +199,9 @@ class Misbehaving:
             writer.write(http(404, b""))
             return
         (url,) = images_in(body["messages"])
+        if not USUAL_HEAD.match(url):  # some providers' servers fail, and so do LiteLLM's own conversions
+            await fails(500)(reader, writer)
+            return
         self.shown.append(mark_of(url))
         behave = BEHAVIOURS.get(self.shown[-1].split()[0]) or says(content=description_of(url))
         await behave(reader, writer)

@@ -15,7 +15,7 @@ import pytest
 _CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _LOOKS_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost", None, ""}
-_WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e"}
+_WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e", "test_neighbours"}
 _WITH_A_REDIS = {"test_cache", "test_redis_settings", "test_lease", "test_redis_connection", "test_redis_store"}
 
 _allowed: set[Any] | None = None
@@ -43,7 +43,8 @@ sys.addaudithook(_watch)
 def no_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
     """Refuse what the running test may not connect to, and fail it if it tried."""
     global _allowed  # noqa: PLW0603 - an audit hook is for the whole process, and for good
-    has_server = request.path.parent.name in _WITH_SERVERS_OF_THEIR_OWN or request.path.stem in _WITH_A_REDIS
+    names = {request.path.parent.name, request.path.stem}
+    has_server = bool(names & (_WITH_SERVERS_OF_THEIR_OWN | _WITH_A_REDIS))
     _tried.clear()
     _allowed = _LOOPBACK if has_server else set()
     yield

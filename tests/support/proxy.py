@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import yaml
 from support.forked import Forked, fork_litellm
 
 START_SECONDS = 200
+STOP_SECONDS = 3
+"""Some tests leave a request whose provider never answers, which LiteLLM would wait for."""
 _READ_AT_IMPORT = {"LITELLM_LOG", "JSON_LOGS"}
 TWO_WORKERS = ("--num_workers", "2", "--timeout_worker_healthcheck", str(START_SECONDS))
 """On a busy machine uvicorn would kill a worker that is still importing LiteLLM, as unresponsive."""
@@ -43,7 +46,8 @@ class Proxy:
 
     def client(self, **kwargs: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.master_key}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **kwargs)
+        # Without `verify` it loads no certificates, which takes more time than most requests.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False, **kwargs)
 
 
 def free_port() -> int:
@@ -71,7 +75,7 @@ def start_proxy(
 ) -> Proxy:
     """Start the process; it may not be up yet, or never be.
 
-    Workers are always fresh, and so is a process whose environment LiteLLM reads when it is imported.
+    A process whose environment LiteLLM reads when it is imported is always fresh.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -92,10 +96,12 @@ def start_proxy(
     log_path = folder / "proxy.log"
     log_path.write_bytes(b"")
     process: subprocess.Popen[bytes] | Forked
-    if fresh or options or _READ_AT_IMPORT & settings.keys():
+    if fresh or _READ_AT_IMPORT & settings.keys():
         command = [str(Path(sys.executable).with_name("litellm")), *arguments]
         with log_path.open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=settings, cwd=folder)
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=settings, cwd=folder, start_new_session=True
+            )
     else:
         process = fork_litellm(arguments, settings, folder, log_path)
     return Proxy(port, key, log_path, process)
@@ -126,11 +132,11 @@ def running_proxy(
         yield proxy
     finally:
         proxy.process.terminate()
-        try:
-            proxy.process.wait(20)
-        except subprocess.TimeoutExpired:
-            proxy.process.kill()
-            proxy.process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            proxy.process.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(proxy.process.pid, signal.SIGKILL)  # its workers and its database's engine, too
+        proxy.process.wait()
 
 
 def _wait_until_ready(proxy: Proxy) -> None:
@@ -138,7 +144,7 @@ def _wait_until_ready(proxy: Proxy) -> None:
         if proxy.process.poll() is not None:
             raise RuntimeError(f"the proxy stopped with {proxy.process.returncode}:\n{proxy.log[-4000:]}")
         try:
-            return httpx.get(f"{proxy.url}/health/readiness", timeout=5).status_code == 200
+            return httpx.get(f"{proxy.url}/health/readiness", timeout=5, verify=False).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -146,11 +152,11 @@ def _wait_until_ready(proxy: Proxy) -> None:
         raise RuntimeError(f"the proxy did not start in {START_SECONDS} s:\n{proxy.log[-4000:]}")
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30, *, every: float = 0.1) -> bool:
     """Wait until another process has done something; ``False`` if it has not in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
-        time.sleep(0.1)
+        time.sleep(every)
     return condition()

@@ -13,7 +13,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from support.redis_server import RedisServer, running_redis
+from support.clock import Clock
+from support.redis_server import RedisServer, running_redis, running_redis_cluster
 
 from litellm_image_analysis.cache import redis_connection
 from litellm_image_analysis.cache.redis_connection import NamespacedClient, RedisConnection
@@ -47,16 +48,6 @@ def client_at(url: str, **settings: Any) -> CountedRedis:
     assert isinstance(client, CountedRedis)
     client.set_retry(Retry(NoBackoff(), 1))
     return client
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Worker:
@@ -100,11 +91,32 @@ def redis_process() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis(redis_process: RedisServer) -> RedisServer:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is well may take its time, as the machine may be busy."""
+    monkeypatch.setattr(redis_connection, "OPERATION_SECONDS", 20.0)
+
+
+@pytest.fixture
+def redis(redis_process: RedisServer, patient: None) -> RedisServer:
     """A Redis that is well and holds nothing."""
     with redis_process.client as client:
         client.flushall()
     return redis_process
+
+
+@pytest.fixture(scope="module")
+def cluster_processes() -> Iterator[tuple[RedisServer, RedisServer]]:
+    with running_redis_cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def nodes(cluster_processes: tuple[RedisServer, RedisServer], patient: None) -> tuple[RedisServer, RedisServer]:
+    """The nodes of a Redis Cluster that is well and holds nothing."""
+    for node in cluster_processes:
+        with node.client as client:
+            client.flushall()
+    return cluster_processes
 
 
 @pytest.fixture

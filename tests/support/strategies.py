@@ -128,7 +128,7 @@ _sources = st.one_of(
     _object(_typed("file", file_id=_file_ids)),
 )
 _image_sources = _object(_typed("base64", media_type=_types, data=_payloads))
-_blocks = st.one_of(
+_inner_blocks = st.one_of(
     _object(_typed("text", text=_words), **_breakpoint, citations=_odd),
     _object(_typed("image", source=_sources), **_breakpoint),
     _object(_typed("document", source=_image_sources), **_breakpoint, title=_words),
@@ -137,6 +137,12 @@ _blocks = st.one_of(
     _unknown_parts,
     _odd,
 )
+_books = _object(
+    _typed("document", source=_object(_typed("content", content=_words | _odd | st.lists(_inner_blocks, max_size=3)))),
+    **_breakpoint,
+    title=_words,
+)
+_blocks = _inner_blocks | _books
 _tool_blocks = st.one_of(
     _object(_typed("thinking", thinking=_words, signature=st.just("EqQBCg=="))),
     _object(_typed("tool_use", "server_tool_use", "mcp_tool_use", id=_ids, name=_names, input=_odd)),

@@ -57,15 +57,15 @@ class Rule:
     """What happens to requests that match.
 
     They wait for ``gate``, open the gate ``opens``, and are answered with the status, or with parts of the answer
-    changed; ``times`` of them, if it is given. A stream that ``hangs`` stops before its first chunk or after it, until
-    the other side is gone. ``delay_seconds`` is for benchmarks.
+    changed; ``times`` of them, if it is given. ``text`` may depend on the request. A stream that ``hangs`` stops before
+    its first chunk or after it, until the other side is gone. ``delay_seconds`` is for benchmarks.
     """
 
     matches: Callable[[Body], bool]
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     error: str = "upstream says no"
-    text: str | None = None
+    text: str | Callable[[Body], str] | None = None
     finish_reason: str = "stop"
     gate: threading.Event | None = None
     opens: threading.Event | None = None
@@ -155,7 +155,7 @@ class Upstream:
         if body.get("stream") and rule.hangs != "never":
             return StreamingResponse(self._hanging(body, rule, request), media_type="text/event-stream")
         self.answered.append(body)
-        text = rule.text
+        text = rule.text(body) if callable(rule.text) else rule.text
         if text is None:
             text = "; ".join(map(description_of, images)) if accepts_images(body["model"]) else ANSWER
         stream, whole = (_events, _response) if "input" in body else (_chunks, _completion)
@@ -259,7 +259,9 @@ def running_upstream() -> Iterator[Upstream]:
     upstream = Upstream()
     paths = ("/v1/chat/completions", "/v1/responses", "/v1/responses/compact")
     app = Starlette(routes=[Route(path, upstream.chat, methods=["POST"]) for path in paths])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off"))
+    # A connection that is kept longer than the proxy keeps it is never closed just when the proxy uses it again.
+    settings = uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off", timeout_keep_alive=600)
+    server = uvicorn.Server(settings)
     started = threading.Event()
 
     async def serve() -> None:

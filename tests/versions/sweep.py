@@ -65,9 +65,20 @@ def installed(version: str) -> Path:
     wanted = pins.read_text() + (ROOT / "pyproject.toml").read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--requirement", str(pins)], check=True)
-        subprocess.run([*pip, "--no-build-isolation", "--editable", str(ROOT)], check=True)
+        uv = [
+            str(Path(sys.executable).with_name("uv")),
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            str(python),
+            "--no-deps",
+        ]
+        if subprocess.run([*uv, "--compile-bytecode", "--requirement", str(pins)], check=False).returncode:
+            # uv does not know where pip is told to look
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            subprocess.run([*pip, "--requirement", str(pins)], check=True)
+        subprocess.run([*uv, "--offline", "--no-build-isolation", "--editable", str(ROOT)], check=True)
         stamp.write_text(wanted)
     return python
 

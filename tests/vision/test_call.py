@@ -42,7 +42,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.vision.call import failure_of, is_vision_call, make_ask
+from litellm_image_analysis.vision.call import current_vision_call, failure_of, make_ask
 
 ASKED = [{"role": "user", "content": "What is it?"}]
 REQUEST = VisionRequest("key", "team:research", "eyes", messages=ASKED, max_output_tokens=7)
@@ -83,7 +83,7 @@ class Completion:
 
     async def _call(self, **kwargs: Any) -> Any:
         self.calls.append(kwargs)
-        self.was_looking = is_vision_call()
+        self.was_looking = current_vision_call() is not None
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
@@ -102,6 +102,7 @@ class TestCall:
                 "model": "eyes",
                 "messages": REQUEST.messages,
                 "max_tokens": 7,
+                "cache": {"no-cache": True, "no-store": True},
                 "metadata": {"user_api_key": "hashed"},
                 "litellm_trace_id": "trace-1",
             }
@@ -130,7 +131,7 @@ class TestCall:
         completion = Completion(result)
         await make_ask(completion, {})(REQUEST)
         assert completion.was_looking
-        assert not is_vision_call()
+        assert current_vision_call() is None
 
     async def test_it_is_made_once_even_if_it_fails(self) -> None:
         completion = Completion(InternalServerError(SECRET, **MODEL))
@@ -150,7 +151,7 @@ class TestCall:
             outcomes.append(await make_ask(caller, {})(REQUEST))
         assert scope.cancelled_caught
         assert outcomes == []
-        assert not is_vision_call()
+        assert current_vision_call() is None
 
 
 def response_of(text: str, reason: str | None = None, kind: str = "output_text") -> ResponsesAPIResponse:
@@ -180,6 +181,7 @@ class TestFileOfOpenAI:
         assert image == {"type": "input_image", "file_id": "file-1", "detail": "high"}
         assert (call["instructions"], call["max_output_tokens"], call["store"]) == ("Look.", 7, False)
         assert call["litellm_metadata"] == {"user_api_key": "hashed"}
+        assert call["cache"] == {"no-cache": True, "no-store": True}
 
     async def test_inline_images_beside_it_go_the_same_way_in_their_order(self) -> None:
         cat = ImageSource("data:image/png;base64,AAAA")
@@ -200,7 +202,7 @@ class TestFileOfOpenAI:
         caller = Completion(response_of("A cat."))
         await make_ask(caller, {})(self.REQUEST)
         assert caller.was_looking
-        assert not is_vision_call()
+        assert current_vision_call() is None
 
     async def test_an_answer_cut_at_the_token_limit_is_truncated(self) -> None:
         outcome = await make_ask(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)
@@ -213,7 +215,8 @@ class TestFileOfOpenAI:
             (response_of(SECRET, kind="refusal"), FailureReason.REFUSED),
             (response_of("", "content_filter"), FailureReason.REFUSED),
             (response_of(""), FailureReason.EMPTY),
-            (response_of("", "max_output_tokens"), FailureReason.EMPTY),
+            (response_of("", "max_output_tokens"), FailureReason.OUT_OF_TOKENS),
+            (response_of("<think>A cat?"), FailureReason.EMPTY),
         ],
     )
     async def test_no_text_is_a_failure_that_was_paid_for(
@@ -245,12 +248,14 @@ class TestAnswer:
         assert isinstance(outcome, Analysed)
         assert (outcome.cost, outcome.cached) == (None, False)
 
-    @pytest.mark.parametrize("text", [None, "", " \n"])
+    @pytest.mark.parametrize(
+        "text", [None, "", " \n", "<think>A cat? Or", "\n<thinking>A cat?</thinking>\n", "<think>"]
+    )
     @pytest.mark.parametrize(
         ("finish_reason", "reason"),
         [
             ("stop", FailureReason.EMPTY),
-            ("length", FailureReason.EMPTY),
+            ("length", FailureReason.OUT_OF_TOKENS),
             ("content_filter", FailureReason.REFUSED),
         ],
     )
@@ -260,6 +265,20 @@ class TestAnswer:
         assert await outcome_of(answer(text, finish_reason, response_cost=0.00021)) == Failed(
             reason, cost=Decimal("0.00021"), call_id="chatcmpl-1"
         )
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("<think>A cat?</think>\nA cat.", "\nA cat."),
+            ("\n<thinking>A <b>cat</b>?</thinking>A cat. </thinking>", "A cat. </thinking>"),
+            ("It reads <think>A cat?", "It reads <think>A cat?"),
+            ("<thinker>A cat.", "<thinker>A cat."),
+        ],
+    )
+    async def test_thoughts_before_the_text_are_no_part_of_it(self, text: str, left: str) -> None:
+        outcome = await outcome_of(answer(text))
+        assert isinstance(outcome, Analysed)
+        assert outcome.text == left
 
     async def test_a_refusal_in_words_is_a_refusal(self) -> None:
         """OpenAI's models refuse in a field of their own; LiteLLM keeps it among the provider's."""

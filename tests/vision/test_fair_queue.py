@@ -30,14 +30,14 @@ class Door:
         ticket = next(self.numbers)
         self.key_of[ticket] = key
         self.waiting.append(ticket)
-        self.settle(self.turns.ask(key, ticket))
+        self.settle(self.turns.acquire(key, ticket))
         return ticket
 
     def leave(self, ticket: int) -> None:
         for group in (self.calling, self.waiting):
             if ticket in group:
                 group.remove(ticket)
-        self.settle(self.turns.leave(self.key_of[ticket], ticket))
+        self.settle(self.turns.release(self.key_of[ticket], ticket))
 
     def settle(self, decisions: Decisions[int]) -> None:
         for ticket, may_call in decisions:

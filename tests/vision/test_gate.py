@@ -14,13 +14,14 @@ import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
+from support.eyes import Eyes
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.vision.circuit_breaker import FAILURES, Change
-from litellm_image_analysis.vision.gate import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelStatus
+from litellm_image_analysis.vision.gate import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelGroup, ModelStatus
 
 CAT = Analysed("a cat")
 BROKEN = Failed(FailureReason.UNAVAILABLE)
@@ -28,35 +29,13 @@ BUSY = Failed(FailureReason.BUSY, retry_after_seconds=BUSY_SECONDS)
 OPEN = FailureReason.CIRCUIT_OPEN
 PAUSE_SECONDS = ImageAnalysisConfig().circuit_pause_seconds
 
+NOT_COUNTED = [reason for reason in FailureReason if reason not in {*COUNTED, FailureReason.NOT_ROUTED}]
 
 pytestmark = pytest.mark.usefixtures("no_blocking_calls")
 
 
 def request_for(model: str = "eyes", key: str = "cat") -> VisionRequest:
     return VisionRequest(key, "team:research", model, [], 100)
-
-
-class Eyes:
-    """A vision model: each look lasts until it is told to end, or ends at once."""
-
-    def __init__(self, outcome: Outcome = CAT, *, may_end: bool = True) -> None:
-        self.outcome = outcome
-        self.asked = 0
-        self.in_flight = 0
-        self.most_in_flight = 0
-        self.may_end = asyncio.Event()
-        if may_end:
-            self.may_end.set()
-
-    async def __call__(self, request: VisionRequest) -> Outcome:
-        self.asked += 1
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            await self.may_end.wait()
-        finally:
-            self.in_flight -= 1
-        return self.outcome
 
 
 class Door:
@@ -118,7 +97,7 @@ class TestCircuit:
     async def test_a_model_that_answers_is_asked(self) -> None:
         door, eyes = Door(), Eyes()
         assert [await door.ask(eyes) for _ in range(20)] == [CAT] * 20
-        assert (eyes.asked, door.load, door.told) == (20, ModelStatus(), [])
+        assert (len(eyes.asked), door.load, door.told) == (20, ModelStatus(), [])
 
     @pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason in COUNTED])
     async def test_five_failures_of_the_model_in_a_row_open_it(self, reason: FailureReason) -> None:
@@ -128,8 +107,8 @@ class TestCircuit:
             assert await door.ask(eyes) == Failed(reason)
             assert door.load.failures_in_a_row == failures + 1
         assert await door.ask(eyes) == Failed(OPEN, retry_after_seconds=round(PAUSE_SECONDS))
-        assert eyes.asked == FAILURES
-        assert door.told == [("eyes", Change.OPENED, reason)]
+        assert len(eyes.asked) == FAILURES
+        assert door.told == [("eyes", Change.OPENED_FOR_KEY, reason)]
         assert door.load == ModelStatus(is_open=True, failures_in_a_row=5, refused_while_open=1)
         assert door.refused == {"circuit_open": 1}
 
@@ -147,7 +126,7 @@ class TestCircuit:
         assert await door.ask(Eyes(CAT)) == CAT
         assert not door.load.is_open
 
-    @pytest.mark.parametrize("reason", [*{*FailureReason} - COUNTED - {FailureReason.NOT_ROUTED}])
+    @pytest.mark.parametrize("reason", NOT_COUNTED)
     async def test_no_image_and_no_refusal_opens_it(self, reason: FailureReason) -> None:
         door = Door()
         for _ in range(2):
@@ -182,12 +161,12 @@ class TestCircuit:
         await door.opened()
         door.now += PAUSE_SECONDS
         tasks = await door.asking(50, probe)
-        assert (probe.asked, door.load.in_flight) == (1, 1)
+        assert (len(probe.asked), door.load.in_flight) == (1, 1)
         probe.may_end.set()
         outcomes = await ends(tasks)
         assert (outcomes.count(CAT), len(outcomes)) == (1, 50)
         assert {outcome.reason for outcome in outcomes if isinstance(outcome, Failed)} == {OPEN}
-        assert door.told == [("eyes", Change.OPENED, BROKEN.reason), ("eyes", Change.CLOSED, None)]
+        assert door.told == [("eyes", Change.OPENED_FOR_KEY, BROKEN.reason), ("eyes", Change.CLOSED_FOR_KEY, None)]
         assert await door.ask(probe) == CAT
 
     async def test_a_probe_that_fails_is_told_to_nobody_but_its_request(self) -> None:
@@ -211,7 +190,7 @@ class TestCircuit:
         tasks = await door.asking(FAILURES, hung)
         door.now += 60
         await gone(tasks)
-        assert door.told == [("eyes", Change.OPENED, FailureReason.TIMEOUT)]
+        assert door.told == [("eyes", Change.OPENED_FOR_KEY, FailureReason.TIMEOUT)]
 
     async def test_a_call_that_goes_on_when_it_is_told_to_end_counts_and_holds_no_place(self) -> None:
         async def stubborn(request: VisionRequest) -> Outcome:
@@ -257,7 +236,7 @@ class TestCircuit:
         outcomes = await ends(tasks)
         assert outcomes[:FAILURES] == [BROKEN] * FAILURES
         assert {outcome.reason for outcome in outcomes[FAILURES:] if isinstance(outcome, Failed)} == {OPEN}
-        assert eyes.asked == FAILURES
+        assert len(eyes.asked) == FAILURES
 
     async def test_it_is_one_for_all_event_loops(self) -> None:
         door = Door()
@@ -288,6 +267,100 @@ class TestCircuit:
         assert door.load.is_open
 
 
+class TestPayers:
+    async def test_one_payers_failures_do_not_take_a_model_from_the_others(self) -> None:
+        door = Door()
+        await door.opened()
+        assert isinstance(await door.ask(Eyes()), Failed)
+        assert [await door.ask(Eyes(), "another") for _ in range(20)] == [CAT] * 20
+        assert door.told == [("eyes", Change.OPENED_FOR_KEY, FailureReason.UNAVAILABLE)]
+
+    async def test_a_model_that_fails_two_payers_is_down_for_all(self) -> None:
+        door = Door()
+        for number in range(FAILURES):
+            await door.ask(Eyes(BROKEN), f"key {number % 2}")
+        assert door.told == [("eyes", Change.OPENED, FailureReason.UNAVAILABLE)]
+        assert await door.ask(Eyes(), "another") == Failed(OPEN, retry_after_seconds=round(PAUSE_SECONDS))
+
+    async def test_several_keys_of_one_team_do_not_take_a_model_from_others(self) -> None:
+        door = Door()
+        for number in range(2 * FAILURES):
+            await door.gate.guarded(Eyes(BROKEN), f"key {number % 2}", owner="team:a")(request_for())
+        assert door.told == [("eyes", Change.OPENED_FOR_OWNER, FailureReason.UNAVAILABLE)]
+        for owner in ("team:b", None):
+            assert await door.gate.guarded(Eyes(), "another", owner=owner)(request_for()) == CAT
+
+    async def test_a_model_that_is_down_for_one_is_down_for_all_once_it_fails_another(self) -> None:
+        door = Door()
+        await door.opened()
+        assert await door.ask(Eyes(BROKEN), "another") == BROKEN
+        assert await door.ask(Eyes(), "a third") == Failed(OPEN, retry_after_seconds=round(PAUSE_SECONDS))
+
+    async def test_failures_that_blame_no_model_neither_open_nor_close_it(self) -> None:
+        door, local = Door(), Failed(FailureReason.UNAVAILABLE, blames_model=False)
+        for number in range(10 * FAILURES):
+            assert await door.ask(Eyes(local), f"key {number % 2}") == local
+        assert (door.told, door.load.failures_in_a_row) == ([], 0)
+
+    @pytest.mark.parametrize("reason", [FailureReason.MISCONFIGURED, FailureReason.TIMEOUT])
+    async def test_a_provider_that_does_not_find_or_may_not_read_an_image_elsewhere_does_not_count(
+        self, reason: FailureReason
+    ) -> None:
+        """OpenAI answers 404 to a file id that it does not know, Gemini 403."""
+        door = Door()
+        held = VisionRequest("file", "team:research", "eyes", [], 100, is_elsewhere=True)
+        for number in range(2 * FAILURES):
+            await door.gate.guarded(Eyes(Failed(reason)), f"key {number % 2}")(held)
+        assert door.told == []
+
+    @pytest.mark.parametrize("reason", [FailureReason.UNAVAILABLE, FailureReason.RATE_LIMITED])
+    async def test_a_provider_that_fails_counts_wherever_the_image_is(self, reason: FailureReason) -> None:
+        door = Door()
+        held = VisionRequest("file", "team:research", "eyes", [], 100, is_elsewhere=True)
+        for _ in range(FAILURES):
+            await door.gate.guarded(Eyes(Failed(reason)), "key")(held)
+        assert door.told == [("eyes", Change.OPENED_FOR_KEY, reason)]
+
+    async def test_images_that_hang_behind_urls_do_not_count(self) -> None:
+        door = Door(timeout_seconds=60)
+        remote = VisionRequest("url", "team:research", "eyes", [], 100, is_elsewhere=True)
+        for number in range(2 * FAILURES):
+            call = asyncio.ensure_future(
+                door.gate.guarded(Eyes(may_end=False), f"key {number % 2}")(remote),
+            )
+            await turns_of_the_loop()
+            door.now += 60
+            await gone([call])
+        assert door.told == []
+
+    async def test_a_teams_own_model_of_the_same_name_has_a_circuit_of_its_own(self) -> None:
+        door, own = Door(), ModelGroup("eyes_team-1")
+        for number in range(FAILURES):
+            await door.gate.guarded(Eyes(BROKEN), f"key {number % 2}", own)(request_for())
+        assert door.gate.loads()["eyes_team-1"].is_open
+        assert await door.ask(Eyes()) == CAT
+
+    async def test_an_open_circuit_and_a_call_in_flight_are_never_forgotten(self) -> None:
+        door = Door()
+        await door.opened()
+        tasks = await door.asking(1, Eyes(may_end=False), model="busy")
+        for number in range(2 * MOST_MODELS):
+            await door.gate.guarded(Eyes(), "another")(request_for(f"model {number}"))
+        assert len(door.gate.loads()) <= MOST_MODELS + 1
+        assert door.load.is_open
+        assert door.gate.loads()["busy"].in_flight == 1
+        await gone(tasks)
+
+    async def test_invented_names_are_not_shown_and_do_not_grow_without_end(self) -> None:
+        door = Door()
+        for number in range(11 * MOST_MODELS):
+            invented = ModelGroup(f"wild/{number}", is_listed=False)
+            for _ in range(FAILURES):
+                await door.gate.guarded(Eyes(BROKEN), "key", invented)(request_for())
+        assert (door.gate.loads(), door.shown) == ({}, {})
+        assert len(door.gate._models) <= 10 * MOST_MODELS + 1
+
+
 class TestTurns:
     async def test_a_key_has_its_share_and_the_process_its_own(self) -> None:
         door, eyes = Door(max_key_concurrency=2, max_process_concurrency=3), Eyes(may_end=False)
@@ -312,10 +385,10 @@ class TestTurns:
         heavy = await door.asking(200, busy, "heavy")
         task = asyncio.ensure_future(door.ask(light, "light"))
         await turns_of_the_loop()
-        assert light.asked == 0
+        assert len(light.asked) == 0
         busy.may_end.set()
         assert await task == CAT
-        assert busy.asked <= 3
+        assert len(busy.asked) <= 3
         assert await ends(heavy) == [CAT] * 200
 
     async def test_a_full_queue_says_when_to_try_again(self) -> None:
@@ -343,7 +416,7 @@ class TestTurns:
         assert door.load.queued == 1
         eyes.may_end.set()
         assert await ends([first, third]) == [CAT] * 2
-        assert eyes.asked == 2
+        assert len(eyes.asked) == 2
 
     async def test_whoever_goes_away_in_the_moment_its_turn_comes_passes_it_on(self) -> None:
         door, eyes = Door(max_process_concurrency=1), Eyes(may_end=False)
@@ -356,7 +429,7 @@ class TestTurns:
         with suppress(asyncio.CancelledError):
             await second
         assert await third == CAT
-        assert eyes.asked == 2
+        assert len(eyes.asked) == 2
         assert door.load == ModelStatus()
 
     async def test_those_who_go_away_together_leave_the_place_to_the_next(self) -> None:
@@ -368,7 +441,7 @@ class TestTurns:
         assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
         eyes.may_end.set()
         assert await third == CAT
-        assert eyes.asked == 2
+        assert len(eyes.asked) == 2
 
     async def test_waiting_counts_against_the_deadline(self) -> None:
         door, eyes = Door(max_process_concurrency=1), Eyes(may_end=False)

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import io
 import logging
+import random
 import struct
 import subprocess
 import sys
@@ -40,6 +41,8 @@ pytestmark = [
 RECEIPT = Path(__file__).parents[2] / "examples" / "receipt.png"
 PATIENCE = 60  # seconds until a test that waits for a thread fails instead of hanging
 
+SCAN, END = b"\xff\xda", b"\xff\xd9"  # markers of a JPEG
+
 Content = list[dict[str, Any]]
 
 
@@ -66,6 +69,12 @@ def blank(width: int = 40, height: int = 30, mode: str = "RGB", colour: Any = "w
     image = pytest.importorskip("PIL.Image")
     made: Pillow.Image = image.new(mode, (width, height), colour)
     return made
+
+
+def repeat_last_scan(jpeg: bytes, times: int, before: bytes = b"") -> bytes:
+    """Add copies of a JPEG's last scan, each after the bytes ``before``."""
+    scan = jpeg[jpeg.rindex(SCAN) : -len(END)]
+    return jpeg[: -len(END)] + (before + scan) * times + END
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -221,8 +230,32 @@ def test_a_known_format_is_read_whatever_its_uri_says(file_format: str) -> None:
 def test_the_first_frame_of_an_animation_is_read() -> None:
     reader = FakeReader()
     frames = encoded(blank(colour="red"), "GIF", save_all=True, append_images=[blank(colour="blue")])
-    answer(reader, data_uri(frames))
+    assert "several frames. This is the first one" in answer(reader, data_uri(frames))
     assert reader.images[0].getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "GIF"])
+def test_a_file_with_several_frames_is_said_to_have_them(file_format: str) -> None:
+    several = encoded(blank(colour="red"), file_format, save_all=True, append_images=[blank(colour="blue")])
+    assert "several frames" in answer(FakeReader(), data_uri(several))
+    assert "several frames" not in answer(FakeReader(), data_uri(encoded(blank(), file_format)))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "GIF"])
+def test_no_other_frame_of_an_animation_is_decoded(file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second frame is damaged, and Pillow decodes it only after a ``seek``."""
+    noise = pytest.importorskip("PIL.Image").frombytes("RGB", (64, 64), random.Random(1).randbytes(64 * 64 * 3))
+    content = bytearray(
+        encoded(blank(64, 64, colour="red"), file_format, save_all=True, append_images=[noise], lossless=True)
+    )
+    second = slice(len(content) // 2, -200)
+    content[second] = bytes(value ^ 0x55 for value in content[second])
+    first = pytest.importorskip("PIL.Image").open(io.BytesIO(content))
+    assert first.n_frames == 2
+    monkeypatch.setattr(type(first), "seek", lambda _, frame: frame and pytest.fail("another frame is decoded"))
+    reader = FakeReader()
+    answer(reader, data_uri(bytes(content)))
+    assert reader.images[0].convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_an_image_is_turned_upright() -> None:
@@ -332,6 +365,58 @@ def test_an_image_at_the_limit_is_decoded() -> None:
     assert "no intact image" in refusal(data_uri(png_header(8_000, 5_000)))
 
 
+# Pillow writes 6 scans for a progressive JPEG in shades of grey.
+@pytest.mark.parametrize(("size", "most"), [((40, 30), 50), ((4_000, 5_000), 25), ((8_000, 5_000), 12)])
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(
+    size: tuple[int, int], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jpeg = encoded(blank(*size, mode="L"), "JPEG", progressive=True)
+    assert f"{size[0]} x {size[1]}" in answer(FakeReader(), data_uri(repeat_last_scan(jpeg, most - 6)))
+    monkeypatch.setattr(pytest.importorskip("PIL.ImageFile").ImageFile, "load", None)
+    assert refusal(data_uri(repeat_last_scan(jpeg, most - 5))).endswith(
+        f"The image is a JPEG of {most + 1} scans. At this size, at most {most} are decoded. Send a JPEG that is not"
+        " progressive."
+    )
+
+
+def test_the_scans_of_any_jpeg_are_counted() -> None:
+    first = encoded(blank(), "JPEG")
+    assert "JPEG of 101 scans" in refusal(data_uri(repeat_last_scan(first, 100)))
+    several = encoded(blank(), "MPO", save_all=True, append_images=[blank()])
+    end = several.index(END) + len(END)
+    assert "JPEG of 101 scans" in refusal(data_uri(repeat_last_scan(several[:end], 100) + several[end:]))
+
+
+# libjpeg skips all of these between scans.
+@pytest.mark.parametrize("before", [b"\xff", b"\xff\xff", b"\xff\x00", b"\xff\x01", b"\xff\xd3", b"x", b"\xff\xfe\0\0"])
+def test_scans_are_not_hidden_by_what_stands_before_them(before: bytes) -> None:
+    jpeg = encoded(blank(), "JPEG", progressive=True)
+    assert "JPEG of 110 scans" in refusal(data_uri(repeat_last_scan(jpeg, 100, before)))
+    assert "40 x 30" in answer(FakeReader(), data_uri(repeat_last_scan(jpeg, 1, before)))
+
+
+def test_what_looks_like_a_scan_in_metadata_or_after_the_image_is_not_counted() -> None:
+    """A preview in the metadata, or the film of a motion photo."""
+    jpeg = encoded(blank(), "JPEG", progressive=True, comment=SCAN * 100)
+    assert "40 x 30" in answer(FakeReader(), data_uri(jpeg + SCAN * 100))
+
+
+def test_a_jpeg_of_very_many_segments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow takes 2 s for 4 MB of empty segments."""
+    jpeg = encoded(blank(), "JPEG")
+    assert "40 x 30" in answer(FakeReader(), data_uri(jpeg[:2] + b"\xff\xfe\0\2" * 900 + jpeg[2:]))
+    monkeypatch.setattr(pytest.importorskip("PIL.Image"), "open", None)
+    for place in (2, -2):
+        content = jpeg[:place] + b"\xff\xfe\0\2" * 1_001 + jpeg[place:]
+        assert "The image is a JPEG of more than 1,000 segments" in refusal(data_uri(content))
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_a_jpeg_that_ends_within_a_scan_s_header_is_read_or_refused(cut: int) -> None:
+    with contextlib.suppress(BadRequestError):
+        answer(FakeReader(), data_uri(encoded(blank(), "JPEG", progressive=True)[:-cut]))
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about broken metadata
 @settings(max_examples=200, deadline=None)
 @given(
@@ -387,6 +472,14 @@ class Gate:
             assert self.entered.acquire(timeout=PATIENCE)
 
 
+async def ask(handler: LocalOCR, messages: Any, stream: bool) -> None:
+    if not stream:
+        await handler.acompletion(MODEL, messages)
+        return
+    async for _ in handler.astreaming(MODEL, messages):
+        pass
+
+
 @pytest.mark.asyncio
 async def test_reading_does_not_block_the_event_loop() -> None:
     gate = Gate()
@@ -424,6 +517,72 @@ async def test_a_request_cancelled_in_the_queue_is_not_read() -> None:
     gate.open.set()
     await asyncio.gather(first, third)
     assert gate.reads == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.asyncio
+async def test_a_request_cancelled_while_it_is_read_reads_no_further_image(stream: bool) -> None:
+    gate = Gate()
+    handler = LocalOCR(lambda: gate, workers=1)
+    cancelled = asyncio.create_task(ask(handler, chat(*[data_uri(encoded(blank()))] * 3), stream))
+    await asyncio.to_thread(gate.wait_for, 1)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    gate.open.set()
+    await ask(handler, chat(data_uri(encoded(blank()))), stream)
+    assert gate.reads == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.asyncio
+async def test_a_request_cancelled_while_it_is_decoded_is_not_read(
+    stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, go_on, decode = threading.Event(), threading.Event(), local_ocr._decode
+
+    def slowly(url: str, name: str) -> tuple[Pillow.Image, bool]:
+        decoding.set()
+        assert go_on.wait(PATIENCE)
+        return decode(url, name)
+
+    monkeypatch.setattr(local_ocr, "_decode", slowly)
+    reader = FakeReader()
+    handler = LocalOCR(lambda: reader, workers=1)
+    cancelled = asyncio.create_task(ask(handler, chat(data_uri(encoded(blank(10)))), stream))
+    assert await asyncio.to_thread(decoding.wait, PATIENCE)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    go_on.set()
+    await ask(handler, chat(data_uri(encoded(blank(20)))), stream)
+    assert [image.width for image in reader.images] == [20]
+
+
+@pytest.mark.asyncio
+async def test_a_request_cancelled_while_the_models_are_loaded_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, go_on, decoded, decode = threading.Event(), threading.Event(), [], local_ocr._decode
+
+    def load() -> FakeReader:
+        loading.set()
+        assert go_on.wait(PATIENCE)
+        return FakeReader()
+
+    def seen(url: str, name: str) -> tuple[Pillow.Image, bool]:
+        decoded.append(url)
+        return decode(url, name)
+
+    monkeypatch.setattr(local_ocr, "_decode", seen)
+    handler = LocalOCR(load, workers=1)
+    cancelled = asyncio.create_task(ask(handler, chat(data_uri(encoded(blank(10)))), stream=False))
+    assert await asyncio.to_thread(loading.wait, PATIENCE)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    go_on.set()
+    other = data_uri(encoded(blank(20)))
+    await ask(handler, chat(other), stream=False)
+    assert decoded == [other]
 
 
 def test_eight_first_requests_load_once() -> None:
@@ -650,7 +809,7 @@ async def test_a_streamed_answer_costs_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_images_read_side_by_side_are_read_as_if_alone(read: Reader) -> None:
-    receipt = local_ocr._decode(data_uri(RECEIPT.read_bytes()), "The image")
+    receipt, _ = local_ocr._decode(data_uri(RECEIPT.read_bytes()), "The image")
     images = [receipt.crop((0, 0, 480, 260)), receipt.crop((0, 400, 480, 600)), blank(200, 100)]
     alone = [read(image) for image in images]
     with ThreadPoolExecutor(4) as threads:

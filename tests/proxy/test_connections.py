@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.proxy.disconnects import DisconnectMiddleware, cancel_on_disconnect, watch
+from litellm_image_analysis.proxy.connections import ConnectionMiddleware, add_headers, cancel_on_disconnect
 
 HTTP: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
 BODY = {"type": "http.request", "body": b"all of it", "more_body": False}
@@ -61,7 +61,7 @@ def settings(proxy_module: ModuleType) -> dict[str, Any]:
     return found
 
 
-def serving(work: Work, *, reads: bool = True) -> DisconnectMiddleware:
+def serving(work: Work, *, reads: bool = True) -> ConnectionMiddleware:
     """An application that works for whoever asks."""
 
     async def serve(request: Request) -> PlainTextResponse:
@@ -72,7 +72,7 @@ def serving(work: Work, *, reads: bool = True) -> DisconnectMiddleware:
         except RequestError as error:
             return PlainTextResponse(error.message, error.status_code)
 
-    return DisconnectMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))
+    return ConnectionMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))
 
 
 async def others() -> set[asyncio.Task[Any]]:
@@ -140,7 +140,7 @@ async def test_a_failure_is_the_work_s_own() -> None:
         return PlainTextResponse("?")
 
     client = Client(BODY)
-    app = DisconnectMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))
+    app = ConnectionMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))
     await app(HTTP, client.receive, client.send)
     assert client.sent[0]["status"] == 200
 
@@ -192,7 +192,7 @@ async def test_that_a_client_is_gone_is_said_as_often_as_it_is_asked() -> None:
         said.extend([await receive() for _ in range(3)])
 
     client = Client(BODY, GONE)
-    await DisconnectMiddleware(serve)(HTTP, client.receive, client.send)
+    await ConnectionMiddleware(serve)(HTTP, client.receive, client.send)
     assert said == [BODY, GONE, GONE]
 
 
@@ -203,10 +203,28 @@ async def test_a_request_may_come_in_pieces() -> None:
         return PlainTextResponse("?")
 
     client = Client({**BODY, "more_body": True}, GONE)
-    await DisconnectMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))(
+    await ConnectionMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))(
         HTTP, client.receive, client.send
     )
     assert client.sent[0]["status"] == 200
+
+
+async def test_headers_are_added_to_those_of_the_response() -> None:
+    async def serve(request: Request) -> PlainTextResponse:
+        del request
+        add_headers({"x-images": "1", "x-cost": "2"})
+        return PlainTextResponse("?", headers={"x-cost": "3"})
+
+    client = Client(BODY)
+    await ConnectionMiddleware(Starlette(routes=[Route("/", serve, methods=["POST"])]))(
+        HTTP, client.receive, client.send
+    )
+    headers = dict(client.sent[0]["headers"])
+    assert (headers[b"x-images"], headers[b"x-cost"]) == (b"1", b"3")
+
+
+def test_without_a_connection_headers_are_not_needed() -> None:
+    add_headers({"x-images": "1"})
 
 
 async def test_what_is_no_request_passes_as_it_is() -> None:
@@ -216,28 +234,5 @@ async def test_what_is_no_request_passes_as_it_is() -> None:
         passed.extend(connection)
 
     client, scope = Client(), {"type": "lifespan"}
-    await DisconnectMiddleware(serve)(scope, client.receive, client.send)
+    await ConnectionMiddleware(serve)(scope, client.receive, client.send)
     assert passed == [scope, client.receive, client.send]
-
-
-class TestWatch:
-    @pytest.fixture
-    def app(self, proxy_module: ModuleType) -> Starlette:
-        found = vars(proxy_module)["app"] = Starlette()
-        return found
-
-    @pytest.mark.usefixtures("proxy_module")
-    def test_without_an_application_there_is_nothing_to_watch(self) -> None:
-        watch()
-
-    def test_an_application_that_has_started_is_wrapped_once(self, app: Starlette) -> None:
-        inner = app.middleware_stack = app.build_middleware_stack()
-        watch()
-        wrapped = app.middleware_stack
-        watch()
-        assert app.middleware_stack is wrapped is not inner
-
-    def test_one_that_has_not_gets_its_middleware_once(self, app: Starlette) -> None:
-        watch()
-        watch()
-        assert [str(middleware.cls) for middleware in app.user_middleware] == [str(DisconnectMiddleware)]

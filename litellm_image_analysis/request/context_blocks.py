@@ -1,0 +1,61 @@
+"""Blocks that a client writes around the user's own words, such as ``<system-reminder>…</system-reminder>``.
+
+They are no question about an image. They would send a client's project files to the vision provider, command the vision
+model, and change the question of an earlier image when one of the files changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+TAGS = (
+    *("system-reminder", "session_context", "environment_context", "environment_details", "user_instructions"),
+    *("skills_instructions", "permissions", "attached_files"),
+)
+"""Tags of Claude Code, Gemini CLI, Codex, Cline and Open WebUI."""
+
+
+def without_context(words: str, tags: Sequence[str] = TAGS) -> str:
+    """Return a text without the blocks at its beginning and its end, and the blanks around them.
+
+    A block that is not closed, or that stands between other words, is a part of the text.
+
+    Args:
+        words: the text.
+        tags: names of the tags, without brackets.
+    """
+    rest, bounds = (0, len(words)), _bounds(words, 0, len(words))
+    while (inner := _without_last(words, *_without_first(words, *bounds, tags), tags)) != bounds:
+        rest = bounds = _bounds(words, *inner)
+    return words[slice(*rest)]
+
+
+def _bounds(words: str, begin: int, end: int) -> tuple[int, int]:
+    """Return the part between two places without the blanks around it."""
+    while begin < end and words[begin].isspace():
+        begin += 1
+    while begin < end and words[end - 1].isspace():
+        end -= 1
+    return begin, end
+
+
+def _without_first(words: str, begin: int, end: int, tags: Sequence[str]) -> tuple[int, int]:
+    for tag in tags:
+        if _opens(words, begin, tag):
+            closed = words.find(f"</{tag}>", begin, end)
+            return (begin, end) if closed < 0 else (closed + len(tag) + 3, end)
+    return begin, end
+
+
+def _without_last(words: str, begin: int, end: int, tags: Sequence[str]) -> tuple[int, int]:
+    for tag in tags:
+        if words.endswith(f"</{tag}>", begin, end):
+            opened = words.rfind(f"<{tag}", begin, end)
+            return (begin, opened) if opened >= 0 and _opens(words, opened, tag) else (begin, end)
+    return begin, end
+
+
+def _opens(words: str, place: int, tag: str) -> bool:
+    """Return whether a tag opens at a place, with or without attributes."""
+    after = place + 1 + len(tag)
+    return words.startswith(f"<{tag}", place) and words[after : after + 1] in (">", " ", "\n", "\t")
