@@ -209,7 +209,8 @@ def _soak(
         asyncio.run(clients.send(requests // ROUNDS))
         upstream.reset()  # its memory is not what is looked at
         eyes.shown.clear()
-        vitals.append(examined.look(done * (requests // ROUNDS)))
+        than = vitals[WARM_ROUNDS] if done == ROUNDS else None
+        vitals.append(examined.look(done * (requests // ROUNDS), than))
     bugs = [line for line in proxy.log.splitlines() if OUR_ERROR in line]
     return Soaked(vitals, clients.told, bugs, time.monotonic() - started)
 

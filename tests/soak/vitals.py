@@ -42,11 +42,17 @@ class Examined:
     def __init__(self, proxy: Proxy, folder: Path) -> None:
         self._pid, self._file = proxy.process.pid, folder / "probe.json"
 
-    def look(self, requests: int) -> Vitals:
+    def look(self, requests: int, than: Vitals | None = None) -> Vitals:
         """Wait until its tasks stay the same for a while, and look.
 
+        A call that hangs looks calm, too. Therefore, tasks that an earlier look did not show are given the time to end.
+
+        Args:
+            requests: the number of requests so far.
+            than: the earlier look.
+
         Raises:
-            TimeoutError: they do not.
+            TimeoutError: the tasks do not stay the same.
         """
         looks = [self._ask()]
 
@@ -55,7 +61,10 @@ class Examined:
             last = [look["tasks"] for look in looks[-CALM_LOOKS:]]
             return last.count(last[0]) == CALM_LOOKS
 
-        if not eventually(is_calm, PATIENCE_SECONDS):
+        def has_ended() -> bool:
+            return is_calm() and (than is None or Counter(looks[-1]["tasks"]) <= than.tasks)
+
+        if not eventually(has_ended, PATIENCE_SECONDS) and not eventually(is_calm, PATIENCE_SECONDS):
             raise TimeoutError(f"after {requests:,} requests the proxy does not come to rest: {looks[-1]['tasks']}")
         os.kill(self._pid, signal.SIGUSR2)
         told = self._ask()
