@@ -52,15 +52,19 @@ class CircuitBreaker:
         seconds = 0.0 if self._next_try is None else self._next_try - now
         return max(1, math.ceil(min(seconds, self._pause_seconds)))
 
-    def begin(self, now: float) -> int | None:
+    def begin(self, now: float, *, is_beside: bool = False) -> int | None:
         """Begin a call. In an open circuit, it is the probe.
+
+        Args:
+            now: the time, in seconds.
+            is_beside: whether an open circuit admits the probe of another caller beside this one.
 
         Returns:
             A number for ``end``, or ``None`` if the call may not begin.
         """
         if not self.may_begin(now):
             return None
-        if self.is_open:
+        if self.is_open and not is_beside:
             self._era += 1
             self._next_try = now + self._call_seconds
         return self._era

@@ -146,7 +146,7 @@ class Gate:
         async def ask_through_gate(request: VisionRequest) -> Outcome:
             model = self._model(group or ModelGroup(request.model))
             with self._lock:
-                may_begin = model.circuit.may_begin(self._clock(), payer)
+                may_begin = model.circuit.may_begin(self._clock(), payer, is_elsewhere=request.is_elsewhere)
             if not may_begin:
                 return self._refused(model, payer, FailureReason.CIRCUIT_OPEN)
             async with self._slot(model, key) as has_slot:
@@ -199,7 +199,7 @@ class Gate:
         """Make the call, unless the circuit opened while it waited."""
         with self._lock:
             began = self._clock()
-            call = model.circuit.begin(began, payer)
+            call = model.circuit.begin(began, payer, is_elsewhere=request.is_elsewhere)
         if call is None:
             return self._refused(model, payer, FailureReason.CIRCUIT_OPEN)
         outcome: Outcome | None = None

@@ -27,7 +27,8 @@ class ModelCircuit:
     the circuit for all and those of its payer.
 
     When the circuit of a group is open, members take turns with its probes: of those that were refused in the last
-    pause, the member whose last probe is the oldest is next.
+    pause, the member whose last probe is the oldest is next. The server of an image behind a URL may be what hangs.
+    Therefore, calls for such images run beside the probe, one for each member, and keep nobody from it.
 
     Args:
         pause_seconds: seconds until an open circuit admits a probe. With 0, no circuit opens.
@@ -41,6 +42,7 @@ class ModelCircuit:
         self._failing: set[str] = set()
         self._refused: dict[str, float] = {}
         self._probes: dict[str, int] = {}
+        self._beside: dict[str, int] = {}
 
     @property
     def is_open(self) -> bool:
@@ -57,14 +59,22 @@ class ModelCircuit:
         """Number of failures of all payers since the last answer."""
         return self._shared.failures
 
-    def may_begin(self, now: float, payer: Payer) -> bool:
-        """Return whether a call of this payer may begin."""
+    def may_begin(self, now: float, payer: Payer, *, is_elsewhere: bool = False) -> bool:
+        """Return whether a call of this payer may begin.
+
+        Args:
+            now: the time, in seconds.
+            payer: the payer of the call.
+            is_elsewhere: whether the image is behind a URL or stored at a provider.
+        """
         if not payer or not self._shared.may_begin(now):
             return self._shared.may_begin(now)
         member = self._members.get(payer[0])
-        if member is not None and not member.may_begin(now, payer[1:]):
+        if member is not None and not member.may_begin(now, payer[1:], is_elsewhere=is_elsewhere):
             return False
-        return not self._shared.is_open or self._is_next(now, payer[0])
+        if not self._shared.is_open:
+            return True
+        return payer[0] not in self._beside if is_elsewhere else self._is_next(now, payer[0])
 
     def refuse(self, now: float, payer: Payer) -> int:
         """Remember that a call of this payer was refused.
@@ -79,20 +89,30 @@ class ModelCircuit:
         member = self._members.get(payer[0])
         return seconds if member is None else max(seconds, member.refuse(now, payer[1:]))
 
-    def begin(self, now: float, payer: Payer) -> Call | None:
-        """Begin a call. In an open circuit, it is the probe.
+    def begin(self, now: float, payer: Payer, *, is_elsewhere: bool = False) -> Call | None:
+        """Begin a call. In an open circuit, it is the probe or runs beside it.
+
+        Args:
+            now: the time, in seconds.
+            payer: the payer of the call.
+            is_elsewhere: whether the image is behind a URL or stored at a provider.
 
         Returns:
             Numbers for ``end``, or ``None`` if the call may not begin.
         """
-        if not self.may_begin(now, payer):
+        if not self.may_begin(now, payer, is_elsewhere=is_elsewhere):
             return None
-        if self._shared.is_open and payer:
+        is_beside = is_elsewhere and self._shared.is_open and bool(payer)
+        shared = self._shared.begin(now, is_beside=is_beside)
+        own = self._member(payer[0]).begin(now, payer[1:], is_elsewhere=is_elsewhere) if payer else ()
+        if shared is None or own is None:
+            return None
+        if is_beside:
+            self._beside[payer[0]] = shared
+        elif self._shared.is_open and payer:
             self._probes[payer[0]] = 1 + max(self._probes.values(), default=0)
             self._refused.pop(payer[0], None)
-        shared = self._shared.begin(now)
-        own = self._member(payer[0]).begin(now, payer[1:]) if payer else ()
-        return None if shared is None or own is None else (shared, *own)
+        return shared, *own
 
     def end(self, call: Call, now: float, payer: Payer, *, answered: bool | None) -> Change | None:
         """Record the end of a call.
@@ -108,6 +128,8 @@ class ModelCircuit:
         """
         if not payer:
             return self._shared.end(call[0], now, answered=answered)
+        if self._beside.get(payer[0]) == call[0]:
+            del self._beside[payer[0]]
         if answered is False:
             self._failing.add(payer[0])
         elif answered:

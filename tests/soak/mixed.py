@@ -203,7 +203,8 @@ def soak(requests: int, folder: Path, seed: int = 0) -> Soaked:
 def _soak(
     requests: int, proxy: Proxy, examined: Examined, providers: tuple[Upstream, Misbehaving], seed: int
 ) -> Soaked:
-    started, clients, vitals = time.monotonic(), Clients(proxy, Mix(seed)), []
+    started, clients = time.monotonic(), Clients(proxy, Mix(seed))
+    vitals: list[Vitals] = []
     upstream, eyes = providers
     for done in range(1, ROUNDS + 1):
         asyncio.run(clients.send(requests // ROUNDS))

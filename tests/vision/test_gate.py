@@ -333,6 +333,18 @@ class TestPayers:
             await gone([call])
         assert door.told == []
 
+    async def test_an_image_that_hangs_behind_a_url_does_not_keep_an_open_circuit_open(self) -> None:
+        door = Door()
+        remote = VisionRequest("url", "team:research", "eyes", [], 100, is_elsewhere=True)
+        for number in range(FAILURES):
+            await door.ask(Eyes(BROKEN), f"key {number % 2}")
+        door.now += PAUSE_SECONDS
+        hanging = asyncio.ensure_future(door.gate.guarded(Eyes(may_end=False), "key 0")(remote))
+        await turns_of_the_loop()
+        assert await door.ask(Eyes(), "another") == CAT
+        assert not door.load.is_open
+        await gone([hanging])
+
     async def test_a_teams_own_model_of_the_same_name_has_a_circuit_of_its_own(self) -> None:
         door, own = Door(), ModelGroup("eyes_team-1")
         for number in range(FAILURES):

@@ -103,6 +103,49 @@ class TestProbes:
         assert circuit.may_begin(now, ("b",))
 
 
+class TestImagesElsewhere:
+    """Their servers may be what hangs, so their calls must not take the probe from others."""
+
+    @staticmethod
+    def opened() -> tuple[ModelCircuit, float]:
+        return circuit_after(["a", "b", "a", "b", "a"]), NOW + PAUSE_SECONDS
+
+    def test_one_that_hangs_keeps_nobody_else_from_the_probe(self) -> None:
+        circuit, now = self.opened()
+        assert circuit.begin(now, ("a",), is_elsewhere=True) is not None
+        assert ended(circuit, "good", answered=True, now=now) is Change.CLOSED
+
+    def test_a_payer_has_one_at_a_time(self) -> None:
+        circuit, now = self.opened()
+        call = circuit.begin(now, ("a",), is_elsewhere=True)
+        assert call is not None
+        assert not circuit.may_begin(now, ("a",), is_elsewhere=True)
+        assert circuit.may_begin(now, ("b",), is_elsewhere=True)
+        circuit.end(call, now, ("a",), answered=None)
+        assert circuit.may_begin(now, ("a",), is_elsewhere=True)
+
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_what_the_model_did_counts(self, answered: bool) -> None:
+        circuit, now = self.opened()
+        call = circuit.begin(now, ("a",), is_elsewhere=True)
+        assert call is not None
+        assert circuit.end(call, now, ("a",), answered=answered) is (Change.CLOSED if answered else None)
+        assert circuit.may_begin(now, ("b",)) is answered
+
+    def test_it_waits_for_the_pause_and_for_a_probe(self) -> None:
+        circuit, now = self.opened()
+        assert not circuit.may_begin(NOW, ("a",), is_elsewhere=True)
+        circuit.begin(now, ("b",))
+        assert not circuit.may_begin(now, ("a",), is_elsewhere=True)
+
+    def test_of_a_payer_whose_own_circuit_is_open_it_is_a_probe(self) -> None:
+        circuit = circuit_after(["a"] * FAILURES)
+        now = NOW + PAUSE_SECONDS
+        assert circuit.begin(now, ("a",), is_elsewhere=True) is not None
+        assert not circuit.may_begin(now, ("a",))
+        assert circuit.may_begin(now, ("b",))
+
+
 class TestOwners:
     """A team or a user with several keys."""
 
