@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -36,10 +37,11 @@ def _no_bool(value: object) -> object:
     return value
 
 
-def _public_host(value: str) -> str:
-    host = canonical_host(value)
+def _url_host(value: str, info: ValidationInfo) -> str:
+    may_be_private = info.data.get("allow_private_hosts") is True
+    host = canonical_host(value, only_public=not may_be_private)
     if host is None:
-        raise ValueError("no public host")
+        raise ValueError("no host" if may_be_private else "no public host, which needs allow_private_hosts: true")
     return host
 
 
@@ -49,7 +51,7 @@ _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
 _Size = Annotated[ByteSize, BeforeValidator(_no_bool), Field(ge=1)]
 Flag = Annotated[bool, Field(strict=True)]
-_Host = Annotated[str, AfterValidator(_public_host)]
+_Host = Annotated[str, AfterValidator(_url_host)]
 _Tag = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 Words = Annotated[str, Field(pattern=r"\S")]
@@ -263,10 +265,17 @@ class ImageAnalysisConfig(BaseModel):
         default="pass",
         description="pass, reject or allowlist",
     )
+    allow_private_hosts: Flag = Field(
+        title="whether `allowed_url_hosts` may name hosts that are not public, such as an image server of your own. "
+        "With `remote_urls: pass`, they are allowed besides all public hosts",
+        default=False,
+        description="true or false",
+    )
     allowed_url_hosts: tuple[_Host, ...] = Field(
-        title="public hosts for `remote_urls: allowlist`",
+        title="hosts for `remote_urls: allowlist` and `allow_private_hosts`",
         default=(),
-        description="a list of public host names such as [images.example.com], used with remote_urls: allowlist",
+        description="a list of public host names such as [images.example.com], or of others with "
+        "allow_private_hosts: true, used with remote_urls: allowlist",
     )
     held_files: Literal["pass", "reject"] | None = Field(
         title="images that are files at a provider, by file id, gs:// or the provider's URL: pass or reject them. With "
@@ -302,6 +311,12 @@ class ImageAnalysisConfig(BaseModel):
 
     @model_validator(mode="after")
     def _allowlist_has_hosts(self) -> ImageAnalysisConfig:
+        if self.allow_private_hosts and (self.remote_urls == "reject" or not self.allowed_url_hosts):
+            raise ValueError(
+                "allow_private_hosts: true needs allowed_url_hosts: [...] and remote_urls: pass or allowlist"
+            )
+        if self.allow_private_hosts and self.remote_urls == "pass":
+            return self
         if (self.remote_urls == "allowlist") != bool(self.allowed_url_hosts):
             raise ValueError("remote_urls: allowlist and allowed_url_hosts: [...] go together; set both or neither")
         return self

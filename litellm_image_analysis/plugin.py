@@ -13,7 +13,7 @@ from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.billing.request_state import load_state, metadata_of, pop_requested, update_state
 from litellm_image_analysis.compat import has_own_limits
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.engine import containment, routing
+from litellm_image_analysis.engine import containment, routing, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
@@ -184,6 +184,7 @@ class ImageAnalysis(CustomLogger):
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
+                    unserved.check_request(data, call_type, self.config, routing.running_router())
                     is_routed = call_type not in _FORWARDED
                     await admission.check_suffixed_name(data, self.config, user_api_key_dict, is_routed=is_routed)
                     return None
@@ -207,8 +208,11 @@ class ImageAnalysis(CustomLogger):
         context, wire_format, run_guardrails = requested.context, WIRE_FORMATS[call_type], None
         try:
             with containment.contained_analysis(data, wire_format, context):
-                found = await self._analyzer.find_images(data, wire_format, context.config)
-                if found:
+                accepted = partial(
+                    vision_support.accepted_files_of_group, context.router, data.get("model"), caller.team_id
+                )
+                found = await self._analyzer.find(data, wire_format, context.config, accepted)
+                if found.images:
                     await admission.check_vision(requested, data, self.config)
                 check_budget = partial(budgets.check_vision, context, data, again=True)
                 await connections.cancel_on_disconnect(
@@ -248,12 +252,13 @@ class ImageAnalysis(CustomLogger):
             RequestError: the call cannot be served.
             ProxyException: the same on a proxy.
         """
-        name, request, run_guardrails = call_type.value if call_type is not None else "", None, None
+        name, request, run_guardrails = unserved.call_type_of(call_type, kwargs), None, None
         vision_call = current_vision_call()
         if vision_call is not None:
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
+        self._check_route(kwargs, name)
         with containment.log_and_continue("preparing a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
@@ -262,6 +267,15 @@ class ImageAnalysis(CustomLogger):
         if run_guardrails is not None:
             await run_guardrails()
         return self._filled_buckets(kwargs if request is None else request, name) or request
+
+    def _check_route(self, kwargs: dict[str, Any], name: str) -> None:
+        router = routing.running_router()
+        try:
+            with containment.log_and_continue("checking the route of a call"):
+                unserved.check_request(kwargs, name, self.config, router or self._library.router)
+                unserved.check_call(kwargs, name, self.config)
+        except RequestError as error:
+            raise error if router is None else http_errors.attempt_error(error, name) from None
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """Router and SDK: note that a provider gets a vision call, so that its failure is not LiteLLM's own."""

@@ -114,6 +114,7 @@ SETTINGS = {
     "remote_urls": Setting(
         "pass", accepted=[("pass", "pass"), ("reject", "reject")], refused=["fetch", "", None, True, 1]
     ),
+    "allow_private_hosts": Setting(False, accepted=[(False, False)], refused=["yes", 1, None]),
     "allowed_url_hosts": Setting((), accepted=[([], ())], refused=["images.example.com", 5, True, None]),
     "held_files": Setting(
         None,
@@ -296,6 +297,25 @@ def test_an_allowlist_and_its_hosts_go_together(settings: dict[str, object]) -> 
 def test_the_one_wrong_host_is_shown(host: object) -> None:
     settings = {"remote_urls": "allowlist", "allowed_url_hosts": ["images.example.com", host]}
     assert f"{PATH}.allowed_url_hosts: got {host!r}; it must be a list of public host names" in refusal_of(settings)
+
+
+@pytest.mark.parametrize("remote_urls", ["pass", "allowlist"])
+def test_private_hosts_are_named_one_by_one(remote_urls: str) -> None:
+    settings = {"remote_urls": remote_urls, "allow_private_hosts": True}
+    hosts = ["MinIO", "images.corp.internal", "10.0.0.5", "[::1]", "images.example.com"]
+    config = ImageAnalysisConfig.from_settings({**settings, "allowed_url_hosts": hosts})
+    assert config.allowed_url_hosts == ("minio", "images.corp.internal", "10.0.0.5", "[::1]", "images.example.com")
+    for host in ["127.1", "0x7f", "2130706433", "*", "a b", "http://minio"]:
+        assert f"{PATH}.allowed_url_hosts: got {host!r}" in refusal_of({**settings, "allowed_url_hosts": [host]})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"remote_urls": "allowlist"}, {"remote_urls": "reject", "allowed_url_hosts": ["images.example.com"]}],
+)
+def test_private_hosts_need_a_list(settings: dict[str, Any]) -> None:
+    wanted = f"{PATH}: allow_private_hosts: true needs allowed_url_hosts: [...] and remote_urls: pass or allowlist"
+    assert wanted in refusal_of({**settings, "allow_private_hosts": True})
 
 
 @pytest.mark.parametrize(

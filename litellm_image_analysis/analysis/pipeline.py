@@ -67,7 +67,12 @@ class Rewrite:
 
 
 async def rewrite(
-    body: Body, found: Sequence[FoundImage], wire_format: WireFormat, config: ImageAnalysisConfig, target: VisionTarget
+    body: Body,
+    found: Sequence[FoundImage],
+    wire_format: WireFormat,
+    config: ImageAnalysisConfig,
+    target: VisionTarget,
+    notes: Mapping[Path, str] = {},
 ) -> Rewrite | RequestError:
     """Analyse the images of a request and compute the texts that replace them.
 
@@ -77,6 +82,7 @@ async def rewrite(
         wire_format: its wire format.
         config: the settings.
         target: the vision model.
+        notes: the texts in place of other parts of the request.
 
     Returns:
         The result, or the error for the response if a limit is exceeded.
@@ -96,7 +102,7 @@ async def rewrite(
             return Rewrite({}, make_report(target.model, 0, outcomes, by_image, duration_ms), rejection)
         texts = _texts(plan, outcomes, config)
         report = make_report(target.model, len(texts), outcomes, by_image, duration_ms)
-        return Rewrite(wire_format.replace_images(body, texts), report)
+        return Rewrite(wire_format.replace_images(body, {**notes, **texts}), report)
 
     return await computed(result, in_thread=takes_long)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
-from litellm_image_analysis.request.urls import is_printable, public_host
+from litellm_image_analysis.request.urls import is_printable, plain_host, public_host
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.outcomes import Outcome
@@ -161,6 +161,8 @@ def _url_exclusion(url: str, config: ImageAnalysisConfig) -> FailureReason | Non
         return FailureReason.URL_NOT_ALLOWED
     if not is_printable(url):
         return FailureReason.URL_HAS_BLANKS
+    if config.allow_private_hosts and plain_host(url) in config.allowed_url_hosts:
+        return None
     host = public_host(url)
     if host is None:
         return FailureReason.URL_NOT_PUBLIC

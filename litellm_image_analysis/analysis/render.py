@@ -1,4 +1,4 @@
-"""The text in place of an image: fenced, numbered, and the same in every later turn."""
+"""The text in place of an image or file: the same in every later turn. Analyses are fenced and numbered."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analysis.outcomes import Analysed, Failed
     from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.request import FoundImage
+    from litellm_image_analysis.request.files import FileFacts
 
 _NO_PART_OF_A_NAME = re.compile(r"[^\w .:/@+*-]|[\u115f\u1160\u3164\uffa0]")  # the latter: invisible letters
 _NAME_CHARACTERS = 100
 FENCE_ID_CHARACTERS = 12
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,79}", re.ASCII)
+_OFFICE_FILES = {"application/msword", "application/rtf", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"}
 
 
 def analysis_text(images: Sequence[FoundImage], analysis: Analysed, request: VisionRequest) -> str:
@@ -50,6 +53,39 @@ def repetition_text(image: FoundImage, request: VisionRequest) -> str:
 def failure_text(image: FoundImage, failure: Failed) -> str:
     """Return a short neutral note in place of an image without an analysis."""
     return f"[{_label(image)} is not available: {failure.clause}. What it shows is unknown.]"
+
+
+def file_text(file: FileFacts) -> str:
+    """Return a short neutral note in place of a file that is no image. The same file always gets the same note."""
+    name, instead = _file_words(file.media_type)
+    media_type = file.media_type if _MEDIA_TYPE.fullmatch(file.media_type) else ""
+    size = "" if file.size_bytes is None else _written_size(file.size_bytes)
+    known = ", ".join(filter(None, (media_type, size)))
+    article = "An" if name[0] in "aeiouAEIOU" else "A"
+    return (
+        f"[{article} {name}{f' ({known})' if known else ''} was sent here. Such files are not read here, so what it"
+        f" holds is unknown. It can be sent as {instead} instead.]"
+    )
+
+
+def _file_words(media_type: str) -> tuple[str, str]:
+    """Return the name of a type of files, and what can be sent instead."""
+    if media_type == "application/pdf":
+        return "PDF file", "text, or as images of its pages"
+    top = media_type.partition("/")[0]
+    if top == "audio":
+        return "audio file", "a transcript"
+    if top == "video":
+        return "video file", "images of single frames, or as a transcript"
+    if media_type in _OFFICE_FILES or media_type.startswith(("application/vnd.openxml", "application/vnd.oasis")):
+        return "office file", "text, or as images of its pages"
+    return ("text file" if top == "text" or media_type == "application/json" else "file"), "text"
+
+
+def _written_size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.0f} kB" if count < 999_500 else f"{count / 1_000_000:.1f} MB"
 
 
 def _fence(request: VisionRequest) -> str:

@@ -22,6 +22,7 @@ class Report:
         duration_ms: wall time of the analysis, in milliseconds.
         call_ids: ids of the vision calls' spend-log rows.
         reasons: code of each failure, in the images' order.
+        files: number of files that are no images and were replaced by a note.
     """
 
     vision_model: str
@@ -32,6 +33,7 @@ class Report:
     duration_ms: int = 0
     call_ids: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    files: int = 0
 
 
 def make_report(

@@ -63,6 +63,8 @@ def log_request(request_id: object, report: Report) -> None:
         "duration_ms": report.duration_ms,
         "cost_usd": "unknown" if report.cost is None else format_usd(report.cost),
     }
+    if report.files:
+        fields["files_not_read"] = report.files
     if report.reasons:
         fields["reasons"] = ",".join(dict.fromkeys(report.reasons))
     line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())

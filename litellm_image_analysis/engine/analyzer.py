@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +13,7 @@ import litellm
 from litellm_image_analysis.analysis.limits import check_shape, is_large
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
+from litellm_image_analysis.analysis.render import file_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import identity, metadata, summary
 from litellm_image_analysis.cache.cache import Cache
@@ -28,7 +29,7 @@ from litellm_image_analysis.vision.call import make_ask
 from litellm_image_analysis.vision.gate import Gate, ModelGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from litellm_image_analysis.analysis.outcomes import Outcome
     from litellm_image_analysis.analysis.ports import AskVision
@@ -37,10 +38,28 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.engine.context import RequestContext
     from litellm_image_analysis.request import FoundImage, WireFormat
+    from litellm_image_analysis.request.files import FileKind, FoundFile
     from litellm_image_analysis.vision.call import CompletionApi
 
 _REGIONS = ("eu", "us")
 """LiteLLM's values of ``allowed_model_region``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """The images and other files of a request that are replaced.
+
+    Attributes:
+        images: its images, in order.
+        files: its files that are no images, in order.
+    """
+
+    images: Sequence[FoundImage]
+    files: Sequence[FoundFile] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to replace."""
+        return bool(self.images or self.files)
 
 
 class Analyzer:
@@ -63,29 +82,37 @@ class Analyzer:
         local_ocr.register()
 
     @staticmethod
-    async def find_images(
-        data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig, *, checks_shape: bool = True
-    ) -> list[FoundImage]:
-        """Find all images of a request, in order. Large requests are searched in a thread.
+    async def find(
+        data: dict[str, Any],
+        wire_format: WireFormat,
+        config: ImageAnalysisConfig,
+        accepted_files: Callable[[], Collection[FileKind]] = tuple,
+        *,
+        checks_shape: bool = True,
+    ) -> Attachments:
+        """Find the images of a request, and the files that its model does not take. Large requests use a thread.
 
         Args:
             data: the request.
             wire_format: its wire format.
             config: the settings that hold for it.
+            accepted_files: returns the kinds of files that the model takes. It is called only if there are files.
             checks_shape: whether the limits of the request are checked.
 
         Raises:
             RequestError: the request has too many messages or is nested too deeply.
         """
 
-        def search() -> list[FoundImage] | RequestError:
+        def search() -> Attachments | RequestError:
             exceeded = check_shape(data, wire_format, config) if checks_shape else None
-            return exceeded or wire_format.find_images(data, config.context_tags)
+            images = partial(wire_format.find_images, data, config.context_tags)
+            return exceeded or Attachments(images(), wire_format.find_files(data))
 
         found = await computed(search, in_thread=is_large(data, wire_format))
         if isinstance(found, RequestError):
             raise found
-        return found
+        accepted = accepted_files() if found.files else ()
+        return replace(found, files=[file for file in found.files if file.facts.kind not in accepted])
 
     @staticmethod
     async def check_shape(data: dict[str, Any], wire_format: WireFormat, config: ImageAnalysisConfig) -> None:
@@ -107,17 +134,17 @@ class Analyzer:
     async def replace(
         self,
         data: dict[str, Any],
-        found: Sequence[FoundImage],
+        found: Attachments,
         wire_format: WireFormat,
         context: RequestContext,
         earlier: RequestOutcomes | None = None,
         check_budget: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Replace the images of a request by texts, and save the report in its metadata.
+        """Replace the images of a request by texts and its files by notes, and save the report in its metadata.
 
         Args:
             data: the request. Its values are replaced and never changed in place.
-            found: its images.
+            found: its images and files.
             wire_format: its wire format.
             context: the values that hold for it.
             earlier: the outcomes of earlier attempts at the same request. The new ones are added.
@@ -126,8 +153,10 @@ class Analyzer:
         Raises:
             RequestError: a limit is exceeded, ``on_failure: reject`` applies, or ``cache`` is no object.
         """
-        if not found:
-            metadata.save_report(data, Report(context.vision_model))
+        notes = {file.path: file_text(file.facts) for file in found.files}
+        if not found.images:
+            data.update(wire_format.replace_images(data, notes))
+            self._report(data, Report(context.vision_model, files=len(notes)), is_logged=bool(notes))
             return
         if not isinstance(data.get("cache"), (Mapping, NoneType)):  # LiteLLM would fail, after the vision call is paid
             raise RequestError('cache: it must be an object such as {"no-cache": true}.', param="cache")
@@ -150,9 +179,9 @@ class Analyzer:
             ask=ask if check_budget is None else _within_budget(ask, check_budget),
             tenant=tenancy.tenant(config.cache, context.caller, owns_model=group.is_teams),
             answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
-            file_providers=routing.file_providers(found, context.router, context.vision_model),
+            file_providers=routing.file_providers(found.images, context.router, context.vision_model),
         )
-        result = await rewrite(data, found, wire_format, config, target)
+        result = await rewrite(data, found.images, wire_format, config, target, notes)
         if isinstance(result, RequestError):
             raise result
         data.update(result.changes)
@@ -161,11 +190,16 @@ class Analyzer:
                 **(data.get("cache") or {}),
                 "no-store": True,
             }  # the answer to images that were not analysed
-        with containment.log_and_continue("reporting what was done"):
-            metadata.save_report(data, result.report)
-            summary.log_request(data.get("litellm_call_id"), result.report)
+        self._report(data, replace(result.report, files=0 if result.rejection else len(notes)), is_logged=True)
         if result.rejection is not None:
             raise result.rejection
+
+    @staticmethod
+    def _report(data: dict[str, Any], report: Report, *, is_logged: bool) -> None:
+        with containment.log_and_continue("reporting what was done"):
+            metadata.save_report(data, report)
+            if is_logged:
+                summary.log_request(data.get("litellm_call_id"), report)
 
 
 def _within_budget(ask: AskVision, check_budget: Callable[[], Awaitable[None]]) -> AskVision:

@@ -1,20 +1,33 @@
-"""Whether a deployment takes images, and whether its images are analysed without being asked for."""
+"""Whether a deployment takes images and other files, and whether its images are analysed without being asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import litellm
 from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.billing.request_state import metadata_buckets
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
 
+if TYPE_CHECKING:
+    from litellm.router import Router
+
+    from litellm_image_analysis.request.files import FileKind
+
 POLICY = "image_analysis"
 """Key of a deployment's ``model_info``."""
+
+_FILE_FLAGS: Mapping[FileKind, str] = {
+    "document": "supports_pdf_input",
+    "audio": "supports_audio_input",
+    "video": "supports_video_input",
+}
+"""LiteLLM's flags in ``model_info`` and in its cost map."""
 
 _told: LRUCache[tuple[str, str], bool] = LRUCache(1000)
 """Messages that were logged for a model. Each is logged once."""
@@ -71,12 +84,51 @@ def _is_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | Non
 
 def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:
     """Whether a deployment takes images, by its ``model_info``, else LiteLLM's cost map. ``None`` if neither says."""
-    declared = model_info.get("supports_vision")
+    return _accepts("supports_vision", model, model_info)
+
+
+def accepted_files(kwargs: Mapping[str, Any]) -> Collection[FileKind]:
+    """The kinds of files that the deployment of a call is known to take.
+
+    Args:
+        kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
+    """
+    return _accepted_files([(str(kwargs.get("model") or ""), _model_info(kwargs))])
+
+
+def accepted_files_of_group(router: Router | None, name: object, team_id: str | None) -> Collection[FileKind]:
+    """The kinds of files that all deployments of a model group are known to take.
+
+    Args:
+        router: the router.
+        name: the name of the group.
+        team_id: the caller's team.
+    """
+    if not isinstance(name, str):
+        return ()
+    deployments = view_of(router).deployments(name, team_id) if router is not None else []
+    known = [
+        (str((each.get("litellm_params") or {}).get("model") or ""), each.get("model_info") or {})
+        for each in deployments
+    ]
+    return _accepted_files(known or [(name, {})])
+
+
+def _accepted_files(deployments: Sequence[tuple[str, Mapping[str, Any]]]) -> Collection[FileKind]:
+    return [
+        kind
+        for kind, flag in _FILE_FLAGS.items()
+        if all(_accepts(flag, model, model_info) for model, model_info in deployments)
+    ]
+
+
+def _accepts(flag: str, model: str, model_info: Mapping[str, Any]) -> bool | None:
+    declared = model_info.get(flag)
     if isinstance(declared, bool):
         return declared
     entries = (litellm.model_cost.get(name) for name in _listed_names(str(model_info.get("base_model") or model)))
     entry: Mapping[str, Any] = next((entry for entry in entries if entry is not None), {})
-    known = entry.get("supports_vision")
+    known = entry.get(flag)
     return known if isinstance(known, bool) else None
 
 

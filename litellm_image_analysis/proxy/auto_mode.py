@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +17,9 @@ from litellm_image_analysis.request.activation import Active
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.engine.analyzer import Analyzer
+    from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
     from litellm_image_analysis.proxy.deferred import DeferredAnalysis
-    from litellm_image_analysis.request import FoundImage, WireFormat
+    from litellm_image_analysis.request import WireFormat
 
 
 class Attempt(NamedTuple):
@@ -75,7 +75,8 @@ class AutoMode:
         mode, asks = deferred.context.config.mode, self._asks(kwargs, deferred)
         if not asks and not vision_support.may_be_due(kwargs, mode):
             return NOTHING_TO_DO
-        found = await self.analyzer.find_images(kwargs, wire_format, deferred.context.config, checks_shape=False)
+        accepted = partial(vision_support.accepted_files, kwargs)
+        found = await self.analyzer.find(kwargs, wire_format, deferred.context.config, accepted, checks_shape=False)
         if not found:
             return NOTHING_TO_DO
         if not asks and not vision_support.should_analyze(kwargs, mode):
@@ -100,7 +101,7 @@ class AutoMode:
     async def _analyse(
         self,
         request: dict[str, Any],
-        found: Sequence[FoundImage],
+        found: Attachments,
         wire_format: WireFormat,
         deferred: DeferredAnalysis,
     ) -> None:
@@ -109,7 +110,8 @@ class AutoMode:
         context = deferred.context
         await self.analyzer.check_shape(request, wire_format, context.config)
         as_sent = {**request, "model": metadata.called_group(request)}  # not the deployment's model
-        await admission.check_vision(RequestedAnalysis(context, chosen_by_caller=False), as_sent, self.config)
+        if found.images:
+            await admission.check_vision(RequestedAnalysis(context, chosen_by_caller=False), as_sent, self.config)
         check_budget = partial(budgets.check_vision, context, as_sent, again=True)
         await self.analyzer.replace(
             request, found, wire_format, context, earlier=deferred.outcomes, check_budget=check_budget

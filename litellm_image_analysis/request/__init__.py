@@ -1,4 +1,4 @@
-"""Wire formats: find the images of a request and replace them by text. No I/O.
+"""Wire formats: find the images and other files of a request and replace them by text. No I/O.
 
 Each wire format is a module with the functions of ``WireFormat``, so other modules do not depend on the format of a
 request. A wire format does not change its arguments: it copies what has to change and shares the rest.
@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from litellm_image_analysis.request.files import FoundFile
     from litellm_image_analysis.request.image import ImageSource
 
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes that lead to a content part in the request body, such as ``("messages", 2, "content", 1)``."""
+
+PARSED = "(JSON)"
+"""Key in a path that leads from a text with JSON to its value. Some tools return such texts."""
 
 Body: TypeAlias = Mapping[str, Any]
 
@@ -62,7 +66,7 @@ class FoundImage:
     @property
     def place(self) -> str:
         """The path in the notation of JavaScript: ``messages[2].content[1]``."""
-        head, *rest = self.path
+        head, *rest = (key for key in self.path if key != PARSED)
         return str(head) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in rest)
 
 
@@ -80,8 +84,11 @@ class WireFormat(Protocol):
             context_tags: the tags of blocks that are no part of a question.
         """
 
+    def find_files(self, body: Body) -> list[FoundFile]:
+        """Return all files of the request that are no images, in order."""
+
     def replace_images(self, body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-        """Return the body's top-level values that change if the image at each path is replaced by its text.
+        """Return the body's top-level values that change if the image or file at each path is replaced by its text.
 
         An image whose path is not in ``texts`` stays.
         """

@@ -8,22 +8,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, values
+from litellm_image_analysis.request import PARSED, Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, results_before, tool_call
+from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
+from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import Holder, ImageSource
 from litellm_image_analysis.request.other_formats import image_part
+from litellm_image_analysis.request.places import Place
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("messages",)
+_RESULT_ROLES = ("tool", "function")
 _TEXT_PARTS = {"text", "input_text"}  # the latter is a part of the Responses API, which some clients send by mistake
 
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of ``body["messages"]``, in order."""
-    messages = dict(values.objects(body.get("messages")))
-    conversation = Conversation(
-        messages,
+    conversation = _conversation(body, context_tags)
+    return [
+        image for index in conversation.items for image in numbered(places.spots(_places(conversation, index), _image))
+    ]
+
+
+def find_files(body: Body) -> list[FoundFile]:
+    """Return all files of ``body["messages"]`` that are no images, in order."""
+    conversation = _conversation(body, ())
+    return [file for index in conversation.items for file in places.files(_places(conversation, index), _image)]
+
+
+def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
+    """Return ``{"messages": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change.
+
+    Text parts of the Responses API become text parts of this one, because LiteLLM refuses them. A message's ``images``
+    have no text parts: the image is removed, and its text is added to the content.
+    """
+    if not texts:
+        return {}
+    beside = {path for path in texts if path[2] == "images"}
+    edits = {path: _text_for(values.at(body, path), path, words) for path, words in texts.items() if path not in beside}
+    edits |= {path: {**part, "type": "text"} for path, part in _misnamed_texts(body)}
+    messages: Any = values.changed(body, edits)["messages"] if edits else list(body["messages"])
+    for index in {path[1] for path in texts}:
+        moved = {path[3]: words for path, words in texts.items() if path in beside and path[1] == index}
+        message = messages[index] = _moved(messages[index], moved) if moved else {**messages[index]}
+        if isinstance(message["content"], list):
+            message["content"] = _simplest(message["content"])
+    return {"messages": messages}
+
+
+def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
+    return Conversation(
+        dict(values.objects(body.get("messages"))),
         _texts,
         _ends_turn,
         _calls,
@@ -32,22 +68,23 @@ def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundIma
         has_image=_has_image,
         context_tags=context_tags,
     )
-    return [image for index in messages for image in numbered(list(_spots(conversation, index)))]
 
 
-def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """Return ``{"messages": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change.
+def _text_for(image: Any, path: Path, words: str) -> Any:
+    is_embedded = isinstance(image, str) or PARSED in path
+    return replacement(image, words) if is_embedded else values.text_part(image, words)
 
-    Text parts of the Responses API become text parts of this one, because LiteLLM refuses them.
-    """
-    if not texts:
-        return {}
-    edits = {path: values.text_part(values.at(body, path), words) for path, words in texts.items()}
-    edits |= {path: {**part, "type": "text"} for path, part in _misnamed_texts(body)}
-    changed = values.changed(body, edits)
-    for message in (changed["messages"][index] for index in {path[1] for path in texts}):
-        message["content"] = _simplest(message["content"])
-    return changed
+
+def _moved(message: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
+    """Return a message without these of its ``images``, and with their texts in its content."""
+    content = message.get("content")
+    said = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
+    images = [image for place, image in enumerate(message["images"]) if place not in texts]
+    return {
+        **{key: value for key, value in message.items() if key != "images"},
+        "content": [*said, *({"type": "text", "text": words} for words in texts.values())],
+        **({"images": images} if images else {}),
+    }
 
 
 def _misnamed_texts(body: Body) -> Iterator[tuple[Path, Json]]:
@@ -57,11 +94,31 @@ def _misnamed_texts(body: Body) -> Iterator[tuple[Path, Json]]:
                 yield ("messages", index, "content", place), part
 
 
-def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
+def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     question = once(_question, conversation, index)  # one string for all images, because it may be long
-    for place, part in values.objects(conversation.items[index].get("content")):
-        if (found := _image(part)) is not None:
-            yield ("messages", index, "content", place), found[0], question
+    message = conversation.items[index]
+    content = message.get("content")
+    is_result, here = message.get("role") in _RESULT_ROLES, ("messages", index, "content")
+    for place, part in values.objects(content):
+        yield (*here, place), part, question
+        if is_result and values.kind(part) in _TEXT_PARTS:
+            for path, source in embedded_images(part.get("text"), (*here, place, "text")):
+                yield path, source, question
+    if is_result and isinstance(content, str):
+        for path, source in embedded_images(content, here):
+            yield path, source, question
+    for place, image in _beside(message):
+        yield ("messages", index, "images", place), image, question
+
+
+def _beside(message: Json) -> Iterator[tuple[int, Json]]:
+    """Yield the image parts beside a message's content. Ollama's are base64."""
+    images = message.get("images")
+    for place, image in enumerate(images if isinstance(images, list) else ()):
+        if isinstance(image, str):
+            yield place, {"type": "image", "data": image}
+        elif isinstance(image, Mapping):
+            yield place, {"type": "image", **image}
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -112,7 +169,11 @@ def _question(conversation: Conversation, index: int) -> str:
     if message.get("role") != "tool":
         return conversation.question(index)
     call_text = conversation.call_text_before(index, values.text(message.get("tool_call_id")))
-    return conversation.result_question(index, call_text, _texts(message))
+    return conversation.result_question(index, call_text, map(_without_images, _texts(message)))
+
+
+def _without_images(text: str | None) -> str | None:
+    return values.text(without_images(text))
 
 
 def _texts(message: Json) -> list[str | None]:
@@ -127,7 +188,7 @@ def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:
 
 
 def _has_image(message: Json) -> bool:
-    return any(_image(part) is not None for _, part in values.objects(message.get("content")))
+    return any(places.image_in(part, _image) is not None for _, part in values.objects(message.get("content")))
 
 
 def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
@@ -148,10 +209,5 @@ def _ends_turn(message: Json) -> bool:
 
 def _simplest(parts: list[Any]) -> list[Any] | str:
     """Return one string if all parts are plain text, because some providers refuse a list of text parts."""
-    plain = [
-        part["text"]
-        for _, part in values.objects(parts)
-        if values.kind(part) == "text" and part.keys() == {"type", "text"}
-    ]
-    strings = [words for words in plain if isinstance(words, str)]
-    return "\n\n".join(filter(None, strings)) if len(strings) == len(parts) else parts
+    texts = values.plain_texts(parts)
+    return "\n\n".join(texts) if texts else parts

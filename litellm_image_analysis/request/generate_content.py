@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, values
+from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_call, written
+from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call, written
+from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
+from litellm_image_analysis.request.other_formats import image_part
+from litellm_image_analysis.request.places import Place
 from litellm_image_analysis.request.values import Json
 
 _SYSTEM = ("systemInstruction", "system_instruction")
@@ -25,16 +29,12 @@ RESPONSE_KEY = "image_analysis"
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of the system instruction and of ``body["contents"]``, in order."""
-    found: list[FoundImage] = []
-    for key in _SYSTEM:
-        found += numbered(list(_spots((key,), _conversation({0: values.mapping(body.get(key))}, context_tags), 0)))
-    contents = body.get("contents")
-    if isinstance(contents, Mapping):
-        return found + numbered(list(_spots(("contents",), _conversation({0: contents}, context_tags), 0)))
-    turns = _conversation(dict(values.objects(contents)), context_tags)
-    return found + [
-        image for index in turns.items for image in numbered(list(_spots(("contents", index), turns, index)))
-    ]
+    return [image for found in _contents(body, context_tags) for image in numbered(places.spots(found, _image))]
+
+
+def find_files(body: Body) -> list[FoundFile]:
+    """Return all files of the system instruction and of ``body["contents"]`` that are no images, in order."""
+    return [file for found in _contents(body, ()) for file in places.files(found, _image)]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -42,31 +42,46 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 
     Function responses have no text parts: the image is removed, and its text is added to the ``response`` object.
     """
-    edits: dict[Path, Any] = {
-        path: _text_part(values.at(body, path), words)
-        for path, words in texts.items()
-        if path[-3] not in _FUNCTION_RESPONSE
-    }
+    edits: dict[Path, Any] = {}
     told: dict[Path, dict[str | int, str]] = {}
     for path, words in texts.items():
-        if path[-3] in _FUNCTION_RESPONSE:
+        if not any(name in path for name in _FUNCTION_RESPONSE):
+            edits[path] = _text_part(values.at(body, path), words)
+        elif path[-2] == "parts" and path[-3] in _FUNCTION_RESPONSE:
             told.setdefault(path[:-2], {})[path[-1]] = words
-    edits |= {path: _told(values.at(body, path), inside) for path, inside in told.items()}
-    return values.changed(body, edits)
+        else:
+            edits[path] = replacement(values.at(body, path), words)
+    changed = values.changed(body, edits)
+    responses = {path: _told(values.at({**body, **changed}, path), inside) for path, inside in told.items()}
+    return changed | values.changed({**body, **changed}, responses)
 
 
-def _spots(here: Path, conversation: Conversation, index: int) -> Iterator[Spot]:
+def _contents(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
+    """Yield the places of the system instruction, and of each content."""
+    for key in _SYSTEM:
+        yield _places((key,), _conversation({0: values.mapping(body.get(key))}, context_tags), 0)
+    contents = body.get("contents")
+    if isinstance(contents, Mapping):
+        yield _places(("contents",), _conversation({0: contents}, context_tags), 0)
+        return
+    turns = _conversation(dict(values.objects(contents)), context_tags)
+    for index in turns.items:
+        yield _places(("contents", index), turns, index)
+
+
+def _places(here: Path, conversation: Conversation, index: int) -> Iterator[Place]:
     question = once(conversation.question, index)  # one string for all images, because it may be long
     for place, part in values.objects(conversation.items[index].get("parts")):
+        path = (*here, "parts", place)
         key, response = _either(part, _FUNCTION_RESPONSE)
-        if response:
-            response_question = once(_function_question, conversation, index, response)
-            for inner, image in values.objects(response.get("parts")):
-                if (found := _image(image)) is not None:
-                    path = (*here, "parts", place, key, "parts", inner)
-                    yield path, found[0], response_question
-        elif (found := _image(part)) is not None:
-            yield (*here, "parts", place), found[0], question
+        if not response:
+            yield path, part, question
+            continue
+        response_question = once(_function_question, conversation, index, response)
+        for inner, image in values.objects(response.get("parts")):
+            yield (*path, key, "parts", inner), image, response_question
+        for within, source in embedded_images(response.get("response"), (*path, key, "response")):
+            yield within, source, response_question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -78,7 +93,7 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
         source = ImageSource.encoded(media_type, data)
         return (source,) if source.is_image else None
     if not media_type.lower().startswith("image/"):
-        return None
+        return None if inline or file else image_part(part)
     if inline:
         return (None,)
     uri = values.text(_either_value(file, ("fileUri", "file_uri")))
@@ -105,7 +120,8 @@ def _function_question(conversation: Conversation, index: int, response: Json) -
     """Return the question: the function's name, the arguments of its latest call, and its response without images."""
     name, answer = response.get("name"), response.get("response")
     call_text = conversation.call_text_before(index, (values.text(name), values.text(response.get("id"))))
-    return conversation.result_question(index, call_text or tool_call(name, {}), [written(answer) if answer else ""])
+    words = written(without_images(answer)) if answer else ""
+    return conversation.result_question(index, call_text or tool_call(name, {}), [words])
 
 
 def _results(turns: Mapping[int, Json], index: int) -> list[tuple[str | None, str | None]]:
@@ -120,7 +136,7 @@ def _results(turns: Mapping[int, Json], index: int) -> list[tuple[str | None, st
 
 
 def _has_image(content: Json) -> bool:
-    return any(_image(part) is not None for _, part in values.objects(content.get("parts")))
+    return any(places.image_in(part, _image) is not None for _, part in values.objects(content.get("parts")))
 
 
 def _calls(turns: Mapping[int, Json]) -> Iterator[tuple[int, tuple[str | None, str | None], Json]]:

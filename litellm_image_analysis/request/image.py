@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from litellm_image_analysis.request import files
 from litellm_image_analysis.request.file_types import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
 
 SourceKind = Literal["inline", "remote", "held", "unsupported"]
@@ -145,6 +146,19 @@ class ImageSource:
         return declared is not None and (
             _is_image_type(declared) or (declared in _ANY_TYPE and self._format is not None)
         )
+
+    @property
+    def is_recognised(self) -> bool:
+        """Whether the bytes in the request begin as those of an image do."""
+        return self.kind == "inline" and self._format is not None
+
+    @property
+    def is_other_file(self) -> bool:
+        """Whether the bytes in the request are known to be no image, but another file, such as a PDF document."""
+        declared = self._declared
+        if declared is None or _is_image_type(declared) or self._format is not None:
+            return False
+        return files.is_other_file(declared, Base64(self.reference, self._start))
 
     @property
     def may_change(self) -> bool:

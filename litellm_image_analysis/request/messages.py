@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, values
+from litellm_image_analysis.request import PARSED, Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, tool_call
+from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call
+from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
+from litellm_image_analysis.request.places import Place
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("system", "messages")
@@ -20,17 +23,33 @@ CONTENT: tuple[str, ...] = ("system", "messages")
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of ``body["system"]`` and ``body["messages"]``, in order."""
-    system = body.get("system")
-    question = once(_conversation({0: {"content": system}}, context_tags).question, 0)
-    spots: list[Spot] = [(path, source, question) for path, source in _images(system, ("system",))]
-    messages = dict(values.objects(body.get("messages")))
-    conversation = _conversation(messages, context_tags)
-    return numbered(spots) + [image for index in messages for image in numbered(list(_spots(conversation, index)))]
+    return [image for found in _messages(body, context_tags) for image in numbered(places.spots(found, _image))]
+
+
+def find_files(body: Body) -> list[FoundFile]:
+    """Return all files of ``body["system"]`` and ``body["messages"]`` that are no images, in order."""
+    return [file for found in _messages(body, ()) for file in places.files(found, _image)]
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return those of ``system`` and ``messages`` that change, with the image at each path replaced by a text block."""
-    return values.changed(body, {path: values.text_part(values.at(body, path), words) for path, words in texts.items()})
+    return values.changed(body, {path: _text_for(values.at(body, path), path, words) for path, words in texts.items()})
+
+
+def _text_for(image: Any, path: Path, words: str) -> Any:
+    is_embedded = isinstance(image, str) or PARSED in path
+    return replacement(image, words) if is_embedded else values.text_part(image, words)
+
+
+def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
+    """Yield the places of the system prompt, and of each message."""
+    system = body.get("system")
+    question = once(_conversation({0: {"content": system}}, context_tags).question, 0)
+    yield ((path, block, question) for path, block in _blocks(system, ("system",)))
+    messages = dict(values.objects(body.get("messages")))
+    conversation = _conversation(messages, context_tags)
+    for index in messages:
+        yield _places(conversation, index)
 
 
 def _conversation(messages: Mapping[int, Json], context_tags: Sequence[str]) -> Conversation:
@@ -45,7 +64,7 @@ def _conversation(messages: Mapping[int, Json], context_tags: Sequence[str]) -> 
     )
 
 
-def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
+def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     content = conversation.items[index].get("content")
     here: Path = ("messages", index, "content")
     question = once(conversation.question, index)  # one string for all images, because it may be long
@@ -53,25 +72,34 @@ def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
         path = (*here, place)
         if _is_tool_result(block):
             result_question = once(_tool_result_question, conversation, index, block)
-            for inner, source in _images(block.get("content"), (*path, "content")):
-                yield inner, source, result_question
+            for inner, found in _result(block.get("content"), (*path, "content")):
+                yield inner, found, result_question
         else:
-            for inner, source in _block_images(block, path):
-                yield inner, source, question
+            for inner, found in _block(block, path):
+                yield inner, found, question
 
 
-def _images(blocks: object, here: Path, *, in_document: bool = False) -> Iterator[tuple[Path, ImageSource | None]]:
+def _result(content: object, here: Path) -> Iterator[tuple[Path, Json | ImageSource]]:
+    """Yield the blocks of a tool result, and the images within its texts."""
+    for path, block in _blocks(content, here):
+        yield path, block
+        if values.kind(block) == "text":
+            yield from embedded_images(block.get("text"), (*path, "text"))
+    if isinstance(content, str):
+        yield from embedded_images(content, here)
+
+
+def _blocks(blocks: object, here: Path) -> Iterator[tuple[Path, Json]]:
     for place, block in values.objects(blocks):
-        yield from _block_images(block, (*here, place), in_document=in_document)
+        yield from _block(block, (*here, place))
 
 
-def _block_images(block: Json, path: Path, *, in_document: bool = False) -> Iterator[tuple[Path, ImageSource | None]]:
-    """Yield the block if it is an image, else the images of a document that consists of text and image blocks."""
-    if (found := _image(block)) is not None:
-        yield path, found[0]
-    elif values.kind(block) == "document" and not in_document:
-        blocks = values.mapping(block.get("source")).get("content")
-        yield from _images(blocks, (*path, "source", "content"), in_document=True)
+def _block(block: Json, path: Path) -> Iterator[tuple[Path, Json]]:
+    """Yield a block, and if it is a document that consists of blocks, these."""
+    yield path, block
+    if values.kind(block) == "document":
+        inner = values.mapping(block.get("source")).get("content")
+        yield from (((*path, "source", "content", place), each) for place, each in values.objects(inner))
 
 
 def _image(block: Json) -> tuple[ImageSource | None] | None:
@@ -114,7 +142,8 @@ def _is_tool_use(block: Json) -> bool:
 def _tool_result_question(conversation: Conversation, index: int, result: Json) -> str:
     # Including this message, because uses of server tools are in the same message as their results.
     call_text = conversation.call_text_before(index + 1, values.text(result.get("tool_use_id")))
-    return conversation.result_question(index, call_text, _texts(result.get("content")))
+    texts = (values.text(without_images(text)) for text in _texts(result.get("content")))
+    return conversation.result_question(index, call_text, texts)
 
 
 def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:

@@ -5,15 +5,18 @@ Format: https://platform.openai.com/docs/api-reference/responses/create
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, values
+from litellm_image_analysis.request import PARSED, Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, Spot, numbered, once, results_before, tool_call
+from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
+from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
+from litellm_image_analysis.request.places import Place
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("input",)
@@ -24,9 +27,26 @@ _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of ``body["input"]``, in order. A string has none."""
-    items = dict(values.objects(body.get("input")))
-    conversation = Conversation(
-        items,
+    conversation = _conversation(body, context_tags)
+    return [
+        image for index in conversation.items for image in numbered(places.spots(_places(conversation, index), _image))
+    ]
+
+
+def find_files(body: Body) -> list[FoundFile]:
+    """Return all files of ``body["input"]`` that are no images, in order."""
+    conversation = _conversation(body, ())
+    return [file for index in conversation.items for file in places.files(_places(conversation, index), _image)]
+
+
+def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
+    """Return ``{"input": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change."""
+    return values.changed(body, {path: _text_parts(body, path, words) for path, words in texts.items()})
+
+
+def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
+    return Conversation(
+        dict(values.objects(body.get("input"))),
         lambda item: _texts(item.get("content")),
         _ends_turn,
         _calls,
@@ -36,27 +56,25 @@ def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundIma
         _has_image,
         context_tags,
     )
-    return [image for index in items for image in numbered(list(_spots(conversation, index)))]
 
 
-def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """Return ``{"input": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change."""
-    return values.changed(body, {path: _text_parts(body, path, words) for path, words in texts.items()})
-
-
-def _spots(conversation: Conversation, index: int) -> Iterator[Spot]:
+def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     item = conversation.items[index]
-    place = "content" if item.get("output") is None else "output"
-    parts, here = item.get(place), ("input", index, place)
-    if place == "output" and isinstance(parts, Mapping):  # the screenshot of a computer call is not in a list
-        candidates: Iterable[tuple[Path, Json]] = [(here, parts)]
-    else:  # no list, because there may be a million parts
-        candidates = (((*here, inner), part) for inner, part in values.objects(parts))
-    ask = partial(_output_question, conversation) if place == "output" else conversation.question
-    question = once(ask, index)  # one string for all images, because it may be long
-    for path, part in candidates:
-        if (found := _image(part)) is not None:
-            yield path, found[0], question
+    is_output = item.get("output") is not None
+    key = "output" if is_output else "content"
+    content, here = item.get(key), ("input", index, key)
+    # One string for all images, because it may be long.
+    question = once(partial(_output_question, conversation) if is_output else conversation.question, index)
+    if is_output and isinstance(content, Mapping):  # the screenshot of a computer call is not in a list
+        yield here, content, question
+    for place, part in values.objects(content):
+        yield (*here, place), part, question
+        if is_output and values.kind(part) in _TEXT_PARTS:
+            for path, source in embedded_images(part.get("text"), (*here, place, "text")):
+                yield path, source, question
+    if is_output and isinstance(content, str):
+        for path, source in embedded_images(content, here):
+            yield path, source, question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -79,7 +97,8 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
 def _output_question(conversation: Conversation, index: int) -> str:
     output = conversation.items[index]
     call_text = conversation.call_text_before(index, values.text(output.get("call_id")))
-    return conversation.result_question(index, call_text, _texts(output.get("output")))
+    texts = (values.text(without_images(text)) for text in _texts(output.get("output")))
+    return conversation.result_question(index, call_text, texts)
 
 
 def _results(items: Mapping[int, Json], index: int) -> list[str | None]:
@@ -112,7 +131,7 @@ def _is_said(items: Mapping[int, Json], index: int) -> bool:
 
 
 def _has_image(item: Json) -> bool:
-    return any(_image(part) is not None for _, part in values.objects(item.get("content")))
+    return any(places.image_in(part, _image) is not None for _, part in values.objects(item.get("content")))
 
 
 def _ends_turn(item: Json) -> bool:
@@ -120,9 +139,12 @@ def _ends_turn(item: Json) -> bool:
     return item.get("role") == "assistant"
 
 
-def _text_parts(body: Body, path: Path, words: str) -> dict[str, Any] | list[dict[str, Any]]:
+def _text_parts(body: Body, path: Path, words: str) -> str | dict[str, Any] | list[dict[str, Any]]:
     """Return a text part, or a list with it in place of a screenshot that is not in a list."""
+    image = values.at(body, path)
+    if isinstance(image, str) or PARSED in path:
+        return replacement(image, words)
     item = values.at(body, path[:2])
     kind = "output_text" if item.get("role") == "assistant" else "input_text"
-    part = values.text_part(values.at(body, path), words, kind)
+    part = values.text_part(image, words, kind)
     return [part] if path[2:] == ("output",) else part

@@ -19,6 +19,9 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]+", re.ASCII)
 """A name with another ending is a number, which many parsers take for an IPv4 address."""
 
+_SINGLE = re.compile(r"(?!0x)[a-z0-9_-]*[g-z_-][a-z0-9_-]*", re.ASCII)
+"""A name of one label that no parser takes for a number."""
+
 _HOST_CHARACTERS = 253
 _HIGHEST_PORT = 65535
 
@@ -72,6 +75,51 @@ def public_host(url: str) -> str | None:
         The host in the form of ``canonical_host``. ``None`` if the URL is not http(s), has credentials, can be read in
         more than one way, or its host is not public.
     """
+    host = _host(url)
+    return None if host is None else canonical_host(host)
+
+
+def plain_host(url: str) -> str | None:
+    """Return the host of a URL, also one that is not public.
+
+    Args:
+        url: the URL, as a client sent it.
+
+    Returns:
+        The host in the form of ``canonical_host``. ``None`` if the URL is not http(s), has credentials, or can be read
+        in more than one way.
+    """
+    host = _host(url)
+    return None if host is None else canonical_host(host, only_public=False)
+
+
+def canonical_host(host: str, *, only_public: bool = True) -> str | None:
+    """Return the canonical spelling of a host: lower case, ASCII, an IPv6 address in brackets.
+
+    Args:
+        host: a name or an address, as in a URL.
+        only_public: whether it must be public.
+
+    Returns:
+        The spelling. ``None`` if it can be read in more than one way, or if its text shows that it is not public.
+    """
+    if host.startswith("["):
+        return _v6(host[1:-1], only_public) if host.endswith("]") else None
+    name = _in_ascii(host)
+    if name is None or len(name) > _HOST_CHARACTERS:
+        return None
+    labels = name.split(".")
+    if not all(map(_LABEL.fullmatch, labels)):
+        return None
+    if not (_TOP_LEVEL if len(labels) > 1 else _SINGLE).fullmatch(labels[-1]):
+        return _v4(name, only_public)
+    zones = {".".join(labels[start:]) for start in range(len(labels))}
+    is_public = len(labels) > 1 and not zones & _PRIVATE_ZONES
+    return name if is_public or not only_public else None
+
+
+def _host(url: str) -> str | None:
+    """Return the host as it is written, or ``None`` if parsers may differ."""
     if not is_printable(url) or "\\" in url:
         return None
     parts = _PLAIN.fullmatch(url)
@@ -80,30 +128,7 @@ def public_host(url: str) -> str | None:
     rest = parts["rest"] or "/"
     if "@" in rest and not rest.startswith("/"):
         return None  # old parsers take the text before it for a user name
-    return canonical_host(parts["host"])
-
-
-def canonical_host(host: str) -> str | None:
-    """Return the canonical spelling of a public host: lower case, ASCII, an IPv6 address in brackets.
-
-    Args:
-        host: a name or an address, as in a URL.
-
-    Returns:
-        The spelling. ``None`` if its text shows that it is not public, or if it can be read in more than one way.
-    """
-    if host.startswith("["):
-        return _public_v6(host[1:-1]) if host.endswith("]") else None
-    name = _in_ascii(host)
-    if name is None or len(name) > _HOST_CHARACTERS:
-        return None
-    labels = name.split(".")
-    if len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)):
-        return None
-    if not _TOP_LEVEL.fullmatch(labels[-1]):
-        return _public_v4(name)
-    zones = {".".join(labels[start:]) for start in range(len(labels))}
-    return None if zones & _PRIVATE_ZONES else name
+    return parts["host"]
 
 
 def _in_ascii(host: str) -> str | None:
@@ -120,18 +145,19 @@ def _in_ascii(host: str) -> str | None:
         return None
 
 
-def _public_v4(text: str) -> str | None:
+def _v4(text: str, only_public: bool) -> str | None:
     try:
         address = IPv4Address(text)  # accepts four decimal numbers only
     except AddressValueError:
         return None
-    return text if address.is_global and not any(address in network for network in _PRIVATE_V4) else None
+    is_public = address.is_global and not any(address in network for network in _PRIVATE_V4)
+    return text if is_public or not only_public else None
 
 
-def _public_v6(text: str) -> str | None:
+def _v6(text: str, only_public: bool) -> str | None:
     try:
         address = IPv6Address(text)
     except AddressValueError:
         return None
     is_public = address in _GLOBAL_V6 and not any(address in network for network in _PRIVATE_V6)
-    return f"[{address.compressed}]" if is_public else None
+    return f"[{address.compressed}]" if is_public or not only_public else None

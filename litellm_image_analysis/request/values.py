@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from litellm_image_analysis.request import Path
+from litellm_image_analysis.request import PARSED, Path
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -50,6 +51,8 @@ def replaced(value: Any, edits: Mapping[Path, Any]) -> Any:
     """Return a value with the value at each path replaced. Values outside these paths are shared, not copied."""
     if () in edits:
         return edits[()]
+    if isinstance(value, str):
+        return written(replaced(json.loads(value), {path[1:]: edit for path, edit in edits.items()}))
     below: dict[str | int, dict[Path, Any]] = {}
     for (key, *rest), edit in edits.items():
         below.setdefault(key, {})[tuple(rest)] = edit
@@ -72,5 +75,18 @@ def text_part(image: Json, words: str, kind: str = "text") -> dict[str, Any]:
 def at(value: Any, path: Path) -> Any:
     """Return the value at a path."""
     for key in path:
-        value = value[key]
+        value = json.loads(value) if key == PARSED and isinstance(value, str) else value[key]
     return value
+
+
+def written(value: Any) -> str:
+    """Return JSON as text. A list of plain text parts becomes their texts, which models read more easily."""
+    texts = plain_texts(value)
+    return "\n\n".join(texts) if texts else json.dumps(value, ensure_ascii=False)
+
+
+def plain_texts(parts: object) -> list[str]:
+    """Return the texts of a list of plain text parts, without empty ones. Return none if there are other parts."""
+    found = [part["text"] for _, part in objects(parts) if part == {"type": "text", "text": part.get("text")}]
+    is_all = isinstance(parts, list) and len(found) == len(parts)
+    return [words for words in found if words] if is_all and all(isinstance(words, str) for words in found) else []

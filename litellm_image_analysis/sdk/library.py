@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.billing import prices, total
@@ -21,7 +22,7 @@ from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import AttemptError, RequestError
-from litellm_image_analysis.request import FoundImage, WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import NOT_GIVEN, PARAMETER, Active, Inactive, Invalid
 from litellm_image_analysis.vision.call import current_vision_call
 from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules, read_rules
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from litellm.router import Router
 
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.engine.analyzer import Analyzer
+    from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
 
 WIRE_FORMATS: dict[str, WireFormat] = {
     "acompletion": chat,
@@ -87,7 +88,7 @@ class Library:
             return self._after_a_bug(kwargs, request, group, call_type)
         if group is None and "model" in kwargs:
             request["model"] = activation.model
-        due = await self._due_images(activation, request, wire_format)
+        due = await self._due_attachments(activation, request, wire_format)
         if due:
             activation = Active(activation.model, self.config.vision_model, chosen_by_caller=False)
         if not isinstance(activation, Active):
@@ -142,22 +143,23 @@ class Library:
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
         context = self._context(vision_model)
         with containment.contained_analysis(request, chat, context):
-            found = await self.analyzer.find_images(request, chat, self.config)
+            found = await self.analyzer.find(request, chat, self.config)
             await self.analyzer.replace(request, found, chat, context)
         return list(request["messages"])
 
-    async def _due_images(
+    async def _due_attachments(
         self, activation: Active | Inactive, request: dict[str, Any], wire_format: WireFormat
-    ) -> list[FoundImage]:
-        """Return the images to analyse of a call that does not ask, by its deployment and the mode."""
+    ) -> Attachments | None:
+        """Return what is to be replaced in a call that does not ask, by its deployment and the mode."""
         if not isinstance(activation, Inactive) or activation.is_refused:
-            return []
+            return None
         mode = self.config.mode
         with containment.log_and_continue("reading whether a deployment takes images"):
             if vision_support.may_be_due(request, mode):
-                found = await self.analyzer.find_images(request, wire_format, self.config, checks_shape=False)
-                return found if found and vision_support.should_analyze(request, mode) else []
-        return []
+                accepted = partial(vision_support.accepted_files, request)
+                found = await self.analyzer.find(request, wire_format, self.config, accepted, checks_shape=False)
+                return found if found and vision_support.should_analyze(request, mode) else None
+        return None
 
     def _decide(self, kwargs: dict[str, Any], group: str | None) -> Active | Inactive:
         """Return what the call asks for. In a Router's call, the name of the model group counts.
@@ -223,7 +225,7 @@ class Library:
     async def _analyse(
         self,
         request: dict[str, Any],
-        found: list[FoundImage],
+        found: Attachments | None,
         wire_format: WireFormat,
         active: Active,
         call_type: str,
@@ -239,7 +241,8 @@ class Library:
         if found:
             await self.analyzer.check_shape(request, wire_format, self.config)
         else:
-            found = await self.analyzer.find_images(request, wire_format, self.config)
+            accepted = partial(vision_support.accepted_files, request)
+            found = await self.analyzer.find(request, wire_format, self.config, accepted)
         context = self._context(active.vision_model, read_rules(request))
         await self.analyzer.replace(request, found, wire_format, context, earlier=earlier)
         with containment.log_and_continue("attaching the cost"):

@@ -245,7 +245,7 @@ class TestAsking:
             ({"url": ""}, {}, "malformed"),
             ({}, {}, "malformed"),
             ("ftp://images.example.com/cat.png", {}, "unsupported_source"),
-            ("data:application/pdf;base64,AAAA", {}, "unsupported_type"),
+            ("data:application/x-sh;base64,AAAA", {}, "unsupported_type"),
             ("AAAA", {}, "unsupported_source"),
             ("gs://bucket/cat.png", {}, "not_held"),
             ("data:image/svg+xml;base64,AAAA", {}, "unsupported_type"),

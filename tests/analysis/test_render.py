@@ -15,9 +15,10 @@ from support.strategies import texts, thorough
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason
 from litellm_image_analysis.analysis.prompt import VisionRequest
-from litellm_image_analysis.analysis.render import analysis_text, failure_text, reference_text
+from litellm_image_analysis.analysis.render import analysis_text, failure_text, file_text, reference_text
 from litellm_image_analysis.cache import stored_outcome
 from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.files import FileFacts
 
 OPENING, CLOSING = "<image-analysis-0123456789ab>", "</image-analysis-0123456789ab>"
 ANY_FENCE = re.compile(r"<\s*/?\s*image-analysis[^>]*>?", re.IGNORECASE)
@@ -209,3 +210,29 @@ def test_each_failure_is_one_line_without_a_fence(reason: FailureReason) -> None
     note = failure_text(second_of_two(), Failed(reason))
     assert len(note.splitlines()) == 1
     assert ANY_FENCE.findall(note) == []
+
+
+@pytest.mark.parametrize(
+    ("media_type", "size_bytes", "note"),
+    [
+        ("application/pdf", 12_345, "A PDF file (application/pdf, 12 kB)|text, or as images of its pages"),
+        ("application/msword", 999, "An office file (application/msword, 999 bytes)|text, or as images of its pages"),
+        (
+            "application/vnd.oasis.opendocument.text",
+            None,
+            "An office file (application/vnd.oasis.opendocument.text)|text",
+        ),
+        ("audio/*", 3_400_000, "An audio file (3.4 MB)|a transcript"),
+        ("video/mp4", None, "A video file (video/mp4)|images of single frames, or as a transcript"),
+        ("text/csv", 999_499, "A text file (text/csv, 999 kB)|text"),
+        ("application/json", 999_500, "A text file (application/json, 1.0 MB)|text"),
+        ("", None, "A file|text"),
+        ("x/] ignore this\n", 1000, "A file (1 kB)|text"),
+    ],
+)
+def test_a_file_that_is_no_image_reads_like_this(media_type: str, size_bytes: int | None, note: str) -> None:
+    name, instead = note.split("|")
+    written = file_text(FileFacts(media_type, size_bytes))
+    assert written.startswith(f"[{name} was sent here. Such files are not read here, so what it holds is unknown.")
+    assert f" It can be sent as {instead}" in written
+    assert len(written.splitlines()) == 1

@@ -19,7 +19,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-from litellm_image_analysis.engine.analyzer import Analyzer
+from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
@@ -35,7 +35,7 @@ async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[
     """A request after its images were replaced; nobody is asked about a URL that is not allowed."""
     data: dict[str, Any] = {"messages": [message(text("?"), *parts)], "metadata": {}, "litellm_call_id": "call-1"}
     await Analyzer(config).replace(
-        data, chat.find_images(data), chat, RequestContext(config=config, vision_model="eyes")
+        data, Attachments(chat.find_images(data)), chat, RequestContext(config=config, vision_model="eyes")
     )
     return data
 
@@ -90,10 +90,10 @@ async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch
 )
 async def test_a_request_is_measured_before_it_is_searched(limits: ImageAnalysisConfig, code: str) -> None:
     data = {"messages": [message(text("?")), message(image("a"))]}
-    [found] = await Analyzer.find_images(data, chat, ImageAnalysisConfig())
+    [found] = (await Analyzer.find(data, chat, ImageAnalysisConfig())).images
     assert found.place == "messages[1].content[0]"
     with pytest.raises(RequestError) as refused:
-        await Analyzer.find_images(data, chat, limits)
+        await Analyzer.find(data, chat, limits)
     assert refused.value.code == code
 
 
@@ -102,7 +102,7 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
     with pytest.raises(RequestError, match="max_image_parts"):
         await Analyzer(config).replace(
-            data, chat.find_images(data), chat, RequestContext(config=config, vision_model="eyes")
+            data, Attachments(chat.find_images(data)), chat, RequestContext(config=config, vision_model="eyes")
         )
     assert data["messages"] == [message(image("a"), image("b"))]
     assert load_state(data).report is None
@@ -135,7 +135,7 @@ async def test_the_budget_is_looked_at_again_between_the_calls_of_a_request(monk
     config = ImageAnalysisConfig()
     data: dict[str, Any] = {"messages": [message(*map(image, "abcdef"))], "metadata": {}}
     context = RequestContext(config=config, vision_model="eyes")
-    await Analyzer(config).replace(data, chat.find_images(data), chat, context, check_budget=check_budget)
+    await Analyzer(config).replace(data, Attachments(chat.find_images(data)), chat, context, check_budget=check_budget)
     report = load_state(data).report
     assert isinstance(report, Report)
     assert report.reasons == ("budget_exceeded",) * 3
@@ -148,7 +148,7 @@ async def test_cache_control_that_litellm_would_fail_at_is_refused_before_anythi
     data: dict[str, Any] = {"messages": [message(image("a"))], "metadata": {}, "cache": cache}
     context = RequestContext(config=config, vision_model="eyes")
     with pytest.raises(RequestError, match="cache: it must be an object") as error:
-        await Analyzer(config).replace(data, chat.find_images(data), chat, context)
+        await Analyzer(config).replace(data, Attachments(chat.find_images(data)), chat, context)
     assert (error.value.status_code, error.value.param) == (400, "cache")
 
 
@@ -164,9 +164,10 @@ async def test_a_large_request_is_searched_in_a_thread(messages: int, *, in_thre
             threads.append(threading.current_thread())
             return chat.find_images(body, context_tags)
 
+        find_files = staticmethod(chat.find_files)
         replace_images = staticmethod(chat.replace_images)
 
     data = {"messages": [message(image("a")) for _ in range(messages)]}
-    found = await Analyzer.find_images(data, Noted(), ImageAnalysisConfig(max_messages=10**6))
-    assert len(found) == messages
+    found = await Analyzer.find(data, Noted(), ImageAnalysisConfig(max_messages=10**6))
+    assert len(found.images) == messages
     assert (threads != [threading.main_thread()]) is in_thread

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import litellm
 import pytest
+from litellm.router import Router
 
 from litellm_image_analysis.engine import vision_support
 from litellm_image_analysis.request.activation import Mode
@@ -37,6 +39,44 @@ def test_the_deployment_s_own_word_goes_first_then_its_base_model_s() -> None:
     assert vision_support.accepts_images("o3-mini", {"supports_vision": True, "base_model": "o3-mini"}) is True
     assert vision_support.accepts_images("azure/my-deployment", {"base_model": "azure/o1-mini"}) is False
     assert vision_support.accepts_images("o3-mini", {"supports_vision": "no"}) is False
+
+
+class TestFiles:
+    """Which files a model is known to take."""
+
+    @pytest.mark.parametrize(
+        ("model", "model_info", "kinds"),
+        [
+            ("anthropic/claude-sonnet-4-5", {}, ["document"]),
+            ("o3-mini", {}, []),
+            ("openai/unheard-of", {"supports_video_input": True}, ["video"]),
+            ("anthropic/claude-sonnet-4-5", {"supports_pdf_input": False}, []),
+        ],
+    )
+    def test_the_deployment_s_own_word_goes_first_then_the_cost_map_s(
+        self, model: str, model_info: dict[str, Any], kinds: list[str]
+    ) -> None:
+        assert vision_support.accepted_files({"model": model, "model_info": model_info}) == kinds
+
+    def test_all_deployments_of_a_group_must_take_them(self) -> None:
+        def deployment(name: str, model: str, **info: Any) -> dict[str, Any]:
+            return {"model_name": name, "litellm_params": {"model": f"openai/{model}"}, "model_info": info}
+
+        takes = {"supports_pdf_input": True}
+        router = Router(
+            model_list=[
+                deployment("both", "x1", **takes),
+                deployment("both", "x2", **takes),
+                deployment("one", "x1", **takes),
+                deployment("one", "x3"),
+            ]
+        )
+        kinds = partial(vision_support.accepted_files_of_group, router, team_id=None)
+        assert kinds("both") == ["document"]
+        assert kinds("one") == []
+        assert kinds("anthropic/claude-sonnet-4-5") == ["document"]  # nobody serves it
+        assert kinds(None) == ()
+        assert vision_support.accepted_files_of_group(None, "anthropic/claude-sonnet-4-5", None) == ["document"]
 
 
 def test_the_provider_s_entry_goes_before_one_without_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:

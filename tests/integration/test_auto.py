@@ -331,3 +331,36 @@ async def test_a_bug_in_looking_for_guardrails_is_contained(
     assert models(upstream) == LOOKED
     assert "a picture with mark" not in str(upstream.requests[-1])
     assert headers(response)["failed"] == "1"
+
+
+@pytest.mark.filterwarnings("ignore:ORJSONResponse")  # LiteLLM's response on this route
+class TestInteractions:
+    """Google's ``/v1beta/interactions``, a route without image analysis."""
+
+    part = {"type": "image", "data": data_uri("a").partition(",")[2], "mime_type": "image/png"}  # noqa: RUF012
+
+    async def ask(self, app: httpx.AsyncClient, model: str, *parts: dict[str, Any]) -> httpx.Response:
+        said = [{"type": "text", "text": "What is it?"}, *parts]
+        body = {"model": model, "input": [{"role": "user", "content": said}], "custom_llm_provider": "openai"}
+        return await app.post("/v1beta/interactions", json=body)
+
+    @pytest.mark.parametrize("model", ["text-only", "text-only-ocr", "multimodal-ocr", "always"])
+    async def test_an_image_that_would_be_analysed_is_refused(
+        self, app: httpx.AsyncClient, upstream: Upstream, model: str
+    ) -> None:
+        response = await self.ask(app, model, self.part)
+        assert response.status_code == 400
+        assert "/v1beta/models/{model}:generateContent" in response.json()["error"]["message"]
+        assert upstream.requests == []
+
+    @pytest.mark.parametrize(("model", "status"), [("multimodal", 200), ("never", 400)])
+    async def test_other_models_get_it(
+        self, app: httpx.AsyncClient, upstream: Upstream, model: str, status: int
+    ) -> None:
+        assert (await self.ask(app, model, self.part)).status_code == status
+        assert len(upstream.requests) == 1
+
+    @pytest.mark.parametrize("model", ["text-only", "text-only-ocr"])
+    async def test_text_is_served(self, app: httpx.AsyncClient, upstream: Upstream, model: str) -> None:
+        assert (await self.ask(app, model)).status_code == 200
+        assert [body["model"] for body in upstream.requests] == ["blind-chat"]

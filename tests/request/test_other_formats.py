@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from litellm_image_analysis.request import WireFormat, chat, messages, responses
+from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 
@@ -43,6 +43,12 @@ PLACES: dict[str, tuple[WireFormat, str, Any]] = {
         responses,
         "input",
         lambda part: {"type": "function_call_output", "call_id": "a", "output": [part]},
+    ),
+    "generateContent": (generate_content, "contents", lambda part: {"role": "user", "parts": [part]}),
+    "generateContent function": (
+        generate_content,
+        "contents",
+        lambda part: {"role": "user", "parts": [{"functionResponse": {"name": "a", "parts": [part]}}]},
     ),
 }
 each_place = pytest.mark.parametrize(("wire_format", "key", "place"), PLACES.values(), ids=PLACES)
@@ -82,7 +88,9 @@ def test_openais_parts_are_known_everywhere(
     assert found.source == ImageSource.referenced(URL)
 
 
-@each_place
+@pytest.mark.parametrize(
+    ("wire_format", "key", "place"), [place for place in PLACES.values() if place[0] is not generate_content]
+)
 @pytest.mark.parametrize("mark", ["cache_control", "prompt_cache_breakpoint"])
 def test_marks_for_caches_are_kept(wire_format: WireFormat, key: str, place: Any, mark: str) -> None:
     body = {key: [place({"type": "image", "data": DATA, "mimeType": "image/png", mark: {"type": "ephemeral"}})]}

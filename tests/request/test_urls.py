@@ -238,7 +238,7 @@ OTHER_SCHEMES = [
     "//127.0.0.1/x.png",
     "http\u017f://127.0.0.1/x.png",
     "127.0.0.1/x.png",
-    "data:text/html;base64,PHNjcmlwdD4=",
+    "data:application/x-sh;base64,PHNjcmlwdD4=",
     "data:image/svg+xml,<svg onload='alert(1)'/>",
     "data:image/svg+xml;base64,PHN2Zy8+",
     "data:application/xhtml+xml;base64,PHN2Zy8+",
@@ -378,6 +378,60 @@ class TestAllWireFormats:
 def refusal_in_chat(url: str, **settings: Any) -> FailureReason | None:
     wire_format, [carry, *_] = CARRIERS["chat"]
     return refusal(wire_format, carry(url), **settings)
+
+
+class TestPrivateHosts:
+    """Named hosts that are not public, with ``allow_private_hosts``."""
+
+    SETTINGS: ClassVar[dict[str, Any]] = {
+        "allow_private_hosts": True,
+        "allowed_url_hosts": ["minio", "images.corp.internal", "10.0.0.5", "[fd00::5]"],
+    }
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://minio:9000/bucket/cat.png",
+            "http://MINIO/cat.png",
+            "https://images.corp.internal/cat.png",
+            "http://10.0.0.5:8080/cat.png",
+            "http://[fd00:0::5]/cat.png",
+        ],
+    )
+    def test_they_pass(self, url: str) -> None:
+        for remote_urls in ("pass", "allowlist"):
+            assert refusal_in_chat(url, remote_urls=remote_urls, **self.SETTINGS) is None
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://minio2/cat.png",
+            "http://sub.minio/cat.png",
+            "http://corp.internal/cat.png",
+            "http://10.0.0.50/cat.png",
+            "http://10.0.0.05/cat.png",
+            "http://0xa000005/cat.png",
+            "http://167772165/cat.png",
+            "http://a@minio/cat.png",
+            "http://minio@127.0.0.1/cat.png",
+            "http://minio\\@127.0.0.1/cat.png",
+            "http://127.0.0.1/minio",
+            "http://localhost/cat.png",
+            "http://169.254.169.254/latest",
+            "http://[::1]/cat.png",
+        ],
+    )
+    def test_no_other_host_does(self, url: str) -> None:
+        for remote_urls in ("pass", "allowlist"):
+            assert refusal_in_chat(url, remote_urls=remote_urls, **self.SETTINGS) is FailureReason.URL_NOT_PUBLIC
+
+    def test_public_hosts_follow_remote_urls(self) -> None:
+        url = "https://images.example.com/cat.png"
+        assert refusal_in_chat(url, remote_urls="pass", **self.SETTINGS) is None
+        assert refusal_in_chat(url, remote_urls="allowlist", **self.SETTINGS) is FailureReason.URL_NOT_ALLOWED
+
+    def test_without_the_setting_they_do_not(self) -> None:
+        assert refusal_in_chat("http://minio/cat.png") is FailureReason.URL_NOT_PUBLIC
 
 
 class TestAllowlist:

@@ -1,0 +1,187 @@
+"""Files in a request that are no images: PDF and office documents, audio, video and others, in all wire formats.
+
+They are content parts of the four formats, of the Model Context Protocol and of the AI SDK. No I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from litellm_image_analysis.request import Path, values
+from litellm_image_analysis.request.file_types import Base64
+from litellm_image_analysis.request.values import Json
+
+FileKind = Literal["document", "audio", "video"]
+"""The kinds of files that models differ in. ``document`` is any file that is neither audio nor video."""
+
+FILE_KINDS: tuple[FileKind, ...] = ("document", "audio", "video")
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a file.
+
+    Attributes:
+        media_type: its MIME type in lower case. ``""`` if it is not known.
+        size_bytes: its size. ``None`` if it is not in the request.
+    """
+
+    media_type: str
+    size_bytes: int | None
+
+    @property
+    def kind(self) -> FileKind:
+        """The kind of the file."""
+        top = self.media_type.partition("/")[0]
+        return "audio" if top == "audio" else "video" if top == "video" else "document"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One file of a request.
+
+    Attributes:
+        path: the path of its content part in the body.
+        facts: what is known of it.
+    """
+
+    path: Path
+    facts: FileFacts
+
+
+_DEFAULT_TYPES: Mapping[str, str] = {
+    "file": "",
+    "file-data": "",
+    "file-url": "",
+    "file-id": "",
+    "input_file": "",
+    "media": "",
+    "document": "",
+    "resource": "",
+    "input_audio": "audio/*",
+    "audio": "audio/*",
+    "audio_url": "audio/*",
+    "input_video": "video/*",
+    "video": "video/*",
+    "video_url": "video/*",
+    "image": "",
+    "image-data": "",
+    "image_url": "",
+    "input_image": "",
+    "inline_data": "",
+    "file_data": "",
+}
+"""The types of content parts that hold a file, and what a file is unless it says more. Images are found before."""
+
+_HOLDERS = (
+    *("file", "source", "resource", "input_audio", "audio_url", "input_video", "video", "video_url", "image_url"),
+    *("inlineData", "inline_data", "fileData", "file_data", "audio"),
+)
+_GOOGLE_S = ("inlineData", "inline_data", "fileData", "file_data")
+_CONTENTS = ("file_data", "data", "blob", "base64")
+_REFERENCES = ("url", "file_url", "fileUri", "file_uri", "uri", "file_id", *_HOLDERS)
+_TYPES = ("mimeType", "mime_type", "mediaType", "media_type", "format")
+_NAMES = ("filename", "file_name", "name", "title", "displayName", "display_name")
+_WITHOUT_FILE = {"text", "content"}  # sources of Anthropic's documents whose text is in the request
+
+_DATA_URI = re.compile(r"\s*data:([^,;]{0,100})[^,]{0,1000}?,", re.IGNORECASE | re.ASCII)
+_UNKNOWN = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_BY_ENDING: Mapping[str, str] = {
+    "pdf": "application/pdf",
+    "doc": "application/msword",
+    "docx": f"{_OFFICE}.wordprocessingml.document",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": f"{_OFFICE}.spreadsheetml.sheet",
+    "ppt": "application/vnd.ms-powerpoint",
+    "pptx": f"{_OFFICE}.presentationml.presentation",
+    "odt": "application/vnd.oasis.opendocument.text",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "odp": "application/vnd.oasis.opendocument.presentation",
+    "rtf": "application/rtf",
+    "epub": "application/epub+zip",
+    "zip": "application/zip",
+    "json": "application/json",
+    "csv": "text/csv",
+    "htm": "text/html",
+    "html": "text/html",
+    "md": "text/markdown",
+    "txt": "text/plain",
+    "xml": "text/xml",
+    **{ending: f"audio/{ending}" for ending in ("aac", "aiff", "flac", "m4a", "mp3", "ogg", "opus", "pcm16", "wav")},
+    **{ending: f"video/{ending}" for ending in ("avi", "mkv", "mov", "mp4", "mpeg", "mpg", "webm", "wmv")},
+}
+_FILE_TYPES = ("audio/", "video/", "text/", "application/vnd.", *sorted({*_BY_ENDING.values()}))
+_BY_SIGNATURE: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"\xd0\xcf\x11\xe0", "application/x-ole-storage"),
+    (b"ID3", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+)
+
+
+def file_facts(part: Json) -> FileFacts | None:
+    """Return what is known of the file in a content part that holds no image. ``None`` if it holds no file."""
+    default = _DEFAULT_TYPES.get(values.kind(part))
+    if default is None and not any(isinstance(part.get(name), Mapping) for name in _GOOGLE_S):
+        return None
+    holders = [part, *(values.mapping(part.get(name)) for name in _HOLDERS)]
+    has_text = values.text(values.mapping(part.get("source")).get("type")) in _WITHOUT_FILE
+    if has_text or "text" in values.mapping(part.get("resource")):
+        return None
+    content = _first(holders, _CONTENTS)
+    reference = _first(holders, _REFERENCES)
+    if content is None and (reference is None or _DATA_URI.match(reference)):
+        content, reference = reference, None
+    if content is None and reference is None:
+        return None
+    head = _DATA_URI.match(content) if content is not None else None
+    data = None if content is None else Base64(content, head.end() if head is not None else 0)
+    declared = (_first(holders, _TYPES) or (head[1] if head is not None else "")).partition(";")[0].strip().lower()
+    name = _first(holders, _NAMES) or reference or ""
+    media_type = _media_type(declared, name, data) or default or ""
+    return FileFacts(media_type, None if data is None else _size_bytes(data))
+
+
+def is_other_file(media_type: str, data: Base64) -> bool:
+    """Return whether the data of an image part is known to be another file.
+
+    Args:
+        media_type: its MIME type in lower case, without parameters.
+        data: the file.
+    """
+    if media_type in _UNKNOWN:
+        return _by_signature(data) is not None
+    return media_type.startswith(_FILE_TYPES)
+
+
+def _first(holders: list[Json], names: tuple[str, ...]) -> str | None:
+    return next((found for holder in holders for name in names if (found := values.text(holder.get(name)))), None)
+
+
+def _media_type(declared: str, name: str, data: Base64 | None) -> str | None:
+    """Return the MIME type by what is declared, else the file's first bytes, else the ending of its name."""
+    if declared in _BY_ENDING:  # such as "wav"
+        return _BY_ENDING[declared]
+    if declared not in _UNKNOWN:
+        return declared
+    by_name = _BY_ENDING.get(name.partition("?")[0].rpartition(".")[2].lower())
+    return by_name or (None if data is None else _by_signature(data)) or declared or None
+
+
+def _by_signature(data: Base64) -> str | None:
+    head = data.read(0, 16)
+    if head[:4] == b"RIFF" and head[8:12] in (b"WAVE", b"AVI "):
+        return "audio/wav" if head[8:12] == b"WAVE" else "video/avi"
+    return next((media_type for signature, media_type in _BY_SIGNATURE if head.startswith(signature)), None)
+
+
+def _size_bytes(data: Base64) -> int:
+    characters = len(data.text) - data.start - data.text[-2:].count("=")
+    return characters * 3 // 4
