@@ -406,7 +406,6 @@ class TestPrivateHosts:
         "url",
         [
             "http://minio2/cat.png",
-            "http://sub.minio/cat.png",
             "http://corp.internal/cat.png",
             "http://10.0.0.50/cat.png",
             "http://10.0.0.05/cat.png",
