@@ -12,7 +12,9 @@ from support.upstream import Upstream, images_in
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 AGENTS = {
-    "chat_agent.json": "/v1/chat/completions",
+    **dict.fromkeys(
+        ("ai_sdk.json", "cline.json", "langchain.json", "opencode.json", "pi.json"), "/v1/chat/completions"
+    ),
     "claude_code.json": "/v1/messages",
     "codex_cli.json": "/v1/responses",
     "gemini_cli.json": "/v1beta/models/deepseek-chat-ocr:generateContent",

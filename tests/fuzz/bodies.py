@@ -61,7 +61,7 @@ DRAWN = 50
 """Bodies of each format to begin with, beside those of coding agents."""
 
 FORMATS: list[tuple[WireFormat, st.SearchStrategy[Any], str]] = [
-    (chat, strategies.chat_bodies, "chat_agent.json"),
+    (chat, strategies.chat_bodies, "opencode.json"),
     (messages, strategies.messages_bodies, "claude_code.json"),
     (responses, strategies.responses_bodies, "codex_cli.json"),
     (generate_content, strategies.google_bodies, "gemini_cli.json"),

@@ -13,7 +13,7 @@ from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.chat import find_images, replace_images
 from litellm_image_analysis.request.image import ImageSource
 
-CHAT_AGENT = Path(__file__).parents[1] / "fixtures" / "chat_agent.json"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 NOTE = "a note"
 CAT, DOG = "data:image/png;base64,CAT", "https://images.example.com/dog.png"
 
@@ -347,12 +347,72 @@ class TestReplace:
         assert replace_images(body_with([image()]), {}) == {}
 
 
-def test_a_chat_agent() -> None:
-    found = find_images(json.loads(CHAT_AGENT.read_text()))
-    tool, asked = "It is a result of the tool screenshot, called with:", "The user had asked: The footer is off."
-    assert [(one.place, one.question) for one in found] == [
-        ("messages[1].content[1]", "The footer is off."),
-        ("messages[3].content[1]", f'{tool} {{"url":"http://localhost:3000"}}\nSaved page.png\n{asked}'),
-        ("messages[6].content[0]", f'It is a result of the tool read, called with: {{"path":"design.gif"}}\n{asked}'),
-        ("messages[8].content[0]", "Better?"),
-    ]
+CALLED = (
+    'Called the Read tool with the following input: {"filePath":"/home/dev/shop/page.png"}\nImage read successfully'
+)
+CLIENTS: dict[str, list[tuple[str, str]]] = {
+    "opencode": [
+        ("messages[1].content[2]", f'{CALLED}\n"The footer is off."'),
+        ("messages[1].content[3]", f'{CALLED}\n"The footer is off."'),
+        (
+            "messages[4].content[1]",
+            (
+                'It is a result of the tool shot_take_screenshot, called with: {"n":0}\nAttached media from tool result:\n'
+                f'The user had asked: {CALLED}\n"The footer is off."'
+            ),
+        ),
+        *(
+            (
+                f"messages[8].content[{place}]",
+                (
+                    'It is a result of the tool read, called with: {"filePath":"/home/dev/shop/a.png"}\n'
+                    'It is a result of the tool read, called with: {"filePath":"/home/dev/shop/b.png"}\n'
+                    f'Attached media from tool result:\nThe user had asked: {CALLED}\n"The footer is off."'
+                ),
+            )
+            for place in (1, 2)
+        ),
+        ("messages[13].content[0]", "Better?"),
+    ],
+    "cline": [
+        (
+            f"messages[{index}].content[0]",
+            (
+                f'It is a result of the tool read_files, called with: {{"paths":["/home/dev/shop/{name}.png"]}}\n'
+                "The user had asked: What do they read?"
+            ),
+        )
+        for index, name in ((4, "a"), (7, "b"))
+    ],
+    "pi": [
+        (
+            f"messages[{index}].content[1]",
+            (
+                f'It is a result of the tool read, called with: {{"path":"/home/dev/shop/{name}.png"}}\n'
+                "Attached image(s) from tool result:\nThe user had asked: What do they read?"
+            ),
+        )
+        for index, name in ((4, "a"), (7, "b"))
+    ],
+    "ai_sdk": [
+        (
+            "messages[2].content[1]",
+            (
+                'It is a result of the tool read_file, called with: {"path":"/home/dev/shop/a.png"}\nThe file:\n'
+                "The user had asked: What does it read?"
+            ),
+        )
+    ],
+    "langchain": [
+        (
+            "messages[2].content[0]",
+            'It is a result of the tool read_file, called with: {"path":"a.png"}\nThe user had asked: Look at a.png.',
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_clients_send(client: str) -> None:
+    found = find_images(json.loads((FIXTURES / f"{client}.json").read_text()))
+    assert [(one.place, one.question) for one in found] == CLIENTS[client]

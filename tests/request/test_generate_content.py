@@ -295,23 +295,29 @@ class TestReplace:
 
 def test_gemini_cli() -> None:
     found = find_images(json.loads(GEMINI_CLI.read_text()))
+    tool = "It is a result of the tool"
+    asked = "What is wrong in @shot.png?\n\n--- Content from referenced files ---\n\n--- End of content ---"
     assert [(one.place, f"{one.number}/{one.count}", one.question) for one in found] == [
+        ("contents[0].parts[3]", "1/1", asked),
         (
-            "contents[2].parts[2]",
+            "contents[2].parts[1]",
             "1/1",
-            "What is wrong in @shot.png?\n\n--- Content from referenced files ---\n\n--- End of content ---",
+            f'{tool} read_file, called with: {{"file_path": "/home/dev/shop/logo.png"}}\nThe user had asked: {asked}',
         ),
         (
-            "contents[4].parts[0].functionResponse.parts[0]",
+            "contents[4].parts[1]",
+            "1/1",
+            f'{tool} mcp_shot_take_screenshot, called with: {{"n": 0}}\nThe user had asked: {asked}',
+        ),
+        (
+            "contents[8].parts[0].functionResponse.parts[0]",
             "1/1",
             (
-                'It is a result of the tool read_file, called with: {"absolute_path": "/home/dev/shop/logo.png"}\n'
-                '{"output": "Binary content provided (1 item(s))."}\n'
-                "The user had asked: What is wrong in @shot.png?\n\n--- Content from referenced files ---\n\n"
-                "--- End of content ---"
+                f'{tool} read_file, called with: {{"file_path": "/home/dev/shop/icon.png"}}\n'
+                f'{{"output": "Binary content provided (1 item(s))."}}\nThe user had asked: {asked}'
             ),
         ),
-        ("contents[8].parts[0]", "1/1", "And now?"),
+        ("contents[10].parts[0]", "1/1", "And now?"),
     ]
 
 

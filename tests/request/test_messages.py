@@ -271,25 +271,26 @@ class TestReplace:
 
 def test_claude_code() -> None:
     found = find_images(json.loads(CLAUDE_CODE.read_text()))
-    asked = "The user had asked: [Image #1] The cart badge overlaps the logo. Fix it."
-    screenshot = "mcp__playwright__browser_take_screenshot"
+    question = "The cart badge overlaps the logo. Compare it with design/header.png."
+    read, screenshot = '{"file_path": "/home/dev/shop/design/header.png"}', "mcp__shot__take_screenshot"
+    asked = f"The user had asked: {question}"
     assert [(one.place, f"{one.number}/{one.count}", one.question) for one in found] == [
-        ("messages[0].content[2]", "1/1", "[Image #1] The cart badge overlaps the logo. Fix it."),
+        ("messages[0].content[2]", "1/1", question),
         (
-            "messages[2].content[0].content[0]",
+            "messages[3].content[0].content[0]",
             "1/1",
-            'It is a result of the tool Read, called with: {"file_path": "/home/dev/shop/design/header.png"}\n' + asked,
+            f"It is a result of the tool Read, called with: {read}\n{asked}",
         ),
         (
-            "messages[6].content[0].content[1]",
+            "messages[5].content[0].content[1]",
             "1/1",
             (
-                f'It is a result of the tool {screenshot}, called with: {{"filename": "after.png"}}\n'
-                f"### Result\nTook the viewport screenshot and saved it as after.png\n{asked}"
+                f'It is a result of the tool {screenshot}, called with: {{"n": 0}}\n'
+                f"Screenshot 0 of the current page\n{asked}"
             ),
         ),
-        ("messages[8].content[1]", "1/2", "[Image #2] [Image #3] Do these two pages look alike now?"),
-        ("messages[8].content[2]", "2/2", "[Image #2] [Image #3] Do these two pages look alike now?"),
+        ("messages[10].content[1]", "1/2", "Do these two pages look alike?"),
+        ("messages[10].content[2]", "2/2", "Do these two pages look alike?"),
     ]
 
 

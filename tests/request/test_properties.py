@@ -127,7 +127,7 @@ class Wire:
 
 
 WIRES = {
-    "chat": Wire(chat, chat_bodies, "messages", chat_messages, chat_expected, "chat_agent.json"),
+    "chat": Wire(chat, chat_bodies, "messages", chat_messages, chat_expected, "opencode.json"),
     "messages": Wire(messages, messages_bodies, "messages", messages_messages, messages_expected, "claude_code.json"),
     "responses": Wire(responses, responses_bodies, "input", responses_items, responses_expected, "codex_cli.json"),
     "generate_content": Wire(

@@ -265,20 +265,22 @@ class TestReplace:
 def test_codex_cli() -> None:
     found = find_images(json.loads(CODEX_CLI.read_text()))
     tool = "It is a result of the tool"
-    asked = "<image name=[Image #1]>\n</image>\n[Image #1] Why is the chart empty?"
-    screenshot = f"{tool} mcp__playwright__browser_take_screenshot"
+    asked = '<image name=[Image #1] path="/tmp/a.png">\n</image>\n[Image #1] Why is the chart empty?'
     had_asked = f"The user had asked: {asked}"
     assert [(one.place, f"{one.number}/{one.count}", one.question) for one in found] == [
-        ("input[2].content[1]", "1/1", asked),
+        ("input[3].content[1]", "1/1", asked),
         (
             "input[9].output[0]",
             "1/1",
-            f'{tool} view_image, called with: {{"path":"/home/dev/shop/chart.png"}}\n{had_asked}',
+            f'{tool} view_image, called with: {{"path": "/home/dev/shop/chart.png"}}\n{had_asked}',
         ),
         (
-            "input[13].output[1]",
+            "input[13].output[2]",
             "1/1",
-            f"{screenshot}, called with: {{}}\nTook the viewport screenshot\n{had_asked}",
+            (
+                f'{tool} mcp__shot__take_screenshot, called with: {{"n": 0}}\nWall time: 0.1 seconds\nOutput:\n'
+                f"Screenshot 0 of the current page\n{had_asked}"
+            ),
         ),
-        ("input[15].content[1]", "1/1", "Which month is highest?"),
+        ("input[17].content[1]", "1/1", "Which month is highest?"),
     ]
