@@ -357,8 +357,8 @@ CLIENTS: dict[str, list[tuple[str, str]]] = {
         (
             "messages[4].content[1]",
             (
-                'It is a result of the tool shot_take_screenshot, called with: {"n":0}\nAttached media from tool result:\n'
-                f'The user had asked: {CALLED}\n"The footer is off."'
+                'It is a result of the tool shot_take_screenshot, called with: {"n":0}\n'
+                f'Attached media from tool result:\nThe user had asked: {CALLED}\n"The footer is off."'
             ),
         ),
         *(
