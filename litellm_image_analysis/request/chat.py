@@ -6,9 +6,10 @@ Format: https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import PARSED, Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
 from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
@@ -16,7 +17,7 @@ from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import Holder, ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
-from litellm_image_analysis.request.values import Json
+from litellm_image_analysis.request.values import Edit, Json
 
 CONTENT: tuple[str, ...] = ("messages",)
 _RESULT_ROLES = ("tool", "function")
@@ -46,8 +47,10 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     if not texts:
         return {}
     beside = {path for path in texts if path[2] == "images"}
-    edits = {path: _text_for(values.at(body, path), path, words) for path, words in texts.items() if path not in beside}
-    edits |= {path: {**part, "type": "text"} for path, part in _misnamed_texts(body)}
+    edits: dict[Path, Edit] = {
+        path: partial(replacement, path=path, words=words) for path, words in texts.items() if path not in beside
+    }
+    edits |= dict.fromkeys(_misnamed_texts(body), lambda part: {**part, "type": "text"})
     messages: Any = values.changed(body, edits)["messages"] if edits else list(body["messages"])
     for index in {path[1] for path in texts}:
         moved = {path[3]: words for path, words in texts.items() if path in beside and path[1] == index}
@@ -70,11 +73,6 @@ def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
     )
 
 
-def _text_for(image: Any, path: Path, words: str) -> Any:
-    is_embedded = isinstance(image, str) or PARSED in path
-    return replacement(image, words) if is_embedded else values.text_part(image, words)
-
-
 def _moved(message: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
     """Return a message without these of its ``images``, and with their texts in its content."""
     content = message.get("content")
@@ -87,11 +85,11 @@ def _moved(message: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
     }
 
 
-def _misnamed_texts(body: Body) -> Iterator[tuple[Path, Json]]:
+def _misnamed_texts(body: Body) -> Iterator[Path]:
     for index, message in values.objects(body["messages"]):
         for place, part in values.objects(message.get("content")):
             if values.kind(part) == "input_text":
-                yield ("messages", index, "content", place), part
+                yield "messages", index, "content", place
 
 
 def _places(conversation: Conversation, index: int) -> Iterator[Place]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from litellm_image_analysis.request import PARSED, Path, values
 from litellm_image_analysis.request.image import ImageSource
@@ -47,15 +49,22 @@ def embedded_images(value: object, here: Path) -> Iterator[tuple[Path, ImageSour
 
 def without_images(value: object) -> object:
     """Return a tool's result without the images in it."""
-    if not (found := [path for path, _ in embedded_images(value, ())]):
-        return value
-    result: object = values.replaced(value, {path: replacement(values.at(value, path), "") for path in found})
-    return result
+    without_image = partial(replacement, path=(PARSED,), words="")
+    edits = {path: without_image for path, _ in embedded_images(value, ())}
+    return values.edited(value, edits) if edits else value
 
 
-def replacement(image: object, words: str) -> str | dict[str, str]:
-    """Return a text part in place of an image part, or a text in place of a text."""
-    return words if isinstance(image, str) else {"type": "text", "text": words}
+def replacement(image: Any, path: Path, words: str) -> str | dict[str, Any]:
+    """Return a text part in place of an image part, or a text in place of a text.
+
+    Args:
+        image: the image.
+        path: its path in the body. A text part within a JSON text has no marks for caches.
+        words: the text.
+    """
+    if isinstance(image, str):
+        return words
+    return {"type": "text", "text": words} if PARSED in path else values.text_part(image, words)
 
 
 def _image_text(text: str) -> ImageSource | None:

@@ -6,17 +6,18 @@ Format: https://ai.google.dev/api/generate-content, in its camelCase and in its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call, written
-from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.embedded import embedded_images, without_images
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
-from litellm_image_analysis.request.values import Json
+from litellm_image_analysis.request.values import Edit, Json
 
 _SYSTEM = ("systemInstruction", "system_instruction")
 CONTENT: tuple[str, ...] = (*_SYSTEM, "contents")
@@ -42,17 +43,17 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 
     Function responses have no text parts: the image is removed, and its text is added to the ``response`` object.
     """
-    edits: dict[Path, Any] = {}
+    edits: dict[Path, Edit] = {}
     told: dict[Path, dict[str | int, str]] = {}
     for path, words in texts.items():
         if not any(name in path for name in _FUNCTION_RESPONSE):
-            edits[path] = _text_part(values.at(body, path), words)
+            edits[path] = partial(_text_part, words=words)
         elif path[-2] == "parts" and path[-3] in _FUNCTION_RESPONSE:
             told.setdefault(path[:-2], {})[path[-1]] = words
         else:
-            edits[path] = replacement(values.at(body, path), words)
+            edits[path] = partial(_in_response, words=words)
     changed = values.changed(body, edits)
-    responses = {path: _told(values.at({**body, **changed}, path), inside) for path, inside in told.items()}
+    responses = {path: partial(_told, texts=inside) for path, inside in told.items()}
     return changed | values.changed({**body, **changed}, responses)
 
 
@@ -166,6 +167,11 @@ def _ends_turn(content: Json) -> bool:
 def _text_part(image: Json, words: str) -> dict[str, Any]:
     """Return a text part in place of ``image``. It keeps the thought signature of a model."""
     return {"text": words, **{key: image[key] for key in _THOUGHT if key in image}}
+
+
+def _in_response(image: Any, words: str) -> str | dict[str, Any]:
+    """Return a text, or a text part, in place of an image within a function's ``response``."""
+    return words if isinstance(image, str) else {"type": "text", "text": words}
 
 
 def _told(function_response: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:

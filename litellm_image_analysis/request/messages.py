@@ -6,9 +6,10 @@ Format: https://docs.claude.com/en/api/messages
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import PARSED, Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call
 from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
@@ -33,12 +34,7 @@ def find_files(body: Body) -> list[FoundFile]:
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return those of ``system`` and ``messages`` that change, with the image at each path replaced by a text block."""
-    return values.changed(body, {path: _text_for(values.at(body, path), path, words) for path, words in texts.items()})
-
-
-def _text_for(image: Any, path: Path, words: str) -> Any:
-    is_embedded = isinstance(image, str) or PARSED in path
-    return replacement(image, words) if is_embedded else values.text_part(image, words)
+    return values.changed(body, {path: partial(replacement, path=path, words=words) for path, words in texts.items()})
 
 
 def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:

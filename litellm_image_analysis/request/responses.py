@@ -41,7 +41,9 @@ def find_files(body: Body) -> list[FoundFile]:
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return ``{"input": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change."""
-    return values.changed(body, {path: _text_parts(body, path, words) for path, words in texts.items()})
+    items = body.get("input")
+    edits = {path: partial(_text_parts, items=items, path=path, words=words) for path, words in texts.items()}
+    return values.changed(body, edits)
 
 
 def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
@@ -139,12 +141,10 @@ def _ends_turn(item: Json) -> bool:
     return item.get("role") == "assistant"
 
 
-def _text_parts(body: Body, path: Path, words: str) -> str | dict[str, Any] | list[dict[str, Any]]:
+def _text_parts(image: Any, items: Any, path: Path, words: str) -> str | dict[str, Any] | list[dict[str, Any]]:
     """Return a text part, or a list with it in place of a screenshot that is not in a list."""
-    image = values.at(body, path)
     if isinstance(image, str) or PARSED in path:
-        return replacement(image, words)
-    item = values.at(body, path[:2])
-    kind = "output_text" if item.get("role") == "assistant" else "input_text"
+        return replacement(image, path, words)
+    kind = "output_text" if items[path[1]].get("role") == "assistant" else "input_text"
     part = values.text_part(image, words, kind)
     return [part] if path[2:] == ("output",) else part

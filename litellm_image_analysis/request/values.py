@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from litellm_image_analysis.request import PARSED, Path
+from litellm_image_analysis.request import Path
 
 Json: TypeAlias = Mapping[str, Any]
+Edit: TypeAlias = Callable[[Any], Any]
+"""Returns the new value for an old one, which it does not change."""
 
 _CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
 """What ends the part of a request that a provider caches: Anthropic's and OpenAI's."""
@@ -47,36 +49,32 @@ def joined(texts: Iterable[str | None]) -> str:
     return "\n".join(filter(None, texts))
 
 
-def replaced(value: Any, edits: Mapping[Path, Any]) -> Any:
-    """Return a value with the value at each path replaced. Values outside these paths are shared, not copied."""
+def edited(value: Any, edits: Mapping[Path, Edit]) -> Any:
+    """Return a value with the value at each path edited. Values outside these paths are shared, not copied.
+
+    A text with JSON is read and written once, however many edits are in it.
+    """
     if () in edits:
-        return edits[()]
+        return edits[()](value)
     if isinstance(value, str):
-        return written(replaced(json.loads(value), {path[1:]: edit for path, edit in edits.items()}))
-    below: dict[str | int, dict[Path, Any]] = {}
+        return written(edited(json.loads(value), {path[1:]: edit for path, edit in edits.items()}))
+    below: dict[str | int, dict[Path, Edit]] = {}
     for (key, *rest), edit in edits.items():
         below.setdefault(key, {})[tuple(rest)] = edit
     copy: Any = list(value) if isinstance(value, list) else dict(value)
     for key, inner in below.items():
-        copy[key] = replaced(value[key], inner)
+        copy[key] = edited(value[key], inner)
     return copy
 
 
-def changed(body: Json, edits: Mapping[Path, Any]) -> dict[str, Any]:
+def changed(body: Json, edits: Mapping[Path, Edit]) -> dict[str, Any]:
     """Return the top-level values of the body that change with these edits."""
-    return dict(replaced({path[0]: body[str(path[0])] for path in edits}, edits))
+    return dict(edited({path[0]: body[str(path[0])] for path in edits}, edits))
 
 
 def text_part(image: Json, words: str, kind: str = "text") -> dict[str, Any]:
     """Return a text part of OpenAI's and Anthropic's formats in place of ``image``. Its marks for caches are kept."""
     return {"type": kind, "text": words, **{key: image[key] for key in _CACHE_MARKS if key in image}}
-
-
-def at(value: Any, path: Path) -> Any:
-    """Return the value at a path."""
-    for key in path:
-        value = json.loads(value) if key == PARSED and isinstance(value, str) else value[key]
-    return value
 
 
 def written(value: Any) -> str:

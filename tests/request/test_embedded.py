@@ -96,8 +96,15 @@ def test_no_depth_is_too_deep() -> None:
 
 
 def test_a_text_stands_in_place_of_a_text_and_a_part_in_place_of_a_part() -> None:
-    assert replacement(URI, NOTE) == NOTE
-    assert replacement(MCP, NOTE) == {"type": "text", "text": NOTE}
+    mark = {"cache_control": {"type": "ephemeral"}}
+    marked, note = {"type": "image", "data": DATA, **mark}, {"type": "text", "text": NOTE}
+    assert replacement(URI, ("messages",), NOTE) == NOTE
+    assert replacement(marked, ("messages", PARSED), NOTE) == {"type": "text", "text": NOTE}
+    assert replacement(marked, ("messages",), NOTE) == {
+        "type": "text",
+        "text": NOTE,
+        "cache_control": marked["cache_control"],
+    }
 
 
 def chat_body(text: object) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from support.strategies import (
 )
 
 from litellm_image_analysis.request import Path, WireFormat, chat, conversation, generate_content, messages, responses
-from litellm_image_analysis.request.values import replaced
+from litellm_image_analysis.request.values import edited
 
 FIXTURES = File(__file__).parents[1] / "fixtures"
 FUNCTION_RESPONSES = ("functionResponse", "function_response")
@@ -334,7 +334,7 @@ class TestCodingAgents:
         body = json.loads((FIXTURES / wire.fixture).read_text())
         for path in nodes({key: body[key] for key in wire.wire_format.CONTENT if key in body}):
             if path:
-                spoilt = replaced(body, {path: deep})
+                spoilt = edited(body, {path: lambda _: deep})
                 assert not wire.wire_format.find_images(
                     spoilt | wire.wire_format.replace_images(spoilt, wire.texts(spoilt))
                 )

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from litellm_image_analysis.request.values import at, joined, mapping, objects, replaced, text
+from litellm_image_analysis.request import PARSED, Path
+from litellm_image_analysis.request.values import Edit, edited, joined, mapping, objects, text
 
 NOTHING: list[Any] = [None, True, 0, 1.5, "words", "", []]
 
@@ -39,28 +40,30 @@ def test_texts_stand_one_below_the_other_without_gaps() -> None:
     assert joined(["one", None, "", "two"]) == "one\ntwo"
 
 
-def test_what_stands_at_a_path() -> None:
-    assert at({"a": [0, {"b": "here"}]}, ("a", 1, "b")) == "here"
-
-
-class TestReplaced:
-    def test_a_value_is_replaced_at_each_path(self) -> None:
+class TestEdited:
+    def test_a_value_is_edited_at_each_path(self) -> None:
         value = {"a": [1, 2, {"b": 3}], "c": 4}
-        assert replaced(value, {("a", 0): "x", ("a", 2, "b"): "y"}) == {"a": ["x", 2, {"b": "y"}], "c": 4}
+        edits: dict[Path, Edit] = {("a", 0): str, ("a", 2, "b"): lambda old: old + 1}
+        assert edited(value, edits) == {"a": ["1", 2, {"b": 4}], "c": 4}
+
+    def test_a_text_with_json_is_written_anew(self) -> None:
+        value = {"a": '[1, {"b": "größe"}, 2.50]'}
+        edits: dict[Path, Edit] = {("a", PARSED, 0): str, ("a", PARSED, 1, "b"): str.upper}
+        assert edited(value, edits) == {"a": '["1", {"b": "GRÖSSE"}, 2.5]'}
 
     def test_the_original_is_not_touched(self) -> None:
         value = {"a": [1, {"b": 2}]}
-        replaced(value, {("a", 1, "b"): 3})
+        edited(value, {("a", 1, "b"): str})
         assert value == {"a": [1, {"b": 2}]}
 
     def test_what_is_not_on_a_path_is_shared(self) -> None:
         value: dict[str, Any] = {"a": [{"b": []}, {"c": []}], "d": {}}
-        copy = replaced(value, {("a", 0, "b"): 1})
+        copy = edited(value, {("a", 0, "b"): str})
         assert copy["a"][1] is value["a"][1]
         assert copy["d"] is value["d"]
 
     def test_keys_keep_their_order(self) -> None:
-        assert list(replaced({"a": 1, "b": 2, "c": 3}, {("b",): 0})) == ["a", "b", "c"]
+        assert list(edited({"a": 1, "b": 2, "c": 3}, {("b",): str})) == ["a", "b", "c"]
 
     def test_the_empty_path_is_the_value_itself(self) -> None:
-        assert replaced({"a": 1}, {(): "b"}) == "b"
+        assert edited({"a": 1}, {(): str}) == "{'a': 1}"
