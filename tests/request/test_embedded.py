@@ -97,7 +97,7 @@ def test_no_depth_is_too_deep() -> None:
 
 def test_a_text_stands_in_place_of_a_text_and_a_part_in_place_of_a_part() -> None:
     mark = {"cache_control": {"type": "ephemeral"}}
-    marked, note = {"type": "image", "data": DATA, **mark}, {"type": "text", "text": NOTE}
+    marked = {"type": "image", "data": DATA, **mark}
     assert replacement(URI, ("messages",), NOTE) == NOTE
     assert replacement(marked, ("messages", PARSED), NOTE) == {"type": "text", "text": NOTE}
     assert replacement(marked, ("messages",), NOTE) == {
