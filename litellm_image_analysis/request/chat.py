@@ -12,7 +12,7 @@ from typing import Any
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
-from litellm_image_analysis.request.embedded import replacement, without_images
+from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource, stored_image
 from litellm_image_analysis.request.other_formats import image_part
@@ -170,7 +170,7 @@ def _texts(message: Json) -> list[str | None]:
         [content] if isinstance(content, str) else [values.text(part.get("text")) for part in parts]
     )
     is_result = message.get("role") in _RESULT_ROLES
-    return [values.text(without_images(text)) for text in texts] if is_result else texts
+    return [said_in(text) for text in texts] if is_result else texts
 
 
 def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:

@@ -6,8 +6,10 @@ image is cut out, and the text or JSON around it stays as it is. What a tool say
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -56,6 +58,19 @@ def without_images(value: Any) -> Any:
     """Return a tool's result without the images in its texts."""
     edits = {path: partial(replacement, words="") for path, _ in embedded_images(value, ())}
     return values.edited(value, edits) if edits else value
+
+
+def said_in(text: str | None) -> str | None:
+    """Return the text of a tool's result without images. Of a JSON list of content parts, return their texts."""
+    words = without_images(text)
+    if words is text or words is None:
+        return text
+    with suppress(ValueError, RecursionError):
+        parts = json.loads(words)
+        texts = [part.get("text") for part in parts if isinstance(part, Mapping) and "type" in part]
+        if texts and len(texts) == len(parts):
+            return values.text(values.joined(filter(values.text, texts)))
+    return values.text(words)
 
 
 def replacement(image: Any, words: str) -> str | dict[str, Any]:

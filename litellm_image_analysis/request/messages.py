@@ -11,8 +11,8 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, Question, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call
-from litellm_image_analysis.request.embedded import replacement, without_images
+from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, numbered, once, tool_call
+from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
@@ -139,21 +139,25 @@ def _is_tool_use(block: Json) -> bool:
 def _tool_result_question(conversation: Conversation, index: int, result: Json) -> str:
     # Including this message, because uses of server tools are in the same message as their results.
     call_text = conversation.call_text_before(index + 1, values.text(result.get("tool_use_id")))
-    texts = (values.text(without_images(text)) for text in _texts(result.get("content")))
+    texts = (said_in(text) for text in _texts(result.get("content")))
     return conversation.result_question(index, call_text, texts)
 
 
 def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:
     """Return the ids of the tool results in a message of the user, else of those right before it."""
-    for at in (index, index - 1):
-        message = values.mapping(messages.get(at))
-        if message.get("role") != "user":
-            break
-        blocks = (block for _, block in values.objects(message.get("content")))
-        ids = [values.text(block.get("tool_use_id")) for block in blocks if _is_tool_result(block)]
-        if ids:
-            return ids
-    return []
+    if (ids := _result_ids(messages, index)) or messages[index].get("role") != "user":
+        return ids
+    at = index - 1
+    while values.mapping(messages.get(at)).get("role") in INSTRUCTIONS:
+        at -= 1
+    return _result_ids(messages, at)
+
+
+def _result_ids(messages: Mapping[int, Json], index: int) -> list[str | None]:
+    """Return the ids of the tool results in a message, if it is one of the user."""
+    message = values.mapping(messages.get(index))
+    blocks = (block for _, block in values.objects(message.get("content")) if message.get("role") == "user")
+    return [values.text(block.get("tool_use_id")) for block in blocks if _is_tool_result(block)]
 
 
 def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:

@@ -12,7 +12,7 @@ from typing import Any
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
-from litellm_image_analysis.request.embedded import replacement, without_images
+from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
@@ -92,7 +92,7 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
 def _output_question(conversation: Conversation, index: int) -> str:
     output = conversation.items[index]
     call_text = conversation.call_text_before(index, values.text(output.get("call_id")))
-    texts = (values.text(without_images(text)) for text in _texts(output.get("output")))
+    texts = (said_in(text) for text in _texts(output.get("output")))
     return conversation.result_question(index, call_text, texts)
 
 
