@@ -413,7 +413,7 @@ CLIENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "ai_sdk": [
         (
-            "messages[2].content[1]",
+            "messages[2].content",
             (
                 'It is a result of the tool read_file, called with: {"path":"/home/dev/shop/a.png"}\nThe file:\n'
                 "The user had asked: What does it read?"
