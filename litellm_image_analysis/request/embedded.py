@@ -34,6 +34,8 @@ _HEAD_CHARACTERS = 300
 _OF_A_PAGE = re.compile(r"(?:=|url\()\s{0,5}\\{0,8}[\"']?\Z", re.IGNORECASE)
 """What stands before the small pictures of a web page, in HTML and CSS. They are not looked at."""
 _LEAST_CHARACTERS = 40
+_MOST_LEVELS = 500
+"""Deeper requests are refused, unless the limit is raised."""
 
 
 def embedded_images(value: object, here: Path) -> Iterator[tuple[Path, ImageSource]]:
@@ -43,15 +45,33 @@ def embedded_images(value: object, here: Path) -> Iterator[tuple[Path, ImageSour
         value: the result, a text or any JSON.
         here: its path in the body.
     """
-    left: list[tuple[Path, object]] = [(here, value)]
-    while left:
-        path, inner = left.pop()
-        if isinstance(inner, str):
-            for start, end, source in _images_in(inner):
-                yield (*path, IN_TEXT, start, end), source
-        elif isinstance(inner, (Mapping, list)):
-            items = list(inner.items() if isinstance(inner, Mapping) else enumerate(inner))
-            left += [((*path, key), item) for key, item in reversed(items)]
+    if isinstance(value, str):
+        yield from _spots_in(value, here)
+        return
+    keys: list[Any] = []  # that lead to the innermost level
+    levels = [_items(value)]
+    while levels:
+        for key, inner in levels[-1]:
+            if isinstance(inner, str):
+                yield from _spots_in(inner, (*here, *keys, key))
+            elif len(levels) < _MOST_LEVELS:
+                keys.append(key)
+                levels.append(_items(inner))
+                break
+        else:
+            levels.pop()
+            del keys[-1:]
+
+
+def _items(value: object) -> Iterator[tuple[Any, str | Mapping[str, Any] | list[Any]]]:
+    """Return the texts, objects and lists in an object or list, with their keys. They are not copied."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value if isinstance(value, list) else ())
+    return ((key, inner) for key, inner in items if isinstance(inner, (str, Mapping, list)))
+
+
+def _spots_in(text: str, here: Path) -> Iterator[tuple[Path, ImageSource]]:
+    for start, end, source in _images_in(text):
+        yield (*here, IN_TEXT, start, end), source
 
 
 def without_images(value: Any) -> Any:

@@ -74,14 +74,14 @@ def _places(conversation: Conversation, index: int) -> Iterator[Place]:
                 yield inner, found, question
 
 
-def _result(content: object, here: Path, question: Question) -> Iterator[Place]:
+def _result(content: object, here: Path, question: Question, levels: int = 3) -> Iterator[Place]:
     """Yield the places of a tool result, and those of the blocks within its blocks."""
     for path, part, _ in places.result(content, here, question):
         block = values.mapping(part.value if isinstance(part, places.ResultPart) else part)
         if values.kind(block) == "document":
             yield from ((inner_path, inner, question) for inner_path, inner in _block(block, path))
-        elif isinstance(block.get("content"), list):
-            yield from _result(block["content"], (*path, "content"), question)
+        elif levels and isinstance(block.get("content"), list):
+            yield from _result(block["content"], (*path, "content"), question, levels - 1)
         else:
             yield path, part, question
 

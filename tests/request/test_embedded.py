@@ -143,11 +143,20 @@ def test_an_image_anywhere_in_a_value_is_held() -> None:
     assert not holds_image([{"type": "text", "text": "image"}, 5, None])
 
 
-def test_no_depth_is_too_deep() -> None:
+@pytest.mark.parametrize(("levels", "images"), [(400, 1), (100_000, 0)])
+def test_no_depth_is_too_deep(levels: int, images: int) -> None:
     deep: Any = {"image": URI}
-    for _ in range(10_000):
+    for _ in range(levels):
         deep = {"inner": deep}
-    assert len(list(embedded_images(deep, ()))) == 1
+    found = list(embedded_images(deep, ("here",)))
+    assert len(found) == images
+    assert (without_images(deep) is deep) is (images == 0)
+
+
+def test_order_and_places() -> None:
+    value = {"a": [1, URI, {"b": [URI]}], "c": {"d": URI, "e": []}, "f": f"{URI} {URI}"}
+    found = [path[: path.index(IN_TEXT)] for path, _ in embedded_images(value, ("here",))]
+    assert found == [("here", *path) for path in (("a", 1), ("a", 2, "b", 0), ("c", "d"), ("f",), ("f",))]
 
 
 def test_a_text_stands_in_place_of_a_text_and_a_part_in_place_of_a_part() -> None:
