@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
+from litellm_image_analysis.request.conversation import Conversation, once, results_before, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource, stored_image
@@ -26,16 +26,12 @@ _TEXT_PARTS = {"text", "input_text"}  # the latter is a part of the Responses AP
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of ``body["messages"]``, in order."""
-    conversation = _conversation(body, context_tags)
-    return [
-        image for index in conversation.items for image in numbered(places.spots(_places(conversation, index), _image))
-    ]
+    return places.images_in(_messages(body, context_tags), _image)
 
 
 def find_files(body: Body) -> list[FoundFile]:
     """Return all files of ``body["messages"]`` that are no images, in order."""
-    conversation = _conversation(body, ())
-    return [file for index in conversation.items for file in places.files(_places(conversation, index), _image)]
+    return places.files_in(_messages(body, ()), _image)
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -58,6 +54,12 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
         if isinstance(message["content"], list):
             message["content"] = _simplest(message["content"])
     return {"messages": messages}
+
+
+def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
+    """Yield the places of each message."""
+    conversation = _conversation(body, context_tags)
+    yield from (_places(conversation, index) for index in conversation.items)
 
 
 def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:

@@ -32,7 +32,7 @@ _DATA_HEAD = re.compile(
 )
 _HEAD_CHARACTERS = 300
 _OF_A_PAGE = re.compile(r"(?:=|url\()\s{0,5}\\{0,8}[\"']?\Z", re.IGNORECASE)
-"""What stands before the small pictures of a web page, in HTML and CSS. They are not looked at."""
+"""The text before a ``data:`` URI in HTML or CSS. The plugin does not analyse the small pictures of web pages."""
 _LEAST_CHARACTERS = 40
 _MOST_LEVELS = 500
 """Deeper requests are refused, unless the limit is raised."""

@@ -16,8 +16,6 @@ from litellm_image_analysis.request.values import Json
 FileKind = Literal["document", "audio", "video"]
 """The kinds of files that models differ in. ``document`` is any file that is neither audio nor video."""
 
-FILE_KINDS: tuple[FileKind, ...] = ("document", "audio", "video")
-
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:

@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call, written
+from litellm_image_analysis.request.conversation import Conversation, once, tool_call, written
 from litellm_image_analysis.request.embedded import replacement, without_images
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
@@ -30,12 +30,12 @@ RESPONSE_KEY = "image_analysis"
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of the system instruction and of ``body["contents"]``, in order."""
-    return [image for found in _contents(body, context_tags) for image in numbered(places.spots(found, _image))]
+    return places.images_in(_contents(body, context_tags), _image)
 
 
 def find_files(body: Body) -> list[FoundFile]:
     """Return all files of the system instruction and of ``body["contents"]`` that are no images, in order."""
-    return [file for found in _contents(body, ()) for file in places.files(found, _image)]
+    return places.files_in(_contents(body, ()), _image)
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:

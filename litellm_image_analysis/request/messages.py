@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, Question, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, numbered, once, tool_call
+from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, once, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
@@ -24,12 +24,12 @@ CONTENT: tuple[str, ...] = ("system", "messages")
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
     """Return all images of ``body["system"]`` and ``body["messages"]``, in order."""
-    return [image for found in _messages(body, context_tags) for image in numbered(places.spots(found, _image))]
+    return places.images_in(_messages(body, context_tags), _image)
 
 
 def find_files(body: Body) -> list[FoundFile]:
     """Return all files of ``body["system"]`` and ``body["messages"]`` that are no images, in order."""
-    return [file for found in _messages(body, ()) for file in places.files(found, _image)]
+    return places.files_in(_messages(body, ()), _image)
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _places(conversation: Conversation, index: int) -> Iterator[Place]:
 def _result(content: object, here: Path, question: Question, levels: int = 3) -> Iterator[Place]:
     """Yield the places of a tool result, and those of the blocks within its blocks."""
     for path, part, _ in places.result(content, here, question):
-        block = values.mapping(part.value if isinstance(part, places.ResultPart) else part)
+        block = places.content_of(part)
         if values.kind(block) == "document":
             yield from ((inner_path, inner, question) for inner_path, inner in _block(block, path))
         elif levels and isinstance(block.get("content"), list):

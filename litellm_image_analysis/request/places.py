@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from litellm_image_analysis.request import Path, Question, values
-from litellm_image_analysis.request.conversation import Spot
+from litellm_image_analysis.request import FoundImage, Path, Question, values
+from litellm_image_analysis.request.conversation import Spot, numbered
 from litellm_image_analysis.request.embedded import embedded_images
 from litellm_image_analysis.request.files import FileFacts, FoundFile, file_facts
 from litellm_image_analysis.request.image import ImageSource, stored_image
@@ -32,16 +32,30 @@ ReadImage: TypeAlias = "Callable[[Json], tuple[ImageSource | None] | None]"
 """Returns ``(image,)`` for an image part, ``(None,)`` if its image is not readable, ``None`` for another part."""
 
 
-def spots(places: Iterable[Place], read: ReadImage) -> list[Spot]:
-    """Return the images of a message.
+def images_in(messages: Iterable[Iterable[Place]], read: ReadImage) -> list[FoundImage]:
+    """Return the images of all messages, in order.
 
     Args:
-        places: the places of the message.
+        messages: the places of each message.
         read: reads a content part of the wire format.
     """
+    return [image for places in messages for image in numbered(_spots(places, read))]
+
+
+def files_in(messages: Iterable[Iterable[Place]], read: ReadImage) -> list[FoundFile]:
+    """Return the files of all messages that are no images, in order.
+
+    Args:
+        messages: the places of each message.
+        read: reads a content part of the wire format.
+    """
+    return [file for places in messages for file in _files(places, read)]
+
+
+def _spots(places: Iterable[Place], read: ReadImage) -> list[Spot]:
     found: list[Spot] = []
     for path, part, question in places:
-        content = values.mapping(_value(part))
+        content = content_of(part)
         image = image_in(content, read)
         if image is not None:
             found.append((path, image[0], question))
@@ -50,15 +64,9 @@ def spots(places: Iterable[Place], read: ReadImage) -> list[Spot]:
     return found
 
 
-def files(places: Iterable[Place], read: ReadImage) -> Iterator[FoundFile]:
-    """Yield the files of a message that are no images.
-
-    Args:
-        places: the places of the message.
-        read: reads a content part of the wire format.
-    """
+def _files(places: Iterable[Place], read: ReadImage) -> Iterator[FoundFile]:
     for path, part, _ in places:
-        content = values.mapping(_value(part))
+        content = content_of(part)
         facts = file_facts(content)
         if facts is not None and image_in(content, read) is None:
             yield FoundFile(path, facts)
@@ -79,8 +87,9 @@ def result(value: object, here: Path, question: Question) -> Iterator[Place]:
         yield (*here, place), ResultPart(part), question
 
 
-def _value(part: Json | ResultPart) -> object:
-    return part.value if isinstance(part, ResultPart) else part
+def content_of(part: Json | ResultPart) -> Json:
+    """Return the content part in a place, or an empty object if it is none."""
+    return values.mapping(part.value) if isinstance(part, ResultPart) else part
 
 
 def image_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | None:

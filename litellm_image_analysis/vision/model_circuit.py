@@ -28,7 +28,7 @@ class ModelCircuit:
 
     When the circuit of a group is open, members take turns with its probes: of those that were refused in the last
     pause, the member whose last probe is the oldest is next. The server of an image behind a URL may be what hangs.
-    Therefore, calls for such images run beside the probe, one for each member, and keep nobody from it.
+    Therefore, calls for such images run beside the probe, one for each member, and another member can still probe.
 
     Args:
         pause_seconds: seconds until an open circuit admits a probe. With 0, no circuit opens.
