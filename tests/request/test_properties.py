@@ -350,13 +350,21 @@ class TestManyResultsOfOneLongCall:
 def test_parts_without_images_take_no_memory(wire: Wire) -> None:
     parts = "parts" if wire.conversation == "contents" else "content"
     body = {wire.conversation: [{"role": "user", parts: [{}] * 20_000}]}
-    tracemalloc.start()
-    try:
-        assert wire.wire_format.find_images(body) == []
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 100_000
+    assert wire.wire_format.find_images(body) == []
+    assert least_memory_of(lambda: wire.wire_format.find_images(body)) < 100_000
+
+
+def least_memory_of(find: Callable[[], object], calls: int = 3) -> int:
+    """The smallest peak of some calls, as coverage's tables and other threads may grow in one."""
+    peaks = []
+    for _ in range(calls):
+        tracemalloc.start()
+        try:
+            find()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    return min(peaks)
 
 
 class TestCodingAgents:
