@@ -184,7 +184,7 @@ class ImageAnalysis(CustomLogger):
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
-                    unserved.check_request(data, call_type, self.config, routing.running_router())
+                    admission.check_route(data, call_type, self.config, user_api_key_dict)
                     is_routed = call_type not in _FORWARDED
                     await admission.check_suffixed_name(data, self.config, user_api_key_dict, is_routed=is_routed)
                     return None
@@ -258,7 +258,9 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        self._check_route(kwargs, name)
+        if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
+            with containment.log_and_continue("checking the route of a call"):
+                unserved.check_call(kwargs, name, self.config, self._library.router)
         with containment.log_and_continue("preparing a call"):
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
@@ -267,15 +269,6 @@ class ImageAnalysis(CustomLogger):
         if run_guardrails is not None:
             await run_guardrails()
         return self._filled_buckets(kwargs if request is None else request, name) or request
-
-    def _check_route(self, kwargs: dict[str, Any], name: str) -> None:
-        router = routing.running_router()
-        try:
-            with containment.log_and_continue("checking the route of a call"):
-                unserved.check_request(kwargs, name, self.config, router or self._library.router)
-                unserved.check_call(kwargs, name, self.config)
-        except RequestError as error:
-            raise error if router is None else http_errors.attempt_error(error, name) from None
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """Router and SDK: note that a provider gets a vision call, so that its failure is not LiteLLM's own."""

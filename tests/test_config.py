@@ -305,7 +305,7 @@ def test_private_hosts_are_named_one_by_one(remote_urls: str) -> None:
     hosts = ["MinIO", "images.corp.internal", "10.0.0.5", "[::1]", "images.example.com"]
     config = ImageAnalysisConfig.from_settings({**settings, "allowed_url_hosts": hosts})
     assert config.allowed_url_hosts == ("minio", "images.corp.internal", "10.0.0.5", "[::1]", "images.example.com")
-    for host in ["127.1", "0x7f", "2130706433", "*", "a b", "http://minio"]:
+    for host in ["127.1", "0x7f", "0xdb", "017", "2130706433", "*", "a b", "http://minio", "[fe80::1%25eth0]"]:
         assert f"{PATH}.allowed_url_hosts: got {host!r}" in refusal_of({**settings, "allowed_url_hosts": [host]})
 
 

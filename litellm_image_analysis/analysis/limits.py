@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LEVELS_COUNTED_ABOVE_THE_LIMIT = 1000
 _VALUES_READ_ON_AN_EVENT_LOOP = 10_000
+_CHARACTERS_LIKE_A_VALUE = 200
 
 
 def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig) -> RequestError | None:
@@ -48,13 +49,15 @@ def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig
 
 
 def is_large(body: Body, wire_format: WireFormat) -> bool:
-    """Return whether a request has so many values that reading them all takes more than a few milliseconds."""
+    """Return whether a request has so many values or characters that reading it takes more than a few milliseconds."""
     left = [body.get(key) for key in wire_format.CONTENT]
     count = 0
     while left and count < _VALUES_READ_ON_AN_EVENT_LOOP:
         value = left.pop()
         count += 1
-        if isinstance(value, (dict, list)):
+        if isinstance(value, str):
+            count += len(value) // _CHARACTERS_LIKE_A_VALUE
+        elif isinstance(value, (dict, list)):
             count += len(value)
             if count < _VALUES_READ_ON_AN_EVENT_LOOP:  # a list of a million values is not even copied
                 left += value.values() if isinstance(value, dict) else value

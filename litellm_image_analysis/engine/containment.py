@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.analysis.render import failure_text
+from litellm_image_analysis.analysis.render import failure_text, file_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata, summary
 from litellm_image_analysis.billing.request_state import METADATA_BUCKETS
@@ -114,6 +114,9 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
         noted = found if context.config.on_failure == "placeholder" else []
         notes = {image.path: failure_text(image, Failed(FailureReason.INTERNAL)) for image in noted}
         data.update(wire_format.replace_images(data, notes))
+        with log_and_continue("replacing files by notes"):
+            files = wire_format.find_files(data) if context.config.on_failure == "placeholder" else []
+            data.update(wire_format.replace_images(data, {file.path: file_text(file.facts) for file in files}))
         with log_and_continue("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # The spend log has the cost of earlier vision calls. It is not known here.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -136,6 +136,31 @@ def vision_groups(router: Router, team_id: str | None) -> list[str]:
         if "*" not in name and (bears_name(router, name) or name not in view.aliases())
     }
     return sorted(name for name in names if _takes_images(view.deployments(name, team_id)))
+
+
+def deployments(router: Router | None, name: object, team_id: str | None) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return LiteLLM's model and the ``model_info`` of each deployment behind a name, or behind several with commas.
+
+    A name that the router does not know is a model itself.
+    """
+    if not isinstance(name, str):
+        return []
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for each in name.split(","):
+        known = _deployments(router, each.strip(), team_id)
+        found += [
+            (str((one.get("litellm_params") or {}).get("model") or ""), one.get("model_info") or {}) for one in known
+        ] or [(each.strip(), {})]
+    return found
+
+
+def _deployments(router: Router | None, name: str, team_id: str | None) -> list[Any]:
+    if router is None:
+        return []
+    view = view_of(router)
+    found = view.deployments(name, team_id)
+    target = _alias_target(view, name)  # LiteLLM 1.84 does not list hidden aliases
+    return found or (view.deployments(target, team_id) if isinstance(target, str) else [])
 
 
 def file_providers(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:

@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.billing.request_state import metadata_buckets
-from litellm_image_analysis.compat import view_of
+from litellm_image_analysis.engine import routing
 from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
 
@@ -104,21 +104,14 @@ def accepted_files_of_group(router: Router | None, name: object, team_id: str | 
         name: the name of the group.
         team_id: the caller's team.
     """
-    if not isinstance(name, str):
-        return ()
-    deployments = view_of(router).deployments(name, team_id) if router is not None else []
-    known = [
-        (str((each.get("litellm_params") or {}).get("model") or ""), each.get("model_info") or {})
-        for each in deployments
-    ]
-    return _accepted_files(known or [(name, {})])
+    return _accepted_files(routing.deployments(router, name, team_id))
 
 
 def _accepted_files(deployments: Sequence[tuple[str, Mapping[str, Any]]]) -> Collection[FileKind]:
     return [
         kind
         for kind, flag in _FILE_FLAGS.items()
-        if all(_accepts(flag, model, model_info) for model, model_info in deployments)
+        if deployments and all(_accepts(flag, model, model_info) for model, model_info in deployments)
     ]
 
 
@@ -138,7 +131,7 @@ def _listed_names(model: str) -> list[str]:
         name, provider, *_ = litellm.get_llm_provider(model)
     except BadRequestError:  # no provider that LiteLLM knows
         return [model]
-    return [f"{provider}/{name}", model, name]
+    return [f"{provider}/{name}", model, name, name.removeprefix("responses/")]
 
 
 def _policy(model: str, model_info: Mapping[str, Any]) -> Policy | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.billing.request_state import metadata_of
 from litellm_image_analysis.compat import apply_model_aliases
-from litellm_image_analysis.engine import routing
+from litellm_image_analysis.engine import routing, unserved
 from litellm_image_analysis.engine.context import ProxyContext
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import access, budgets, vision_choice
@@ -36,6 +36,27 @@ class RequestedAnalysis:
 
     context: ProxyContext
     chosen_by_caller: bool
+
+
+def check_route(data: dict[str, Any], call_type: str, config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> None:
+    """Check that a request on a route without image analysis has no images that would have to be analysed.
+
+    Args:
+        data: the request.
+        call_type: LiteLLM's name for the call.
+        config: the operator's settings.
+        caller: the virtual key of the request.
+
+    Raises:
+        RequestError: it has, or the settings of the key or the team are wrong.
+    """
+    if not unserved.has_images(data, call_type):
+        return
+    settled = effective_settings(config, caller.team_metadata, caller.metadata)
+    if isinstance(settled, RequestError):
+        raise settled
+    if settled.enabled:
+        unserved.check_request(data, call_type, settled.config, routing.running_router(), caller.team_id)
 
 
 async def check_suffixed_name(

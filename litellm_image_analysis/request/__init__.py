@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes that lead to a content part in the request body, such as ``("messages", 2, "content", 1)``."""
 
-PARSED = "(JSON)"
-"""Key in a path that leads from a text with JSON to its value. Some tools return such texts."""
+IN_TEXT = "(text)"
+"""Key in a path that leads into a text. The indexes of the first character and of the one after the last follow."""
 
 Body: TypeAlias = Mapping[str, Any]
 
@@ -66,7 +66,8 @@ class FoundImage:
     @property
     def place(self) -> str:
         """The path in the notation of JavaScript: ``messages[2].content[1]``."""
-        head, *rest = (key for key in self.path if key != PARSED)
+        is_in_text = len(self.path) > 3 and self.path[-3] == IN_TEXT
+        head, *rest = self.path[:-3] if is_in_text else self.path
         return str(head) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in rest)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
-from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
-from litellm_image_analysis.request.image import Holder, ImageSource
+from litellm_image_analysis.request.image import ImageSource, stored_image
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
 from litellm_image_analysis.request.values import Edit, Json
@@ -48,12 +48,12 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
         return {}
     beside = {path for path in texts if path[2] == "images"}
     edits: dict[Path, Edit] = {
-        path: partial(replacement, path=path, words=words) for path, words in texts.items() if path not in beside
+        path: partial(replacement, words=words) for path, words in texts.items() if path not in beside
     }
     edits |= dict.fromkeys(_misnamed_texts(body), lambda part: {**part, "type": "text"})
     messages: Any = values.changed(body, edits)["messages"] if edits else list(body["messages"])
     for index in {path[1] for path in texts}:
-        moved = {path[3]: words for path, words in texts.items() if path in beside and path[1] == index}
+        moved = {int(path[3]): words for path, words in texts.items() if path in beside and path[1] == index}
         message = messages[index] = _moved(messages[index], moved) if moved else {**messages[index]}
         if isinstance(message["content"], list):
             message["content"] = _simplest(message["content"])
@@ -73,14 +73,15 @@ def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
     )
 
 
-def _moved(message: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
+def _moved(message: Json, texts: Mapping[int, str]) -> dict[str, Any]:
     """Return a message without these of its ``images``, and with their texts in its content."""
-    content = message.get("content")
-    said = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
+    content = message.get("content") or []
+    content = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    said = content if isinstance(content, list) else [content]
     images = [image for place, image in enumerate(message["images"]) if place not in texts]
     return {
         **{key: value for key, value in message.items() if key != "images"},
-        "content": [*said, *({"type": "text", "text": words} for words in texts.values())],
+        "content": [*said, *({"type": "text", "text": texts[place]} for place in sorted(texts))],
         **({"images": images} if images else {}),
     }
 
@@ -95,16 +96,11 @@ def _misnamed_texts(body: Body) -> Iterator[Path]:
 def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     question = once(_question, conversation, index)  # one string for all images, because it may be long
     message = conversation.items[index]
-    content = message.get("content")
-    is_result, here = message.get("role") in _RESULT_ROLES, ("messages", index, "content")
-    for place, part in values.objects(content):
-        yield (*here, place), part, question
-        if is_result and values.kind(part) in _TEXT_PARTS:
-            for path, source in embedded_images(part.get("text"), (*here, place, "text")):
-                yield path, source, question
-    if is_result and isinstance(content, str):
-        for path, source in embedded_images(content, here):
-            yield path, source, question
+    content, here = message.get("content"), ("messages", index, "content")
+    if message.get("role") not in _RESULT_ROLES:
+        yield from (((*here, place), part, question) for place, part in values.objects(content))
+    else:
+        yield from places.result(content, here, question)
     for place, image in _beside(message):
         yield ("messages", index, "images", place), image, question
 
@@ -151,11 +147,8 @@ def _file(file: Json) -> tuple[ImageSource | None] | None:
 
 
 def _kept(file_id: object, detail: str | None, media_type: str | None = None) -> ImageSource | None:
-    """Return a file at a provider. The prefix of the id distinguishes Anthropic and OpenAI."""
-    if (name := values.text(file_id)) is None:
-        return None
-    holder: Holder | None = "anthropic" if name.startswith("file_") else "openai" if name.startswith("file-") else None
-    return ImageSource.referenced(name, detail, media_type, holder)
+    name = values.text(file_id)
+    return None if name is None else stored_image(name, detail, media_type)
 
 
 def _text(part: Json, key: str) -> str | None:
@@ -167,18 +160,17 @@ def _question(conversation: Conversation, index: int) -> str:
     if message.get("role") != "tool":
         return conversation.question(index)
     call_text = conversation.call_text_before(index, values.text(message.get("tool_call_id")))
-    return conversation.result_question(index, call_text, map(_without_images, _texts(message)))
-
-
-def _without_images(text: str | None) -> str | None:
-    return values.text(without_images(text))
+    return conversation.result_question(index, call_text, _texts(message))
 
 
 def _texts(message: Json) -> list[str | None]:
     content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    return [values.text(part.get("text")) for _, part in values.objects(content) if values.kind(part) in _TEXT_PARTS]
+    parts = (part for _, part in values.objects(content) if values.kind(part) in _TEXT_PARTS)
+    texts: list[str | None] = (
+        [content] if isinstance(content, str) else [values.text(part.get("text")) for part in parts]
+    )
+    is_result = message.get("role") in _RESULT_ROLES
+    return [said_in(text) for text in texts] if is_result else texts
 
 
 def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:

@@ -18,6 +18,9 @@ from litellm_image_analysis.request.values import Json
 Spot: TypeAlias = "tuple[Path, ImageSource | None, Question]"
 """The path of an image, the image, and its question."""
 
+INSTRUCTIONS = ("system", "developer")
+"""The roles of messages that are neither the user's nor the model's."""
+
 MAX_CALL_CHARACTERS = 8000
 """A longer tool call is cut in the middle, because it may contain a file, and its text is in many questions."""
 
@@ -155,13 +158,20 @@ class Conversation:
 def results_before(
     items: Mapping[int, Json], index: int, is_result: Callable[[Json], bool], id_key: str
 ) -> list[str | None]:
-    """Return the ids of the tool results right before a message of the user. Other messages show no results."""
+    """Return the ids of the tool results right before a message of the user. Other messages show no results.
+
+    Some clients put instructions, which are messages of the system or the developer, between both.
+    """
     if items[index].get("role") != "user":
         return []
-    first = index
-    while is_result(values.mapping(items.get(first - 1))):
-        first -= 1
-    return [values.text(items[place].get(id_key)) for place in range(first, index)]
+    found: list[str | None] = []
+    for place in range(index - 1, -1, -1):
+        item = values.mapping(items.get(place))
+        if is_result(item):
+            found.append(values.text(item.get(id_key)))
+        elif item.get("role") not in INSTRUCTIONS:
+            break
+    return found[::-1]
 
 
 def once(ask: Callable[..., str], *about: object) -> Callable[[], str]:

@@ -5,9 +5,8 @@ They are content parts of the four formats, of the Model Context Protocol and of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from litellm_image_analysis.request import Path, values
@@ -27,10 +26,14 @@ class FileFacts:
     Attributes:
         media_type: its MIME type in lower case. ``""`` if it is not known.
         size_bytes: its size. ``None`` if it is not in the request.
+        content: the file as it is in the request, base64 or a ``data:`` URI.
+        reference: its URL or id.
     """
 
     media_type: str
     size_bytes: int | None
+    content: str | None = field(default=None, compare=False, repr=False)
+    reference: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def kind(self) -> FileKind:
@@ -69,8 +72,11 @@ _DEFAULT_TYPES: Mapping[str, str] = {
     "video_url": "video/*",
     "image": "",
     "image-data": "",
+    "image-url": "",
     "image_url": "",
     "input_image": "",
+    "computer_screenshot": "",
+    "document_url": "",
     "inline_data": "",
     "file_data": "",
 }
@@ -81,13 +87,13 @@ _HOLDERS = (
     *("inlineData", "inline_data", "fileData", "file_data", "audio"),
 )
 _GOOGLE_S = ("inlineData", "inline_data", "fileData", "file_data")
-_CONTENTS = ("file_data", "data", "blob", "base64")
-_REFERENCES = ("url", "file_url", "fileUri", "file_uri", "uri", "file_id", *_HOLDERS)
+_CONTENTS = ("file_data", "data", "blob", "base64", "image")
+_REFERENCES = ("url", "file_url", "document_url", "fileUri", "file_uri", "uri", "file_id", *_HOLDERS)
 _TYPES = ("mimeType", "mime_type", "mediaType", "media_type", "format")
 _NAMES = ("filename", "file_name", "name", "title", "displayName", "display_name")
 _WITHOUT_FILE = {"text", "content"}  # sources of Anthropic's documents whose text is in the request
 
-_DATA_URI = re.compile(r"\s*data:([^,;]{0,100})[^,]{0,1000}?,", re.IGNORECASE | re.ASCII)
+_HEAD_CHARACTERS = 1200
 _UNKNOWN = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _BY_ENDING: Mapping[str, str] = {
@@ -111,10 +117,19 @@ _BY_ENDING: Mapping[str, str] = {
     "md": "text/markdown",
     "txt": "text/plain",
     "xml": "text/xml",
+    **{ending: f"image/{ending}" for ending in ("avif", "bmp", "gif", "heic", "heif", "png", "tiff", "webp")},
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "tif": "image/tiff",
+    "svg": "image/svg+xml",
     **{ending: f"audio/{ending}" for ending in ("aac", "aiff", "flac", "m4a", "mp3", "ogg", "opus", "pcm16", "wav")},
     **{ending: f"video/{ending}" for ending in ("avi", "mkv", "mov", "mp4", "mpeg", "mpg", "webm", "wmv")},
 }
-_FILE_TYPES = ("audio/", "video/", "text/", "application/vnd.", *sorted({*_BY_ENDING.values()}))
+_FILE_TYPES = (
+    *("audio/", "video/", "text/", "application/vnd."),
+    *("application/pdf", "application/zip", "application/json", "application/msword", "application/rtf"),
+    "application/epub+zip",
+)
 _BY_SIGNATURE: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "application/pdf"),
     (b"PK\x03\x04", "application/zip"),
@@ -132,21 +147,21 @@ def file_facts(part: Json) -> FileFacts | None:
     if default is None and not any(isinstance(part.get(name), Mapping) for name in _GOOGLE_S):
         return None
     holders = [part, *(values.mapping(part.get(name)) for name in _HOLDERS)]
-    has_text = values.text(values.mapping(part.get("source")).get("type")) in _WITHOUT_FILE
-    if has_text or "text" in values.mapping(part.get("resource")):
+    source = values.mapping(part.get("source"))
+    if values.text(source.get("type")) in _WITHOUT_FILE or "content" in source or _first(holders, ("text", "content")):
         return None
     content = _first(holders, _CONTENTS)
     reference = _first(holders, _REFERENCES)
-    if content is None and (reference is None or _DATA_URI.match(reference)):
+    if content is None and (reference is None or _data_head(reference) is not None):
         content, reference = reference, None
     if content is None and reference is None:
         return None
-    head = _DATA_URI.match(content) if content is not None else None
-    data = None if content is None else Base64(content, head.end() if head is not None else 0)
-    declared = (_first(holders, _TYPES) or (head[1] if head is not None else "")).partition(";")[0].strip().lower()
+    head_type, start = (None if content is None else _data_head(content)) or ("", 0)
+    data = None if content is None else Base64(content, start)
+    declared = (_first(holders, _TYPES) or head_type).partition(";")[0].strip().lower()
     name = _first(holders, _NAMES) or reference or ""
     media_type = _media_type(declared, name, data) or default or ""
-    return FileFacts(media_type, None if data is None else _size_bytes(data))
+    return FileFacts(media_type, None if data is None else _size_bytes(data), content, reference)
 
 
 def is_other_file(media_type: str, data: Base64) -> bool:
@@ -159,6 +174,12 @@ def is_other_file(media_type: str, data: Base64) -> bool:
     if media_type in _UNKNOWN:
         return _by_signature(data) is not None
     return media_type.startswith(_FILE_TYPES)
+
+
+def _data_head(text: str) -> tuple[str, int] | None:
+    """Return the type in the head of a ``data:`` URI and where its data begins. ``None`` if it is none."""
+    head, comma, _ = text[:_HEAD_CHARACTERS].partition(",")
+    return (head.lstrip()[5:], len(head) + 1) if comma and head.lstrip()[:5].lower() == "data:" else None
 
 
 def _first(holders: list[Json], names: tuple[str, ...]) -> str | None:

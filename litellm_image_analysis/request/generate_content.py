@@ -12,7 +12,7 @@ from typing import Any
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call, written
-from litellm_image_analysis.request.embedded import embedded_images, without_images
+from litellm_image_analysis.request.embedded import replacement, without_images
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
@@ -51,7 +51,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
         elif path[-2] == "parts" and path[-3] in _FUNCTION_RESPONSE:
             told.setdefault(path[:-2], {})[path[-1]] = words
         else:
-            edits[path] = partial(_in_response, words=words)
+            edits[path] = partial(replacement, words=words)
     changed = values.changed(body, edits)
     responses = {path: partial(_told, texts=inside) for path, inside in told.items()}
     return changed | values.changed({**body, **changed}, responses)
@@ -81,8 +81,7 @@ def _places(here: Path, conversation: Conversation, index: int) -> Iterator[Plac
         response_question = once(_function_question, conversation, index, response)
         for inner, image in values.objects(response.get("parts")):
             yield (*path, key, "parts", inner), image, response_question
-        for within, source in embedded_images(response.get("response"), (*path, key, "response")):
-            yield within, source, response_question
+        yield (*path, key, "response"), places.ResultPart(response.get("response")), response_question
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -167,11 +166,6 @@ def _ends_turn(content: Json) -> bool:
 def _text_part(image: Json, words: str) -> dict[str, Any]:
     """Return a text part in place of ``image``. It keeps the thought signature of a model."""
     return {"text": words, **{key: image[key] for key in _THOUGHT if key in image}}
-
-
-def _in_response(image: Any, words: str) -> str | dict[str, Any]:
-    """Return a text, or a text part, in place of an image within a function's ``response``."""
-    return words if isinstance(image, str) else {"type": "text", "text": words}
 
 
 def _told(function_response: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:

@@ -223,6 +223,16 @@ class ImageSource:
         return sha256.hexdigest()
 
 
+def stored_image(
+    name: str,
+    detail: str | None = None,
+    format: str | None = None,  # noqa: A002
+) -> ImageSource:
+    """Return an image behind a URL or at a provider. The prefix of a file id distinguishes Anthropic and OpenAI."""
+    holder: Holder | None = "anthropic" if name.startswith("file_") else "openai" if name.startswith("file-") else None
+    return ImageSource.referenced(name, detail, format, holder)
+
+
 def _canonical_type(media_type: str) -> str:
     """Return the usual spelling of a MIME type."""
     media_type = media_type.lower()

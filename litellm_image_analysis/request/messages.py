@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Body, FoundImage, Path, Question, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, numbered, once, tool_call
-from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, numbered, once, tool_call
+from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
@@ -34,7 +34,7 @@ def find_files(body: Body) -> list[FoundFile]:
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return those of ``system`` and ``messages`` that change, with the image at each path replaced by a text block."""
-    return values.changed(body, {path: partial(replacement, path=path, words=words) for path, words in texts.items()})
+    return values.changed(body, {path: partial(replacement, words=words) for path, words in texts.items()})
 
 
 def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
@@ -68,21 +68,22 @@ def _places(conversation: Conversation, index: int) -> Iterator[Place]:
         path = (*here, place)
         if _is_tool_result(block):
             result_question = once(_tool_result_question, conversation, index, block)
-            for inner, found in _result(block.get("content"), (*path, "content")):
-                yield inner, found, result_question
+            yield from _result(block.get("content"), (*path, "content"), result_question)
         else:
             for inner, found in _block(block, path):
                 yield inner, found, question
 
 
-def _result(content: object, here: Path) -> Iterator[tuple[Path, Json | ImageSource]]:
-    """Yield the blocks of a tool result, and the images within its texts."""
-    for path, block in _blocks(content, here):
-        yield path, block
-        if values.kind(block) == "text":
-            yield from embedded_images(block.get("text"), (*path, "text"))
-    if isinstance(content, str):
-        yield from embedded_images(content, here)
+def _result(content: object, here: Path, question: Question, levels: int = 3) -> Iterator[Place]:
+    """Yield the places of a tool result, and those of the blocks within its blocks."""
+    for path, part, _ in places.result(content, here, question):
+        block = values.mapping(part.value if isinstance(part, places.ResultPart) else part)
+        if values.kind(block) == "document":
+            yield from ((inner_path, inner, question) for inner_path, inner in _block(block, path))
+        elif levels and isinstance(block.get("content"), list):
+            yield from _result(block["content"], (*path, "content"), question, levels - 1)
+        else:
+            yield path, part, question
 
 
 def _blocks(blocks: object, here: Path) -> Iterator[tuple[Path, Json]]:
@@ -138,21 +139,25 @@ def _is_tool_use(block: Json) -> bool:
 def _tool_result_question(conversation: Conversation, index: int, result: Json) -> str:
     # Including this message, because uses of server tools are in the same message as their results.
     call_text = conversation.call_text_before(index + 1, values.text(result.get("tool_use_id")))
-    texts = (values.text(without_images(text)) for text in _texts(result.get("content")))
+    texts = (said_in(text) for text in _texts(result.get("content")))
     return conversation.result_question(index, call_text, texts)
 
 
 def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:
     """Return the ids of the tool results in a message of the user, else of those right before it."""
-    for at in (index, index - 1):
-        message = values.mapping(messages.get(at))
-        if message.get("role") != "user":
-            break
-        blocks = (block for _, block in values.objects(message.get("content")))
-        ids = [values.text(block.get("tool_use_id")) for block in blocks if _is_tool_result(block)]
-        if ids:
-            return ids
-    return []
+    if (ids := _result_ids(messages, index)) or messages[index].get("role") != "user":
+        return ids
+    at = index - 1
+    while values.mapping(messages.get(at)).get("role") in INSTRUCTIONS:
+        at -= 1
+    return _result_ids(messages, at)
+
+
+def _result_ids(messages: Mapping[int, Json], index: int) -> list[str | None]:
+    """Return the ids of the tool results in a message, if it is one of the user."""
+    message = values.mapping(messages.get(index))
+    blocks = (block for _, block in values.objects(message.get("content")) if message.get("role") == "user")
+    return [values.text(block.get("tool_use_id")) for block in blocks if _is_tool_result(block)]
 
 
 def _calls(messages: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:

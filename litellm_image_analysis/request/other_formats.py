@@ -6,8 +6,6 @@ AI SDK (``data`` or ``image`` and ``mediaType``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from litellm_image_analysis.request import values
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.values import Json
@@ -16,7 +14,6 @@ _KINDS = {"image", "image_url", "input_image", "image-data", "image-url"}
 _TYPES = ("mimeType", "mediaType", "mime_type", "media_type")
 _DATA = ("data", "image", "base64")
 _URLS = ("url", "image_url", "imageUrl")
-_HOLDERS = ("source", "inlineData", "inline_data")
 
 
 def image_part(part: Json) -> tuple[ImageSource | None] | None:
@@ -25,30 +22,6 @@ def image_part(part: Json) -> tuple[ImageSource | None] | None:
         return None
     source = values.mapping(part.get("source"))
     return (_source(part) or _source(source),)
-
-
-def inline_image(part: Json) -> ImageSource | None:
-    """Return the image of any JSON object if its bytes are there: an image part, or data with an image's type."""
-    is_part = values.kind(part) in _KINDS
-    for holder in (part, *(values.mapping(part.get(key)) for key in _HOLDERS)):
-        source = _source(holder)
-        if source is not None and source.is_image and (is_part or source.media_type != ""):
-            return source
-    return None
-
-
-def holds_image(value: object) -> bool:
-    """Return whether there is an image part, or data with an image's type, anywhere in a JSON value."""
-    left = [value]
-    while left:
-        inner = left.pop()
-        if isinstance(inner, Mapping):
-            if image_part(inner) is not None or inline_image(inner) is not None:
-                return True
-            left += inner.values()
-        elif isinstance(inner, list):
-            left += inner
-    return False
 
 
 def _source(holder: Json) -> ImageSource | None:

@@ -3,46 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from litellm_image_analysis.request import Path, Question
+from litellm_image_analysis.request import Path, Question, values
 from litellm_image_analysis.request.conversation import Spot
-from litellm_image_analysis.request.files import FoundFile, file_facts
-from litellm_image_analysis.request.image import ImageSource
+from litellm_image_analysis.request.embedded import embedded_images
+from litellm_image_analysis.request.files import FileFacts, FoundFile, file_facts
+from litellm_image_analysis.request.image import ImageSource, stored_image
 from litellm_image_analysis.request.values import Json
 
-Place: TypeAlias = "tuple[Path, Json | ImageSource, Question]"
-"""The path of a content part or of an image within a text, the part or the image, and the question for it."""
+
+@dataclass(frozen=True, slots=True)
+class ResultPart:
+    """A part of a tool's result. It may be a content part, a text, or any JSON, with images in its texts.
+
+    Attributes:
+        value: the part.
+    """
+
+    value: object
+
+
+Place: TypeAlias = "tuple[Path, Json | ResultPart, Question]"
+"""The path of a content part or of a part of a tool's result, the part, and the question for its images."""
 
 ReadImage: TypeAlias = "Callable[[Json], tuple[ImageSource | None] | None]"
 """Returns ``(image,)`` for an image part, ``(None,)`` if its image is not readable, ``None`` for another part."""
 
 
 def spots(places: Iterable[Place], read: ReadImage) -> list[Spot]:
-    """Return the places with an image.
+    """Return the images of a message.
 
     Args:
-        places: the places of a message.
+        places: the places of the message.
         read: reads a content part of the wire format.
     """
-    found = ((path, image_in(part, read), question) for path, part, question in places)
-    return [(path, image[0], question) for path, image, question in found if image is not None]
+    found: list[Spot] = []
+    for path, part, question in places:
+        content = values.mapping(_value(part))
+        image = image_in(content, read)
+        if image is not None:
+            found.append((path, image[0], question))
+        elif isinstance(part, ResultPart) and file_facts(content) is None:
+            found += ((within, source, question) for within, source in embedded_images(part.value, path))
+    return found
 
 
 def files(places: Iterable[Place], read: ReadImage) -> Iterator[FoundFile]:
-    """Yield the places with a file that is no image.
+    """Yield the files of a message that are no images.
 
     Args:
-        places: the places of a message.
+        places: the places of the message.
         read: reads a content part of the wire format.
     """
     for path, part, _ in places:
-        facts = None if isinstance(part, ImageSource) else file_facts(part)
-        if facts is not None and image_in(part, read) is None:
+        content = values.mapping(_value(part))
+        facts = file_facts(content)
+        if facts is not None and image_in(content, read) is None:
             yield FoundFile(path, facts)
 
 
-def image_in(part: Json | ImageSource, read: ReadImage) -> tuple[ImageSource | None] | None:
-    """Return the image of a content part as ``read`` does. An image part with another file holds none."""
-    found = (part,) if isinstance(part, ImageSource) else read(part)
-    return None if found is None or (found[0] is not None and found[0].is_other_file) else found
+def result(value: object, here: Path, question: Question) -> Iterator[Place]:
+    """Yield the places of a tool's result.
+
+    Args:
+        value: the result: a list of parts, or one part.
+        here: its path.
+        question: the question for its images.
+    """
+    if not isinstance(value, list):
+        yield here, ResultPart(value), question
+        return
+    for place, part in enumerate(value):
+        yield (*here, place), ResultPart(part), question
+
+
+def _value(part: Json | ResultPart) -> object:
+    return part.value if isinstance(part, ResultPart) else part
+
+
+def image_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | None:
+    """Return the image of a content part as ``read`` does. A file that is an image counts, another file does not."""
+    found = read(part)
+    if found is not None and not (found[0] is not None and found[0].is_other_file):
+        return found
+    facts = file_facts(part)
+    source = None if facts is None else _image_of(facts)
+    return None if source is None else (source,)
+
+
+def _image_of(file: FileFacts) -> ImageSource | None:
+    """Return the image that a file is, by its type or its first bytes."""
+    if file.content is not None:
+        source = ImageSource.encoded(file.media_type, file.content)
+        return source if source.is_image else None
+    if file.reference is None or not file.media_type.startswith("image/"):
+        return None
+    return stored_image(file.reference, format=file.media_type)

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import PARSED, Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, numbered, once, results_before, tool_call
-from litellm_image_analysis.request.embedded import embedded_images, replacement, without_images
+from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
@@ -62,21 +62,14 @@ def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
 
 def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     item = conversation.items[index]
-    is_output = item.get("output") is not None
-    key = "output" if is_output else "content"
+    key = "output" if item.get("output") else "content"
     content, here = item.get(key), ("input", index, key)
     # One string for all images, because it may be long.
-    question = once(partial(_output_question, conversation) if is_output else conversation.question, index)
-    if is_output and isinstance(content, Mapping):  # the screenshot of a computer call is not in a list
-        yield here, content, question
-    for place, part in values.objects(content):
-        yield (*here, place), part, question
-        if is_output and values.kind(part) in _TEXT_PARTS:
-            for path, source in embedded_images(part.get("text"), (*here, place, "text")):
-                yield path, source, question
-    if is_output and isinstance(content, str):
-        for path, source in embedded_images(content, here):
-            yield path, source, question
+    question = once(partial(_output_question, conversation) if key == "output" else conversation.question, index)
+    if key == "content":
+        yield from (((*here, place), part, question) for place, part in values.objects(content))
+    else:  # a list of parts, a text, or the screenshot of a computer call
+        yield from places.result(content, here, question)
 
 
 def _image(part: Json) -> tuple[ImageSource | None] | None:
@@ -99,7 +92,7 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
 def _output_question(conversation: Conversation, index: int) -> str:
     output = conversation.items[index]
     call_text = conversation.call_text_before(index, values.text(output.get("call_id")))
-    texts = (values.text(without_images(text)) for text in _texts(output.get("output")))
+    texts = (said_in(text) for text in _texts(output.get("output")))
     return conversation.result_question(index, call_text, texts)
 
 
@@ -143,8 +136,8 @@ def _ends_turn(item: Json) -> bool:
 
 def _text_parts(image: Any, items: Any, path: Path, words: str) -> str | dict[str, Any] | list[dict[str, Any]]:
     """Return a text part, or a list with it in place of a screenshot that is not in a list."""
-    if isinstance(image, str) or PARSED in path:
-        return replacement(image, path, words)
+    if isinstance(image, str):
+        return replacement(image, words)
     kind = "output_text" if items[path[1]].get("role") == "assistant" else "input_text"
     part = values.text_part(image, words, kind)
     return [part] if path[2:] == ("output",) else part

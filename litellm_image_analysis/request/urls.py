@@ -19,7 +19,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]+", re.ASCII)
 """A name with another ending is a number, which many parsers take for an IPv4 address."""
 
-_SINGLE = re.compile(r"(?!0x)[a-z0-9_-]*[g-z_-][a-z0-9_-]*", re.ASCII)
+_SINGLE = re.compile(r"(?!0x)[a-z0-9_-]*[a-z_-][a-z0-9_-]*", re.ASCII)
 """A name of one label that no parser takes for a number."""
 
 _HOST_CHARACTERS = 253
@@ -104,7 +104,7 @@ def canonical_host(host: str, *, only_public: bool = True) -> str | None:
         The spelling. ``None`` if it can be read in more than one way, or if its text shows that it is not public.
     """
     if host.startswith("["):
-        return _v6(host[1:-1], only_public) if host.endswith("]") else None
+        return _v6(host[1:-1], only_public) if host.endswith("]") and "%" not in host else None
     name = _in_ascii(host)
     if name is None or len(name) > _HOST_CHARACTERS:
         return None

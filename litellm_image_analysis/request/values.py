@@ -16,6 +16,11 @@ _CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
 """What ends the part of a request that a provider caches: Anthropic's and OpenAI's."""
 
 
+_WINDOW = 100_000
+_MOST_LEVELS = 6
+"""Each level doubles the backslashes of a text."""
+
+
 def cut(words: str, most: int, end: int) -> str:
     """Return a text whole, or if it is longer than ``most`` characters, its two ends of ``end`` characters each."""
     if len(words) <= most:
@@ -50,14 +55,11 @@ def joined(texts: Iterable[str | None]) -> str:
 
 
 def edited(value: Any, edits: Mapping[Path, Edit]) -> Any:
-    """Return a value with the value at each path edited. Values outside these paths are shared, not copied.
-
-    A text with JSON is read and written once, however many edits are in it.
-    """
+    """Return a value with the value at each path edited. Values outside these paths are shared, not copied."""
     if () in edits:
         return edits[()](value)
     if isinstance(value, str):
-        return written(edited(json.loads(value), {path[1:]: edit for path, edit in edits.items()}))
+        return _edited_text(value, edits)
     below: dict[str | int, dict[Path, Edit]] = {}
     for (key, *rest), edit in edits.items():
         below.setdefault(key, {})[tuple(rest)] = edit
@@ -65,6 +67,34 @@ def edited(value: Any, edits: Mapping[Path, Edit]) -> Any:
     for key, inner in below.items():
         copy[key] = edited(value[key], inner)
     return copy
+
+
+def _edited_text(text: str, edits: Mapping[Path, Edit]) -> str:
+    """Return a text with pieces of it edited. A piece within JSON is written as in a JSON string."""
+    pieces, beyond = [], 0
+    is_json = text.lstrip()[:1] in ("[", "{", '"')
+    for (_, start, end), edit in sorted(edits.items(), key=lambda item: item[0][1:]):
+        at, to = int(start), int(end)
+        pieces += [text[beyond:at], _written(edit(text[at:to]), _level(text, at, is_json=is_json))]
+        beyond = to
+    return "".join([*pieces, text[beyond:]])
+
+
+def _written(words: str, level: int) -> str:
+    for _ in range(level):
+        words = json.dumps(words, ensure_ascii=False)[1:-1]
+    return words
+
+
+def _level(text: str, at: int, *, is_json: bool) -> int:
+    """Return in how many JSON texts, one within the other, a place is: by the backslashes before its quotation mark."""
+    quote = at - 1 if text[at - 1 : at] == '"' else text.rfind('"', max(0, at - _WINDOW), at) if is_json else -1
+    if quote < 0:
+        return 1 if is_json else 0
+    backslashes = 0
+    while backslashes < min(quote, 2**_MOST_LEVELS) and text[quote - 1 - backslashes] == "\\":
+        backslashes += 1
+    return min((backslashes + 1).bit_length(), _MOST_LEVELS)
 
 
 def changed(body: Json, edits: Mapping[Path, Edit]) -> dict[str, Any]:
@@ -75,12 +105,6 @@ def changed(body: Json, edits: Mapping[Path, Edit]) -> dict[str, Any]:
 def text_part(image: Json, words: str, kind: str = "text") -> dict[str, Any]:
     """Return a text part of OpenAI's and Anthropic's formats in place of ``image``. Its marks for caches are kept."""
     return {"type": kind, "text": words, **{key: image[key] for key in _CACHE_MARKS if key in image}}
-
-
-def written(value: Any) -> str:
-    """Return JSON as text. A list of plain text parts becomes their texts, which models read more easily."""
-    texts = plain_texts(value)
-    return "\n\n".join(texts) if texts else json.dumps(value, ensure_ascii=False)
 
 
 def plain_texts(parts: object) -> list[str]:

@@ -236,6 +236,7 @@ def test_a_request_of_many_values_is_large_also_if_it_is_one_list_or_deep(
     assert is_large({key: [dict.fromkeys(map(str, range(values)))]}, wire_format) is large
     assert not is_large({"elsewhere": flat}, wire_format)
     assert not is_large({key: "a" * 10**6}, wire_format)
+    assert is_large({key: ["a" * 10**6, "a" * 10**6]}, wire_format)
 
 
 class Unread(list[Any]):

@@ -74,8 +74,10 @@ class TestFiles:
         kinds = partial(vision_support.accepted_files_of_group, router, team_id=None)
         assert kinds("both") == ["document"]
         assert kinds("one") == []
+        assert kinds("both,both") == ["document"]
+        assert kinds("both, one") == []
         assert kinds("anthropic/claude-sonnet-4-5") == ["document"]  # nobody serves it
-        assert kinds(None) == ()
+        assert kinds(None) == []
         assert vision_support.accepted_files_of_group(None, "anthropic/claude-sonnet-4-5", None) == ["document"]
 
 

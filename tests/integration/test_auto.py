@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -339,9 +340,9 @@ class TestInteractions:
 
     part = {"type": "image", "data": data_uri("a").partition(",")[2], "mime_type": "image/png"}  # noqa: RUF012
 
-    async def ask(self, app: httpx.AsyncClient, model: str, *parts: dict[str, Any]) -> httpx.Response:
+    async def ask(self, app: httpx.AsyncClient, model: str, *parts: dict[str, Any], **extra: Any) -> httpx.Response:
         said = [{"type": "text", "text": "What is it?"}, *parts]
-        body = {"model": model, "input": [{"role": "user", "content": said}], "custom_llm_provider": "openai"}
+        body = {"model": model, "input": [{"role": "user", "content": said}], "custom_llm_provider": "openai", **extra}
         return await app.post("/v1beta/interactions", json=body)
 
     @pytest.mark.parametrize("model", ["text-only", "text-only-ocr", "multimodal-ocr", "always"])
@@ -352,6 +353,19 @@ class TestInteractions:
         assert response.status_code == 400
         assert "/v1beta/models/{model}:generateContent" in response.json()["error"]["message"]
         assert upstream.requests == []
+
+    @pytest.mark.parametrize("result", ["uri", "JSON", "object"])
+    async def test_an_image_in_a_tools_result_is_one_too(
+        self, app: httpx.AsyncClient, upstream: Upstream, result: str
+    ) -> None:
+        results = {"uri": data_uri("a"), "JSON": json.dumps(self.part), "object": {"shot": data_uri("a")}}
+        part = {"type": "function_result", "call_id": "a", "result": results[result]}
+        assert (await self.ask(app, "text-only", part)).status_code == 400
+        assert upstream.requests == []
+
+    async def test_the_callers_own_word_counts(self, app: httpx.AsyncClient, upstream: Upstream) -> None:
+        assert (await self.ask(app, "always", self.part, ocr_model=False)).status_code == 200
+        assert len(upstream.requests) == 1
 
     @pytest.mark.parametrize(("model", "status"), [("multimodal", 200), ("never", 400)])
     async def test_other_models_get_it(

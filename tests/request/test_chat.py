@@ -167,7 +167,6 @@ class TestFind:
             file(file_id="file-1"),
             file(file_id="gs://bucket/film.mp4", format="video/mp4"),
             file(file_id="file-1", format=["image/png"]),
-            {"type": "file", "file": CAT},
             {"type": "file"},
             {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
             {"type": "video_url", "video_url": {"url": "https://images.example.com/film.mp4"}},
@@ -347,6 +346,24 @@ class TestReplace:
         assert replace_images(body_with([image()]), {}) == {}
 
 
+def test_instructions_may_stand_between_a_tools_result_and_its_image() -> None:
+    """Pydantic AI explains its tags there."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "screenshot", "arguments": '{"window":"till"}'}}
+    parts = [text('<pyai:tool_result file_id="55f259">'), image(), text("</pyai:tool_result>")]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "Which button is red?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "See file 55f259."},
+        {"role": "system", "content": "Tags frame what tools return."},
+        {"role": "user", "content": parts},
+        {"role": "user", "content": [image()]},
+    ]
+    first, second = find_images({"messages": messages})
+    assert first.question.startswith('It is a result of the tool screenshot, called with: {"window":"till"}\n')
+    assert first.question.endswith("The user had asked: Which button is red?")
+    assert second.question == "Which button is red?"
+
+
 CALLED = (
     'Called the Read tool with the following input: {"filePath":"/home/dev/shop/page.png"}\nImage read successfully'
 )
@@ -396,7 +413,7 @@ CLIENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "ai_sdk": [
         (
-            "messages[2].content[1]",
+            "messages[2].content",
             (
                 'It is a result of the tool read_file, called with: {"path":"/home/dev/shop/a.png"}\nThe file:\n'
                 "The user had asked: What does it read?"

@@ -57,6 +57,9 @@ def encoded(head: bytes) -> str:
         ({"type": "input_video", "video_url": "https://x.example.com/a"}, FileFacts("video/*", None)),
         ({"type": "image_url", "image_url": {"url": PDF_URI}}, PDF_FACTS),
         ({"type": "input_image", "image_url": PDF_URI}, PDF_FACTS),
+        ({"type": "image", "image": PDF_URI}, PDF_FACTS),
+        ({"type": "image-url", "url": PDF_URI}, PDF_FACTS),
+        ({"type": "document_url", "document_url": URL}, FileFacts("application/pdf", None)),
         ({"type": "resource", "resource": {"uri": "file:///a", "mimeType": "application/pdf", "blob": PDF}}, PDF_FACTS),
         ({"inlineData": {"mimeType": "application/pdf", "data": PDF}}, PDF_FACTS),
         ({"inline_data": {"mime_type": "Audio/WAV; rate=1", "data": WAV}}, FileFacts("audio/wav", 16)),
@@ -89,6 +92,10 @@ def test_it_is_known_by_its_type_its_name_or_its_first_bytes(part: dict[str, Any
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
         {"type": "document", "source": {"type": "content", "content": []}},
         {"type": "resource", "resource": {"uri": "file:///a.txt", "text": "words"}},
+        {"type": "resource", "uri": "file:///a", "text": "words"},
+        {"type": "document", "source": "https://a", "text": "words"},
+        {"type": "document", "url": "https://a", "content": "words"},
+        {"type": "document", "source": {"content": [{"type": "text", "text": "words"}], "url": "https://a"}},
         {"inlineData": {}},
         {"inlineData": 5},
         {"functionCall": {"name": "file", "args": {"data": PDF}}},
@@ -174,3 +181,64 @@ def test_images_beside_it_are_numbered_without_it() -> None:
     (image,) = chat.find_images(body)
     (file,) = chat.find_files(body)
     assert (image.number, image.count, image.path[-1], file.path[-1]) == (1, 1, 1, 0)
+
+
+PNG = PNG_URI.partition(",")[2]
+IMAGE_FILES: list[dict[str, Any]] = [
+    {"type": "document", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+    {"type": "document", "source": {"type": "base64", "data": PNG}},
+    {"type": "file", "mediaType": "image/png", "data": PNG},
+    {"type": "file", "base64": PNG, "mime_type": "image/png"},
+    {"type": "file", "file": {"file_data": PNG_URI}},
+    {"type": "file-data", "mediaType": "image/png", "data": PNG},
+    {"type": "media", "mediaType": "image/png", "data": PNG},
+    {"type": "resource", "resource": {"uri": "file:///a", "mimeType": "image/png", "blob": PNG}},
+    {"type": "input_file", "file_data": PNG_URI},
+    {"inlineData": {"mimeType": "image/png", "data": PNG}},
+]
+EVERYWHERE: dict[str, tuple[WireFormat, str, Any]] = {
+    "chat": (chat, "messages", lambda part: {"role": "user", "content": [part]}),
+    "chat, of a tool": (chat, "messages", lambda part: {"role": "tool", "tool_call_id": "a", "content": [part]}),
+    "messages": (messages, "messages", lambda part: {"role": "user", "content": [part]}),
+    "messages, of a tool": (
+        messages,
+        "messages",
+        lambda part: {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [part]}]},
+    ),
+    "responses": (responses, "input", lambda part: {"role": "user", "content": [part]}),
+    "responses, of a tool": (
+        responses,
+        "input",
+        lambda part: {"type": "function_call_output", "call_id": "a", "output": [part]},
+    ),
+    "generateContent": (generate_content, "contents", lambda part: {"role": "user", "parts": [part]}),
+}
+
+
+@pytest.mark.parametrize(("wire_format", "key", "place"), EVERYWHERE.values(), ids=EVERYWHERE)
+@pytest.mark.parametrize("part", IMAGE_FILES)
+def test_a_file_that_is_an_image_is_one(wire_format: WireFormat, key: str, place: Any, part: dict[str, Any]) -> None:
+    body = {key: [place(part)]}
+    (found,) = wire_format.find_images(body)
+    assert found.source is not None
+    assert found.source.url == PNG_URI
+    assert wire_format.find_files(body) == []
+    after = wire_format.replace_images(body, {found.path: "A note."})
+    assert PNG not in str(after)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"type": "input_file", "file_url": "https://images.example.com/a.PNG?x=1"}, "remote"),
+        ({"type": "input_file", "file_id": "file-1", "filename": "a.png"}, "held"),
+        ({"type": "file", "file": {"file_id": "id", "format": "image/png"}}, "unsupported"),
+        ({"type": "document", "source": {"type": "url", "url": "https://images.example.com/a.jpg"}}, "remote"),
+        ({"fileData": {"fileUri": "gs://bucket/a.png"}}, "held"),
+    ],
+)
+def test_an_image_elsewhere_is_known_by_its_name(part: dict[str, Any], kind: str) -> None:
+    for wire_format, key, place in EVERYWHERE.values():
+        (found,) = wire_format.find_images({key: [place(part)]})
+        assert found.source is not None
+        assert found.source.kind == kind

@@ -294,6 +294,18 @@ def test_claude_code() -> None:
     ]
 
 
+def test_instructions_may_stand_between_a_tools_result_and_its_image() -> None:
+    shown = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "CAT"}}
+    turns = [
+        {"role": "assistant", "content": [tool_use()]},
+        {"role": "user", "content": [tool_result({"type": "text", "text": "See below."})]},
+        {"role": "system", "content": "The task tools haven't been used recently."},
+        {"role": "user", "content": [shown]},
+    ]
+    (found,) = find_images({"messages": turns})
+    assert found.question == 'It is a result of the tool screenshot, called with: {"url": "/"}'
+
+
 class TestDocumentOfBlocks:
     """A document may consist of text and images. It is in a message, in a tool result or in ``system``."""
 

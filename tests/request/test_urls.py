@@ -385,7 +385,7 @@ class TestPrivateHosts:
 
     SETTINGS: ClassVar[dict[str, Any]] = {
         "allow_private_hosts": True,
-        "allowed_url_hosts": ["minio", "images.corp.internal", "10.0.0.5", "[fd00::5]"],
+        "allowed_url_hosts": ["minio", "db", "images.corp.internal", "10.0.0.5", "[fd00::5]"],
     }
 
     @pytest.mark.parametrize(
@@ -393,6 +393,7 @@ class TestPrivateHosts:
         [
             "http://minio:9000/bucket/cat.png",
             "http://MINIO/cat.png",
+            "http://db/cat.png",
             "https://images.corp.internal/cat.png",
             "http://10.0.0.5:8080/cat.png",
             "http://[fd00:0::5]/cat.png",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from litellm_image_analysis.request import PARSED, Path
+from litellm_image_analysis.request import IN_TEXT, Path
 from litellm_image_analysis.request.values import Edit, edited, joined, mapping, objects, text
 
 NOTHING: list[Any] = [None, True, 0, 1.5, "words", "", []]
@@ -46,10 +47,28 @@ class TestEdited:
         edits: dict[Path, Edit] = {("a", 0): str, ("a", 2, "b"): lambda old: old + 1}
         assert edited(value, edits) == {"a": ["1", 2, {"b": 4}], "c": 4}
 
-    def test_a_text_with_json_is_written_anew(self) -> None:
-        value = {"a": '[1, {"b": "größe"}, 2.50]'}
-        edits: dict[Path, Edit] = {("a", PARSED, 0): str, ("a", PARSED, 1, "b"): str.upper}
-        assert edited(value, edits) == {"a": '["1", {"b": "GRÖSSE"}, 2.5]'}
+    def test_a_piece_of_a_text_is_edited(self) -> None:
+        edits: dict[Path, Edit] = {(IN_TEXT, 4, 7): str.upper, (IN_TEXT, 0, 3): lambda _: 'a "line"\nbreak'}
+        assert edited("one two three", edits) == 'a "line"\nbreak TWO three'
+
+    @pytest.mark.parametrize("levels", range(1, 6))
+    @pytest.mark.parametrize("before", ["", "words "])
+    def test_a_piece_of_json_is_written_as_json(self, levels: int, before: str) -> None:
+        text: Any = f"{before}HERE after"
+        for _ in range(levels):
+            text = json.dumps({"größe": [1.50, text], "\ud83d": 1e400})
+        start = text.index("HERE")
+        words = 'a "line"\nbreak\\'
+        found = edited(text, {(IN_TEXT, start, start + 4): lambda _: words})
+        assert found.startswith(text[:start])
+        assert found.endswith(text[start + 4 :])
+        for _ in range(levels):
+            found = json.loads(found)["größe"][1]
+        assert found == f"{before}{words} after"
+
+    def test_no_text_grows_without_end(self) -> None:
+        text = '["' + "\\" * 100_000 + '"HERE'
+        assert len(edited(text, {(IN_TEXT, len(text) - 4, len(text)): lambda _: "\n" * 1000})) < 200_000
 
     def test_the_original_is_not_touched(self) -> None:
         value = {"a": [1, {"b": 2}]}
