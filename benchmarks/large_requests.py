@@ -111,6 +111,15 @@ def tool_results_and_image(call_type: str, count: int) -> Json:
     return {key: [*messages, *user(call_type, [image(call_type, "after")])[key]]}
 
 
+def json_results(call_type: str, count: int) -> Json:
+    """A request with tool results that are JSON texts, each with brackets, words and an image."""
+    seen = data_uri("a")
+    said = json.dumps([[[]] * 4000, "a b c " * 1000, {"shot": seen}])
+    if call_type == RESPONSES:
+        return {"input": [{"type": "function_call_output", "call_id": "a", "output": said}] * count}
+    return {"messages": [{"role": "tool", "tool_call_id": "a", "content": said}] * count}
+
+
 def copies(call_type: str, count: int) -> Json:
     """A request with a long question and copies of one image."""
     return user(call_type, [text(call_type, "What is it? " * 500), *[image(call_type, "a")] * count])
@@ -131,6 +140,7 @@ def cases() -> Iterator[Case]:
         yield Case("tool results, auto, sees", call_type, results, counts, sees=True)
         yield Case("tool results, auto, text-only", call_type, results, counts, sees=False)
     for call_type in (CHAT, RESPONSES):
+        yield Case("JSON texts with images", call_type, partial(json_results, call_type), (25, 50, 100))
         yield Case("copies", call_type, partial(copies, call_type), (2000, 4000, 8000))
         yield Case("small objects, image last", call_type, partial(small_objects, call_type, True), (3, 6, 12))
         yield Case("small objects, no image", call_type, partial(small_objects, call_type, False), (3, 6, 12))

@@ -258,8 +258,8 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
-            with containment.log_and_continue("checking the route of a call"):
+        with containment.log_and_continue("checking the route of a call"):
+            if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
                 unserved.check_call(kwargs, name, self.config, self._library.router)
         with containment.log_and_continue("preparing a call"):
             if waiting is None:
