@@ -41,20 +41,26 @@ def find_files(body: Body) -> list[FoundFile]:
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return the body's values that change, with the image at each path replaced by a text part.
 
-    Function responses have no text parts: the image is removed, and its text is added to the ``response`` object.
+    Function responses have no text parts: the image is removed, and its text is added to the ``response`` object. The
+    same is done with an image beside a function response, because LiteLLM puts a text before the tool message that it
+    makes of the response, which providers refuse.
     """
     edits: dict[Path, Edit] = {}
-    told: dict[Path, dict[str | int, str]] = {}
+    told: dict[Path, dict[int, str]] = {}
+    beside: dict[Path, dict[int, str]] = {}
     for path, words in texts.items():
-        if not any(name in path for name in _FUNCTION_RESPONSE):
-            edits[path] = partial(_text_part, words=words)
-        elif path[-2] == "parts" and path[-3] in _FUNCTION_RESPONSE:
-            told.setdefault(path[:-2], {})[path[-1]] = words
-        else:
+        if path[-2] == "parts" and path[-3] in _FUNCTION_RESPONSE:
+            told.setdefault(path[:-2], {})[int(path[-1])] = words
+        elif any(name in path for name in _FUNCTION_RESPONSE):
             edits[path] = partial(replacement, words=words)
-    changed = values.changed(body, edits)
-    responses = {path: partial(_told, texts=inside) for path, inside in told.items()}
-    return changed | values.changed({**body, **changed}, responses)
+        else:
+            beside.setdefault(path[:-1], {})[int(path[-1])] = words
+    responses: dict[Path, Edit] = {path: partial(_told, texts=inside) for path, inside in told.items()}
+    contents: dict[Path, Edit] = {path: partial(_with_texts, texts=inside) for path, inside in beside.items()}
+    changed: dict[str, Any] = {}
+    for step in (edits, responses, contents):  # from the innermost, because the outer ones move the inner
+        changed |= values.changed({**body, **changed}, step)
+    return changed
 
 
 def _contents(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
@@ -168,14 +174,39 @@ def _text_part(image: Json, words: str) -> dict[str, Any]:
     return {"text": words, **{key: image[key] for key in _THOUGHT if key in image}}
 
 
-def _told(function_response: Json, texts: Mapping[str | int, str]) -> dict[str, Any]:
+def _with_texts(parts: list[Any], texts: Mapping[int, str]) -> list[Any]:
+    """Return parts with texts in place of these images, or in the function responses beside them."""
+    responses = [place for place, part in enumerate(parts) if _response_in(part)[1]]
+    if not responses:
+        return [_text_part(part, texts[place]) if place in texts else part for place, part in enumerate(parts)]
+    told: dict[int, list[str]] = {}
+    for place in sorted(texts):
+        earlier = [response for response in responses if response < place]
+        told.setdefault(earlier[-1] if earlier else responses[0], []).append(texts[place])
+    written = [_answered(part, told[place]) if place in told else part for place, part in enumerate(parts)]
+    return [part for place, part in enumerate(written) if place not in texts]
+
+
+def _answered(part: Json, texts: Sequence[str]) -> dict[str, Any]:
+    key, response = _response_in(part)
+    return {**part, key: _with_answer(response, texts)}
+
+
+def _response_in(part: object) -> tuple[str, Json]:
+    return _either(values.mapping(part), _FUNCTION_RESPONSE)
+
+
+def _told(function_response: Json, texts: Mapping[int, str]) -> dict[str, Any]:
     """Return a function response without these images and with their texts in its ``response``."""
     parts = [part for place, part in enumerate(function_response["parts"]) if place not in texts]
+    told = _with_answer(function_response, [texts[place] for place in sorted(texts)])
+    return {**told, "parts": parts} if parts else {key: value for key, value in told.items() if key != "parts"}
+
+
+def _with_answer(function_response: Json, texts: Sequence[str]) -> dict[str, Any]:
     response = function_response.get("response")
     answered = dict(response) if isinstance(response, Mapping) else {} if response is None else {"output": response}
     key = RESPONSE_KEY
     while key in answered:
         key += "_"
-    shown = "\n\n".join(texts[place] for place in range(len(function_response["parts"])) if place in texts)
-    told = {**function_response, "response": {**answered, key: shown}}
-    return {**told, "parts": parts} if parts else {key: value for key, value in told.items() if key != "parts"}
+    return {**function_response, "response": {**answered, key: "\n\n".join(texts)}}

@@ -321,6 +321,38 @@ def test_gemini_cli() -> None:
     ]
 
 
+class TestBesideFunctionResponses:
+    """Gemini CLI sends a tool's image there. A text there would become a message before the tool's."""
+
+    @staticmethod
+    def replaced(*parts: Part) -> list[Part]:
+        body = {"contents": [user(*parts)]}
+        found = find_images(body)
+        changed = replace_images(body, {image.path: f"note {number}" for number, image in enumerate(found)})
+        assert find_images({**body, **changed}) == []
+        parts_after: list[Part] = changed["contents"][0]["parts"]
+        return parts_after
+
+    def test_the_text_is_added_to_the_response(self) -> None:
+        answer = {"name": "shot", "response": {"output": "Saved."}}
+        assert self.replaced({"functionResponse": answer}, image(), text("And?")) == [
+            {"functionResponse": {**answer, "response": {"output": "Saved.", "image_analysis": "note 0"}}},
+            text("And?"),
+        ]
+
+    def test_of_several_responses_the_one_before_it_gets_it(self) -> None:
+        one, two = ({"functionResponse": {"name": name}} for name in ("one", "two"))
+        first, second = self.replaced(image(), one, image(), two, image(), image())
+        assert first["functionResponse"] == {"name": "one", "response": {"image_analysis": "note 0\n\nnote 1"}}
+        assert second["functionResponse"] == {"name": "two", "response": {"image_analysis": "note 2\n\nnote 3"}}
+
+    def test_images_within_the_response_keep_their_place(self) -> None:
+        answer = {"functionResponse": {"name": "shot", "parts": [image()], "response": {"output": "Saved."}}}
+        (after,) = self.replaced(answer, image())
+        told = {"output": "Saved.", "image_analysis": "note 0", "image_analysis_": "note 1"}
+        assert after == {"functionResponse": {"name": "shot", "response": told}}
+
+
 def test_a_picture_of_the_model_s_own_keeps_its_thought_signature() -> None:
     picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "EqQBCg=="}
     body = {"contents": [{"role": "model", "parts": [picture]}]}

@@ -80,20 +80,53 @@ def responses_expected(body: Json, texts: Texts) -> None:
 
 def google_expected(body: Json, texts: Texts) -> None:
     told: dict[Path, list[str]] = {}
-    for path in sorted(texts, reverse=True):
-        parts = standing(body, path[:-1])
-        if path[-3] in FUNCTION_RESPONSES:
-            del parts[path[-1]]
-            told.setdefault(path[:-2], []).insert(0, texts[path])
-        else:
-            parts[path[-1]] = {"text": texts[path]}
+    for path in sorted((path for path in texts if path[-3] in FUNCTION_RESPONSES), reverse=True):
+        del standing(body, path[:-1])[path[-1]]
+        told.setdefault(path[:-2], []).insert(0, texts[path])
     for path, words in told.items():
         answer = standing(body, path)
-        response = answer.get("response")
-        response = response if isinstance(response, dict) else {} if response is None else {"output": response}
-        answer["response"] = {**response, "image_analysis": "\n\n".join(words)}
+        google_answer(answer, words)
         if not answer["parts"]:
             del answer["parts"]
+    beside: dict[Path, dict[int, str]] = {}
+    for path in (path for path in texts if path[-3] not in FUNCTION_RESPONSES):
+        beside.setdefault(path[:-1], {})[int(path[-1])] = texts[path]
+    for path, words_by_place in beside.items():
+        google_parts(standing(body, path), words_by_place)
+
+
+def google_answers(parts: list[Any]) -> dict[int, Json]:
+    """The function responses among parts, by their places."""
+    return {
+        place: part[name]
+        for place, part in enumerate(parts)
+        if isinstance(part, dict)
+        for name in FUNCTION_RESPONSES
+        if isinstance(part.get(name), dict) and part[name]
+    }
+
+
+def google_parts(parts: list[Any], words: Mapping[int, str]) -> None:
+    """Texts in place of images, or in the nearest function response before them, else the first one."""
+    answers = google_answers(parts)
+    told: dict[int, list[str]] = {}
+    for place in sorted(words):
+        if answers:
+            nearest = max((answer for answer in answers if answer < place), default=min(answers))
+            told.setdefault(nearest, []).append(words[place])
+        else:
+            parts[place] = {"text": words[place]}
+    for place, texts in told.items():
+        google_answer(answers[place], texts)
+    for place in sorted(words if answers else [], reverse=True):
+        del parts[place]
+
+
+def google_answer(answer: Json, words: list[str]) -> None:
+    response = answer.get("response")
+    response = response if isinstance(response, dict) else {} if response is None else {"output": response}
+    key = "image_analysis" + "_" * ("image_analysis" in response)
+    answer["response"] = {**response, key: "\n\n".join(words)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,11 +152,15 @@ class Wire:
         self.expect(copy, texts)
         return copy
 
-    def remade(self, path: Path) -> Path:
-        """The outermost object that is not only copied but made anew in an image's place."""
+    def remade(self, body: Json, path: Path) -> Path:
+        """The outermost value that is not only copied but made anew in an image's place."""
         if self.wire_format is chat:
             return path[:3]
-        return path[:-2] if self.wire_format is generate_content and path[-3] in FUNCTION_RESPONSES else path
+        if self.wire_format is not generate_content:
+            return path
+        if path[-3] in FUNCTION_RESPONSES:
+            return path[:-2]
+        return path[:-1] if google_answers(standing(body, path[:-1])) else path
 
 
 WIRES = {
@@ -187,7 +224,7 @@ class TestAnyRequest:
         texts = wire.texts(body)
         changes = wire.wire_format.replace_images(body, texts)
         assert changes.keys() == {path[0] for path in texts}
-        remade = [wire.remade(path) for path in texts]
+        remade = [wire.remade(body, path) for path in texts]
         for key, value in changes.items():
             assert is_shared(body[key], value, {tuple(rest) for head, *rest in remade if head == key})
 
