@@ -40,7 +40,7 @@ class FailureReason(Enum):
         400,
         "the vision model could not read the image; send it as PNG, JPEG, WEBP or GIF",
     )
-    REJECTED = ("rejected", 502, "the vision model's provider rejected the call; the gateway's operator can see why")
+    REJECTED = ("rejected", 400, "the vision model's provider rejected the call; the gateway's operator can see why")
     TOO_LARGE = ("too_large", 413, "the image is too large for the vision model; send a smaller one")
     TOO_LONG = ("too_long", 400, "the image and the text with it are too long for the vision model")
     MALFORMED = (

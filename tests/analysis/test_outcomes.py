@@ -22,7 +22,7 @@ each_reason = pytest.mark.parametrize("reason", FailureReason, ids=lambda reason
         (FailureReason.OUT_OF_TOKENS, "max_output_tokens", 502),
         (FailureReason.REFUSED, "refused", 400),
         (FailureReason.BAD_IMAGE, "bad_image", 400),
-        (FailureReason.REJECTED, "rejected", 502),
+        (FailureReason.REJECTED, "rejected", 400),
         (FailureReason.TOO_LARGE, "too_large", 413),
         (FailureReason.TOO_LONG, "too_long", 400),
         (FailureReason.MALFORMED, "malformed", 400),
