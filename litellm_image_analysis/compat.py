@@ -62,6 +62,13 @@ def proxy_global(name: str) -> object:
     return getattr(sys.modules.get(_PROXY_MODULE), name, None)
 
 
+def proxy_config() -> Mapping[str, Any]:
+    """The config of the proxy in this process, as it was read. Empty if it is not known."""
+    read = getattr(proxy_global("proxy_config"), "get_config_state", None)
+    found = read() if callable(read) else {}
+    return found if isinstance(found, Mapping) else {}
+
+
 def hidden_params(response: Any) -> Mapping[str, Any]:
     """The hidden parameters of a response."""
     found = getattr(response, HIDDEN_PARAMS, None)

@@ -146,8 +146,10 @@ class ImageAnalysis(CustomLogger):
         """Proxy: log problems with the vision model or the cache, once the router is up."""
         with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
+            startup.report_ready(self.config)
             await self._analyzer.cache.check()
             await startup.report_unserved_default(self.config.vision_model)
+            startup.report_suffixed_models(self.config.suffix)
 
     async def keep_in_place(self) -> None:
         """Proxy: keep the suffixed names and the place of the late hook, which LiteLLM may replace at run time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from types import ModuleType, SimpleNamespace
@@ -115,7 +116,9 @@ class TestAProxyThatStarts:
         assert caplog.messages == []
         vars(proxy_module).update(llm_router=router)
         await a_few_turns()
-        assert caplog.messages == [vision_choice.unserved_default("some-vision", router)]
+        ready, problem = caplog.messages
+        assert ready.startswith("image analysis: ready version=")
+        assert problem == vision_choice.unserved_default("some-vision", router)
 
     @pytest.mark.parametrize(
         ("given", "names"),
@@ -198,7 +201,8 @@ class TestAProxyThatStarts:
         instance.from_proxy_settings()
         await a_few_turns()
         assert list(router.model_group_alias) == ["deepseek-chat-ocr"]
-        assert [message.splitlines()[0] for message in caplog.messages] == [
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert [message.splitlines()[0] for message in errors] == [
             "image analysis: internal error while waiting for the proxy:",
             *["image analysis: internal error while keeping aliases and the late hook:"] * 2,
         ]

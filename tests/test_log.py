@@ -6,9 +6,11 @@ import logging
 from decimal import Decimal
 
 import pytest
+from cachetools import TTLCache
 
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.report import Report
+from litellm_image_analysis.billing import summary
 from litellm_image_analysis.billing.summary import log_request
 from litellm_image_analysis.log import LOGGER, show_requests
 from litellm_image_analysis.vision.circuit_breaker import Change
@@ -62,6 +64,25 @@ def test_json_loggers_get_the_same_as_fields(log: pytest.LogCaptureFixture) -> N
 def test_each_reason_of_failure_is_named_once(log: pytest.LogCaptureFixture) -> None:
     log_request("call-1", Report("eyes", images=3, failed=3, reasons=("timeout", "empty", "timeout")))
     assert line_of(log).endswith(" reasons=timeout,empty")
+
+
+def test_a_failure_is_a_warning(log: pytest.LogCaptureFixture) -> None:
+    log_request("call-1", Report("eyes", images=2, failed=1, reasons=("timeout",)))
+    assert [record.levelno for record in log.records] == [logging.WARNING]
+
+
+def test_what_the_operator_has_to_do_is_an_error_once_a_minute(
+    log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(summary, "_told", TTLCache(10, ttl=60, timer=lambda: clock[0]))
+    for clock[0] in (0.0, 59.0, 61.0):
+        for model in ("eyes", "other eyes"):
+            report = Report(model, images=1, failed=1, reasons=("misconfigured",), cures=("no key. Set one",))
+            log_request("call-1", report)
+    errors = [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
+    eyes, others = (f"image analysis: vision model {name}: no key. Set one" for name in ("eyes", '"other eyes"'))
+    assert errors == [eyes, others, eyes, others]
 
 
 def test_an_unknown_cost_is_said_to_be_unknown(log: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,11 @@ class FailureReason(Enum):
     TIMEOUT = ("timeout", 504, "the vision model did not answer in time")
     RATE_LIMITED = ("rate_limited", 429, "the vision model is over its rate limit; try again later")
     UNAVAILABLE = ("unavailable", 502, "the vision model is not available")
-    MISCONFIGURED = ("misconfigured", 502, "the gateway's vision model is not set up correctly")
+    MISCONFIGURED = (
+        "misconfigured",
+        502,
+        "the gateway's vision model is not set up correctly; its operator finds the reason in the log",
+    )
     NOT_ROUTED = ("not_routed", 403, "no deployment of the vision model serves the request's tags and region")
     CIRCUIT_OPEN = (
         "circuit_open",
@@ -36,6 +40,9 @@ class FailureReason(Enum):
         400,
         "the vision model could not read the image; send it as PNG, JPEG, WEBP or GIF",
     )
+    REJECTED = ("rejected", 400, "the vision model's provider rejected the call; the gateway's operator can see why")
+    TOO_LARGE = ("too_large", 413, "the image is too large for the vision model; send a smaller one")
+    TOO_LONG = ("too_long", 400, "the image and the text with it are too long for the vision model")
     MALFORMED = (
         "malformed",
         400,
@@ -140,6 +147,7 @@ class Failed:
         call_id: id of the call's spend-log row.
         retry_after_seconds: seconds until a new attempt makes sense, if known.
         limit: the limit of a request that excludes the image, such as ``max_images is 20``.
+        cure: what is wrong and what the operator has to do, for the log. ``None`` if it is not the operator's.
         blames_model: whether the vision model, its provider or the network may be the cause, and not the request.
         is_callers_own: whether the rules of the caller may be the cause. Another caller's call may then succeed.
     """
@@ -149,6 +157,7 @@ class Failed:
     call_id: str | None = None
     retry_after_seconds: int | None = None
     limit: str | None = None
+    cure: str | None = field(default=None, compare=False)
     blames_model: bool = field(default=True, compare=False)
     is_callers_own: bool = field(default=False, compare=False)
 

@@ -22,6 +22,7 @@ class Report:
         duration_ms: wall time of the analysis, in milliseconds.
         call_ids: ids of the vision calls' spend-log rows.
         reasons: code of each failure, in the images' order.
+        cures: what is wrong with the vision model and what the operator has to do, each once.
         files: number of files that are no images and were replaced by a note.
     """
 
@@ -33,6 +34,7 @@ class Report:
     duration_ms: int = 0
     call_ids: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    cures: tuple[str, ...] = ()
     files: int = 0
 
 
@@ -63,4 +65,5 @@ def make_report(
         duration_ms=duration_ms,
         call_ids=tuple(outcome.call_id for outcome in outcomes if outcome.call_id is not None),
         reasons=tuple(failure.reason.code for failure in failures),
+        cures=tuple(dict.fromkeys(failure.cure for failure in failures if failure.cure is not None)),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from cachetools import TTLCache
 
 from litellm_image_analysis.billing.prices import format_usd
 from litellm_image_analysis.log import LOGGER, quoted
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
+_told: TTLCache[tuple[str, str], bool] = TTLCache(1000, ttl=60)
+"""Problems of the operator's that were logged, by vision model."""
 
 
 def response_headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:
@@ -53,7 +58,10 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def log_request(request_id: object, report: Report) -> None:
-    """Write the log line of a request."""
+    """Write the log line of a request: a WARNING if an image has no analysis.
+
+    What only the operator can mend is an ERROR, at most once a minute for each vision model and problem.
+    """
     fields = {
         "request_id": str(request_id or ""),
         "vision_model": report.vision_model,
@@ -68,4 +76,9 @@ def log_request(request_id: object, report: Report) -> None:
     if report.reasons:
         fields["reasons"] = ",".join(dict.fromkeys(report.reasons))
     line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())
-    LOGGER.info("image analysis: %s", line, extra={"image_analysis": fields})
+    level = logging.WARNING if report.failed else logging.INFO
+    LOGGER.log(level, "image analysis: %s", line, extra={"image_analysis": fields})
+    for cure in report.cures:
+        if (report.vision_model, cure) not in _told:
+            _told[report.vision_model, cure] = True
+            LOGGER.error("image analysis: vision model %s: %s", quoted(report.vision_model), cure)

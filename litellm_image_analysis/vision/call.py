@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
-from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, Protocol
 
-from litellm.exceptions import (
-    BudgetExceededError,
-    ContentPolicyViolationError,
-    LiteLLMUnknownProvider,
-    Timeout,
-    UnsupportedParamsError,
-)
-from litellm.types.router import RouterErrors
+from litellm.exceptions import BudgetExceededError
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.billing.prices import reported_cost
@@ -27,29 +16,13 @@ from litellm_image_analysis.compat import hidden_params, is_routed, share_callba
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules
+from litellm_image_analysis.vision.failures import failure_of
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.ports import AskVision
     from litellm_image_analysis.analysis.prompt import VisionRequest
 
 _CURRENT: ContextVar[VisionCall | None] = ContextVar("litellm_image_analysis_vision_call", default=None)
-
-_STATUS_REASONS: Mapping[int, FailureReason] = {
-    400: FailureReason.BAD_IMAGE,
-    401: FailureReason.MISCONFIGURED,
-    403: FailureReason.MISCONFIGURED,
-    404: FailureReason.MISCONFIGURED,
-    408: FailureReason.TIMEOUT,
-    413: FailureReason.BAD_IMAGE,
-    415: FailureReason.BAD_IMAGE,
-    422: FailureReason.BAD_IMAGE,
-    429: FailureReason.RATE_LIMITED,
-    504: FailureReason.TIMEOUT,
-}
-_NO_DEPLOYMENT = RouterErrors.no_deployments_with_tag_routing.value
-_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
-_LONGEST_SECONDS = 999_999
-_WORTH_ANOTHER_TRY = frozenset({FailureReason.RATE_LIMITED, FailureReason.UNAVAILABLE})
 
 _THOUGHTS = re.compile(r"\s*<(think(?:ing)?)>(?:.*?</\1>|.*)", re.DOTALL)
 _SILENCE = {"content_filter": FailureReason.REFUSED, "length": FailureReason.OUT_OF_TOKENS}
@@ -175,58 +148,6 @@ def _blames_model(error: Exception, call: VisionCall) -> bool:
     if call.has_deployment:
         return call.was_sent
     return not isinstance(error, (ValueError, BudgetExceededError))  # the Router's, before it chose a deployment
-
-
-def failure_of(error: Exception) -> Failed:
-    """Return the class of failure of one of LiteLLM's exceptions, without the provider's text."""
-    reason = _reason(error)
-    return Failed(reason, retry_after_seconds=_retry_after(error) if reason in _WORTH_ANOTHER_TRY else None)
-
-
-def _reason(error: Exception) -> FailureReason:
-    if isinstance(error, Timeout):
-        return FailureReason.TIMEOUT
-    if isinstance(error, ContentPolicyViolationError):
-        return FailureReason.REFUSED
-    if isinstance(error, (LiteLLMUnknownProvider, UnsupportedParamsError)):
-        return FailureReason.MISCONFIGURED
-    if isinstance(error, BudgetExceededError):
-        return FailureReason.UNAVAILABLE
-    if isinstance(error, ValueError) and _NO_DEPLOYMENT in str(error):
-        return FailureReason.NOT_ROUTED
-    if hasattr(error, "cooldown_time"):  # all deployments of the router are cooling down
-        return FailureReason.RATE_LIMITED
-    return _STATUS_REASONS.get(_status(error), FailureReason.UNAVAILABLE)
-
-
-def _status(error: Exception) -> int:
-    """Return the HTTP status of an error, which has it as a number or a text. 0 if there is none."""
-    with suppress(TypeError, ValueError):
-        return int(getattr(error, "status_code", 0))
-    return 0
-
-
-def _retry_after(error: Exception) -> int | None:
-    cooldown = getattr(error, "cooldown_time", None)
-    if isinstance(cooldown, (int, float)):
-        return max(1, math.ceil(cooldown))
-    for holder in (getattr(error, "response", None), error):
-        for headers in (getattr(holder, "headers", None), getattr(holder, "litellm_response_headers", None)):
-            for name, value in headers.items() if isinstance(headers, Mapping) else ():
-                if str(name).lower() == "retry-after" and (seconds := _seconds(str(value).strip())) is not None:
-                    return seconds
-    return None
-
-
-def _seconds(value: str) -> int | None:
-    """Return the seconds of a Retry-After (RFC 9110), given as a number or a date, or ``None`` if it is neither."""
-    if _SECONDS.fullmatch(value):
-        return math.ceil(float(value))
-    with suppress(ValueError, OverflowError):
-        date = parsedate_tz(value)
-        seconds = math.inf if date is None else mktime_tz(date) - time.time()
-        return max(0, math.ceil(seconds)) if seconds <= _LONGEST_SECONDS else None
-    return None
 
 
 def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any]:

@@ -22,6 +22,9 @@ each_reason = pytest.mark.parametrize("reason", FailureReason, ids=lambda reason
         (FailureReason.OUT_OF_TOKENS, "max_output_tokens", 502),
         (FailureReason.REFUSED, "refused", 400),
         (FailureReason.BAD_IMAGE, "bad_image", 400),
+        (FailureReason.REJECTED, "rejected", 400),
+        (FailureReason.TOO_LARGE, "too_large", 413),
+        (FailureReason.TOO_LONG, "too_long", 400),
         (FailureReason.MALFORMED, "malformed", 400),
         (FailureReason.UNSUPPORTED_SOURCE, "unsupported_source", 400),
         (FailureReason.NOT_HELD, "not_held", 400),
@@ -47,6 +50,7 @@ def test_a_clause_cannot_be_taken_for_a_tag_or_a_note(reason: FailureReason) -> 
     "reason",
     [
         FailureReason.BAD_IMAGE,
+        FailureReason.TOO_LARGE,
         FailureReason.MALFORMED,
         FailureReason.UNSUPPORTED_SOURCE,
         FailureReason.NOT_HELD,

@@ -259,7 +259,7 @@ def fail(upstream: Upstream, mark: str, **rule: Any) -> None:
     upstream.rules.append(Rule(partial(shows, mark), **rule))
 
 
-@pytest.mark.parametrize(("status", "clause"), [(400, "could not read the image"), (500, "is not available")])
+@pytest.mark.parametrize(("status", "clause"), [(400, "provider rejected the call"), (500, "is not available")])
 def test_a_failed_image_gives_way_to_a_note_and_leaves_the_others_alone(
     client: httpx.Client, upstream: Upstream, status: int, clause: str
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_failed_image_gives_way_to_a_note_and_leaves_the_others_alone(
         ("1", "3", description_of(data_uri("a"))),
         ("3", "3", description_of(data_uri("c"))),
     ]
-    assert "[image 2 of 3 is not available: the vision model " in read["content"]
+    assert "[image 2 of 3 is not available: the vision model" in read["content"]
     assert clause in read["content"]
     assert "SECRET" not in read["content"] + response.text
 

@@ -69,8 +69,8 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "expected", "words"),
     [
-        (400, 400, "the vision model could not read the image; send it as PNG, JPEG, WEBP or GIF"),
-        (401, 502, "the gateway's vision model is not set up correctly"),
+        (400, 400, "the vision model's provider rejected the call; the gateway's operator can see why"),
+        (401, 502, "the gateway's vision model is not set up correctly; its operator finds the reason in the log"),
         (429, 429, "the vision model is over its rate limit; try again later"),
         (500, 502, "the vision model is not available"),
     ],

@@ -78,8 +78,8 @@ def test_a_request_without_images_does_not_need_the_vision_model(unserved: Proxy
 def test_json_logs_have_the_line_s_fields(unserved: Proxy) -> None:
     with unserved.client() as client:
         response = client.post(URL, json={**QUESTION, "ocr_model": "gpt-4o-mini"})
-    (record,) = [record for record in log_records(unserved) if "image_analysis" in record]
-    fields = record["image_analysis"]
+    ready, fields = [record["image_analysis"] for record in log_records(unserved) if "image_analysis" in record]
+    assert (ready["vision_model"], ready["suffix"], ready["mode"]) == ("gpt-4o", "-ocr", "on_request")
     assert fields.pop("duration_ms") >= 0
     assert fields == {
         "request_id": response.headers["x-litellm-call-id"],
@@ -91,8 +91,9 @@ def test_json_logs_have_the_line_s_fields(unserved: Proxy) -> None:
     }
 
 
-@pytest.mark.parametrize(("level", "shown"), [("ERROR", []), ("DEBUG", ["DEBUG", "INFO"])])
+@pytest.mark.parametrize(("level", "shown"), [("ERROR", []), ("DEBUG", ["DEBUG", "INFO", "WARNING"])])
 def test_the_log_obeys_litellm_log(quiet_upstream: Upstream, tmp_path: Path, level: str, shown: list[str]) -> None:
+    """The warning is about ``scan-ocr``, whose own name ends in the suffix."""
     with running_proxy(proxy_config(quiet_upstream), tmp_path, {"LITELLM_LOG": level}) as proxy:
         with proxy.client() as client:
             assert client.post(URL, json=QUESTION).status_code == 200

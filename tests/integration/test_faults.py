@@ -59,7 +59,7 @@ FAULTS: dict[str, Fault] = {
     "speaks no TLS where it should": Fault("tls", FailureReason.UNAVAILABLE),
     "resets the connection": Fault("reset", FailureReason.UNAVAILABLE),
     "speaks no HTTP": Fault("no-http", FailureReason.UNAVAILABLE),
-    "answers 400": Fault("400", FailureReason.BAD_IMAGE),
+    "answers 400": Fault("400", FailureReason.REJECTED),
     "answers 401": Fault("401", FailureReason.MISCONFIGURED),
     "answers 403": Fault("403", FailureReason.MISCONFIGURED),
     "answers 404": Fault("404", FailureReason.MISCONFIGURED),

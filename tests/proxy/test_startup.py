@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from types import ModuleType
+from importlib.metadata import version
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import anyio
+import litellm
 import pytest
 from anyio.lowlevel import checkpoint
 from litellm.router import Router
 from support.routers import deployment, router_of
 
+import litellm_image_analysis
+from litellm_image_analysis import ImageAnalysisConfig
 from litellm_image_analysis.proxy import startup, vision_choice
 
 
@@ -80,3 +85,71 @@ def test_an_announcement_is_the_last_thing_on_stderr(
     [announce] = at_exit
     announce()
     assert capsys.readouterr().err == "\nwrong settings\n"
+
+
+class TestReady:
+    """The line when the plugin is ready, and warnings about settings that are not read."""
+
+    @pytest.fixture
+    def said(
+        self, proxy_module: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> Callable[..., list[tuple[int, str]]]:
+        caplog.set_level(logging.INFO, "LiteLLM.image_analysis")
+
+        def said(config: dict[str, Any], **settings: Any) -> list[tuple[int, str]]:
+            vars(proxy_module).update(proxy_config=SimpleNamespace(get_config_state=lambda: config))
+            monkeypatch.setattr(litellm, "callback_settings", config.get("callback_settings", {}))
+            startup.report_ready(ImageAnalysisConfig(**settings))
+            return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+        return said
+
+    def test_one_line_says_what_is_in_force(self, said: Callable[..., list[tuple[int, str]]]) -> None:
+        section = {"vision_model": "my eyes", "suffix": None, "mode": "auto"}
+        [(level, line)] = said({"callback_settings": {"image_analysis": section}}, **section)
+        assert level == logging.INFO
+        assert line == (
+            f"image analysis: ready version={litellm_image_analysis.__version__} litellm={version('litellm')}"
+            ' vision_model="my eyes" suffix=off mode=auto cache=memory settings=callback_settings.image_analysis'
+        )
+
+    @pytest.mark.parametrize("config", [{}, {"callback_settings": {"image_analysis": None}}])
+    def test_defaults_are_no_problem(self, said: Callable[..., list[tuple[int, str]]], config: dict[str, Any]) -> None:
+        [(level, line)] = said(config)
+        assert level == logging.INFO
+        assert line.endswith("settings=defaults")
+
+    @pytest.mark.parametrize(
+        ("config", "place"),
+        [
+            ({"image_analysis": {}}, "image_analysis"),
+            ({"general_settings": {"image_analysis": {}}}, "general_settings.image_analysis"),
+            ({"litellm_settings": {"image_analysis": {}}}, "litellm_settings.image_analysis"),
+            ({"litellm_settings": {"callback_settings": {}}}, "litellm_settings.callback_settings"),
+            (
+                {"callback_settings": {"litellm_image_analysis": {}}},
+                "callback_settings.litellm_image_analysis",
+            ),
+            ({"callback_settings": {"otel": {}}}, "callback_settings without a section image_analysis"),
+        ],
+    )
+    def test_settings_in_another_place_are_a_warning(
+        self, said: Callable[..., list[tuple[int, str]]], config: dict[str, Any], place: str
+    ) -> None:
+        [_, (level, line)] = said(config)
+        assert level == logging.WARNING
+        assert f"found {place}, which is not read" in line
+        assert "callback_settings: {image_analysis: {...}}" in line
+
+
+def test_a_model_whose_own_name_ends_in_the_suffix_is_a_warning(
+    proxy_module: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    startup.report_suffixed_models("-ocr")
+    vars(proxy_module).update(llm_router=router_of(deployment("got-ocr"), deployment("eyes")))
+    startup.report_suffixed_models(None)
+    assert caplog.messages == []
+    startup.report_suffixed_models("-ocr")
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("image analysis: the model got-ocr has the suffix -ocr in its own name")

@@ -41,7 +41,7 @@ WARM_ROUNDS = 5
 MOST_BYTES_A_REQUEST = 1024
 MOST_MORE_FILES = CLIENTS
 """Connections that are kept for the next request."""
-OUR_ERROR = "LiteLLM.image_analysis:ERROR"
+OUR_ERROR = "image analysis: internal error"
 """A bug of the plugin's; LiteLLM has errors of its own when clients hang up in the midst of their request."""
 REMEMBERED = 40
 MIX = {"text": 30, "new": 20, "remembered": 25, "several": 8, "fails": 8, "hangs": 1, "refused": 3, "leaves": 5}

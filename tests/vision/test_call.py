@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from anyio.lowlevel import checkpoint
 from litellm import ModelResponse
 from litellm.exceptions import (
-    APIConnectionError,
-    APIError,
-    AuthenticationError,
-    BadGatewayError,
-    BadRequestError,
-    BudgetExceededError,
-    ContentPolicyViolationError,
-    ContextWindowExceededError,
     InternalServerError,
-    LiteLLMUnknownProvider,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
     ServiceUnavailableError,
-    Timeout,
-    UnprocessableEntityError,
-    UnsupportedParamsError,
 )
 from litellm.router import Router
 from litellm.types.llms.openai import ResponsesAPIResponse
-from litellm.types.router import RouterRateLimitError
 from litellm.types.utils import Choices, Message
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
@@ -42,7 +24,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.vision.call import current_vision_call, failure_of, make_ask
+from litellm_image_analysis.vision.call import current_vision_call, make_ask
 
 ASKED = [{"role": "user", "content": "What is it?"}]
 REQUEST = VisionRequest("key", "team:research", "eyes", messages=ASKED, max_output_tokens=7)
@@ -57,18 +39,6 @@ def answer(text: Any = "A cat.", finish_reason: str = "stop", **hidden: Any) -> 
     response = ModelResponse(id="chatcmpl-1", choices=[choice])
     response._hidden_params = hidden
     return response
-
-
-def http_response(status: int, **headers: str) -> httpx.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = httpx.Request("POST", "https://provider.example")
-    return httpx.Response(status, headers=httpx.Headers(named, encoding="latin-1"), request=request)
-
-
-def with_headers(error: Exception, headers: dict[str, str]) -> Exception:
-    """An error as LiteLLM's own limits raise it: the headers are its own, not those of a response."""
-    vars(error)["headers"] = headers
-    return error
 
 
 class Completion:
@@ -302,40 +272,6 @@ class TestAnswer:
 
 
 class TestFailure:
-    @pytest.mark.parametrize(
-        ("error", "reason"),
-        [
-            (BadRequestError(SECRET, **MODEL), FailureReason.BAD_IMAGE),
-            (UnprocessableEntityError(SECRET, response=http_response(422), **MODEL), FailureReason.BAD_IMAGE),
-            (APIError(413, SECRET, **MODEL), FailureReason.BAD_IMAGE),
-            (APIError(415, SECRET, **MODEL), FailureReason.BAD_IMAGE),
-            (ContextWindowExceededError(SECRET, **MODEL), FailureReason.BAD_IMAGE),
-            (ContentPolicyViolationError(SECRET, **MODEL), FailureReason.REFUSED),
-            (AuthenticationError(SECRET, **MODEL), FailureReason.MISCONFIGURED),
-            (PermissionDeniedError(SECRET, response=http_response(403), **MODEL), FailureReason.MISCONFIGURED),
-            (NotFoundError(SECRET, **MODEL), FailureReason.MISCONFIGURED),
-            (UnsupportedParamsError(SECRET), FailureReason.MISCONFIGURED),
-            (LiteLLMUnknownProvider("eyes"), FailureReason.MISCONFIGURED),
-            (RateLimitError(SECRET, **MODEL), FailureReason.RATE_LIMITED),
-            (RouterRateLimitError("eyes", 4.6, False, []), FailureReason.RATE_LIMITED),
-            (Timeout(SECRET, **MODEL), FailureReason.TIMEOUT),
-            (APIError(504, SECRET, **MODEL), FailureReason.TIMEOUT),
-            (APIConnectionError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
-            (InternalServerError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
-            (BadGatewayError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
-            (ServiceUnavailableError(SECRET, **MODEL), FailureReason.UNAVAILABLE),
-            (ValueError(SECRET), FailureReason.UNAVAILABLE),
-            (KeyError("choices"), FailureReason.UNAVAILABLE),
-        ],
-        ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.code,
-    )
-    def test_litellms_exceptions_are_sorted(self, error: Exception, reason: FailureReason) -> None:
-        assert failure_of(error).reason is reason
-
-    def test_a_spent_budget_is_not_blamed_on_the_image(self) -> None:
-        """LiteLLM gives its own BudgetExceededError the status 422."""
-        assert failure_of(BudgetExceededError(current_cost=2, max_budget=1)).reason is not FailureReason.BAD_IMAGE
-
     async def test_tags_that_lead_to_no_deployment_are_not_blamed_on_the_model(self) -> None:
         """Else any caller could open its circuit for all."""
         parameters = {"model": "openai/unheard-of-eyes", "api_key": "none", "tags": ["paid"]}
@@ -345,58 +281,6 @@ class TestFailure:
 
     async def test_an_exception_becomes_a_value_that_costs_nothing(self) -> None:
         assert await outcome_of(ServiceUnavailableError(SECRET, **MODEL)) == Failed(FailureReason.UNAVAILABLE)
-
-    @pytest.mark.parametrize(
-        ("error", "seconds"),
-        [
-            (RateLimitError(SECRET, response=http_response(429, retry_after="7"), **MODEL), 7),
-            (with_headers(RateLimitError(SECRET, **MODEL), {"retry-after": "7"}), 7),
-            (RateLimitError(SECRET, **MODEL), None),
-            (ServiceUnavailableError(SECRET, response=http_response(503, retry_after="7"), **MODEL), 7),
-            (RouterRateLimitError("eyes", 7, False, []), 7),
-            (RouterRateLimitError("eyes", 0.2, False, []), 1),
-            (NotFoundError(SECRET, response=http_response(404, retry_after="7"), **MODEL), None),
-        ],
-    )
-    def test_when_to_try_again_is_kept_where_trying_again_helps(self, error: Exception, seconds: int | None) -> None:
-        assert failure_of(error).retry_after_seconds == seconds
-
-    def test_a_cooldown_is_not_shortened_by_rounding(self) -> None:
-        assert failure_of(RouterRateLimitError("eyes", 2.5, False, [])).retry_after_seconds == 3
-
-    @pytest.mark.parametrize(
-        ("value", "seconds"),
-        [
-            ("0", 0),
-            ("1.2", 2),
-            (" 7 ", 7),
-            ("Wed, 21 Oct 2015 07:28:30 GMT", 30),
-            ("Wed, 21 Oct 2015 09:28:30 +0200", 30),
-            ("Wed, 21 Oct 2015 07:27:00 GMT", 0),
-            *((value, None) for value in ("", "soon", "-1", "inf", "nan", "²", "9" * 5000, "1" * 300 + ".5")),
-            ("Wed, 21 Oct 9999 07:28:00 GMT", None),
-            ("Wed, 99 Oct 2015 99:99:99 GMT", None),
-        ],
-    )
-    def test_when_to_try_again_is_a_number_a_fraction_or_a_date(
-        self, monkeypatch: pytest.MonkeyPatch, value: str, seconds: int | None
-    ) -> None:
-        monkeypatch.setattr(time, "time", lambda: 1445412480.0)  # Wed, 21 Oct 2015 07:28:00 GMT
-        for name in ("retry-after", "Retry-After"):
-            error = with_headers(RateLimitError(SECRET, **MODEL), {name: value})
-            assert failure_of(error).retry_after_seconds == seconds
-
-    @pytest.mark.parametrize(
-        ("status", "reason"),
-        [
-            ("429", FailureReason.RATE_LIMITED),
-            *((odd, FailureReason.UNAVAILABLE) for odd in (None, 200, 204, 302, 0, "", "many", (), 418, 599)),
-        ],
-    )
-    def test_a_status_that_says_nothing_blames_nobody(self, status: object, reason: FailureReason) -> None:
-        error = ValueError(SECRET)
-        vars(error)["status_code"] = status
-        assert failure_of(error).reason is reason
 
 
 class TestLog:
