@@ -109,6 +109,7 @@ class TestAProxyThatStarts:
     async def test_it_checks_its_vision_model_once_it_is_up(
         self, settings: dict[str, Any], proxy_module: ModuleType, caplog: pytest.LogCaptureFixture
     ) -> None:
+        caplog.set_level(logging.INFO, "LiteLLM.image_analysis")
         router = router_of(deployment("deepseek-chat"))
         settings["vision_model"] = "some-vision"
         instance.from_proxy_settings()
