@@ -7,20 +7,25 @@ first used. ``image_analysis`` is the instance that a proxy names in ``litellm_s
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.errors import ConfigError, ImageAnalysisError, RequestError
+    from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
+    from litellm_image_analysis.errors import AttemptError, ConfigError, ImageAnalysisError, RequestError
     from litellm_image_analysis.plugin import ImageAnalysis
     from litellm_image_analysis.sdk.functions import acompletion, anthropic_messages, aresponses, completion, responses
+    from litellm_image_analysis.sdk.report import CallReport, report
 
     image_analysis: ImageAnalysis
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttemptError",
+    "CacheConfig",
+    "CallReport",
     "ConfigError",
     "ImageAnalysis",
     "ImageAnalysisConfig",
@@ -31,10 +36,14 @@ __all__ = [
     "aresponses",
     "completion",
     "image_analysis",
+    "report",
     "responses",
 ]
 
 _HOMES = {
+    "AttemptError": "errors",
+    "CacheConfig": "config",
+    "CallReport": "sdk.report",
     "ConfigError": "errors",
     "ImageAnalysis": "plugin",
     "ImageAnalysisConfig": "config",
@@ -44,6 +53,7 @@ _HOMES = {
     "anthropic_messages": "sdk.functions",
     "aresponses": "sdk.functions",
     "completion": "sdk.functions",
+    "report": "sdk.report",
     "responses": "sdk.functions",
 }
 
@@ -53,9 +63,12 @@ def __getattr__(name: str) -> object:
 
     Raises:
         AttributeError: the package has no such name.
+        ConfigError: a proxy's config names it as a callback, and it is none.
     """
     if name == "image_analysis":
         value: object = import_module(f"{__name__}.instance").from_proxy_settings()
+    elif sys._getframe(1).f_code.co_name == "get_instance_fn":  # noqa: SLF001 - LiteLLM's proxy looks up a callback
+        raise import_module(f"{__name__}.instance").wrong_callback(f"{__name__}.{name}")
     elif name in _HOMES:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     else:

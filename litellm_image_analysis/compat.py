@@ -69,6 +69,18 @@ def proxy_config() -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+async def load_model_from_database(name: str) -> bool:
+    """Have the proxy load a model that another host has added to the database. ``False`` if there is none.
+
+    ``False`` in versions of LiteLLM that do not do so for a request, either.
+    """
+    try:
+        from litellm.proxy.common_utils.registry_read_through import model_registry_read_through
+    except ImportError:
+        return False
+    return bool(await model_registry_read_through.attempt(name))
+
+
 def hidden_params(response: Any) -> Mapping[str, Any]:
     """The hidden parameters of a response."""
     found = getattr(response, HIDDEN_PARAMS, None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,6 +25,9 @@ from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.request.activation import Mode
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.urls import canonical_host
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SETTINGS_PATH = "callback_settings.image_analysis"
 _MIB = 1024 * 1024
@@ -57,13 +60,86 @@ Name = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 Words = Annotated[str, Field(pattern=r"\S")]
 
 
-class CacheConfig(BaseModel):
-    """Settings of the cache. Frozen. An unknown key is an error.
+class CacheSettings(TypedDict, total=False):
+    """The settings of ``CacheConfig``, as keyword arguments or as a mapping. Sizes are bytes or such as ``"64MiB"``."""
+
+    backend: Literal["memory", "redis", "off"]
+    ttl_seconds: float
+    remote_url_ttl_seconds: float
+    max_bytes: int | str
+    scope: Literal["tenant", "global"]
+    redis_url: str | None
+    secret: str | None
+
+
+class Settings(TypedDict, total=False):
+    """The settings of ``ImageAnalysisConfig``, as keyword arguments. Sizes are bytes or such as ``"20MiB"``."""
+
+    vision_model: str
+    suffix: str | None
+    allowed_vision_models: Sequence[str] | None
+    require_key_access: bool
+    advertise: bool
+    mode: Mode
+    prompt: str | None
+    max_output_tokens: int
+    timeout_seconds: float
+    max_concurrency: int
+    max_key_concurrency: int
+    max_process_concurrency: int
+    max_queued: int
+    circuit_pause_seconds: float
+    on_failure: Literal["placeholder", "reject", "keep"]
+    max_images: int
+    max_image_parts: int
+    max_vision_calls: int
+    max_image_bytes: int | str
+    max_request_image_bytes: int | str
+    max_total_image_bytes: int | str
+    max_image_pixels: int
+    max_messages: int
+    max_nesting_depth: int
+    max_url_characters: int
+    remote_urls: Literal["pass", "reject", "allowlist"]
+    allow_private_hosts: bool
+    allowed_url_hosts: Sequence[str]
+    held_files: Literal["pass", "reject"] | None
+    context_tags: Sequence[str]
+    grouping: Literal["per_image", "per_message"]
+    cache: CacheConfig | CacheSettings
+    count_vision_tokens: bool
+    billing: Literal["per_call", "per_request"]
+
+
+class _Settings(BaseModel):
+    """A group of settings. Frozen. An unknown key is an error.
 
     A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
+
+    def __init__(self, /, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise _config_error(error, type(self), type(self).__name__) from None
+
+
+vars(_Settings.__init__)["__pydantic_base_init__"] = True
+"""Tells pydantic not to call it for a group within other settings, whose errors have a longer path."""
+
+
+class CacheConfig(_Settings):
+    """Settings of the cache. Frozen.
+
+    Raises:
+        ConfigError: a value is wrong, or a setting is unknown. The message says what would be right.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[CacheSettings]) -> None: ...
 
     backend: Literal["memory", "redis", "off"] = Field(
         title="where analyses are cached: in memory, in Redis, or not at all",
@@ -123,17 +199,16 @@ class CacheConfig(BaseModel):
         return value
 
 
-class ImageAnalysisConfig(BaseModel):
-    """Settings of image analysis. Frozen. An unknown key is an error.
-
-    A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
+class ImageAnalysisConfig(_Settings):
+    """Settings of image analysis. Frozen.
 
     Raises:
-        pydantic.ValidationError: built directly with a wrong value.
-        ConfigError: built by ``from_settings`` with a wrong value.
+        ConfigError: a value is wrong, or a setting is unknown. The message says what would be right.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[Settings]) -> None: ...
 
     vision_model: Name = Field(
         title="model group (proxy) or LiteLLM model name (in code) that analyses images",
@@ -337,10 +412,14 @@ class ImageAnalysisConfig(BaseModel):
         if not isinstance(settings, Mapping):
             raise ConfigError(f"{path}: got {_shown(settings)}; it must be a mapping of settings")
         try:
-            return cls(**{str(key): value for key, value in settings.items()})
+            return cls.model_validate({str(key): value for key, value in settings.items()})
         except ValidationError as error:
-            lines = [f"  {problem}" for problem in problems(error, cls, path)]
-            raise ConfigError("\n".join(["wrong settings for litellm-image-analysis:", *lines])) from None
+            raise _config_error(error, cls, path) from None
+
+
+def _config_error(error: ValidationError, settings: type[BaseModel], path: str) -> ConfigError:
+    lines = [f"  {problem}" for problem in problems(error, settings, path)]
+    return ConfigError("\n".join(["wrong settings for litellm-image-analysis:", *lines]))
 
 
 def problems(error: ValidationError, settings: type[BaseModel], path: str) -> list[str]:

@@ -49,6 +49,19 @@ def from_proxy_settings() -> ImageAnalysis:
     return plugin
 
 
+def wrong_callback(path: str) -> ConfigError:
+    """Return the error for a name in a proxy's ``litellm_settings.callbacks`` that is no callback.
+
+    LiteLLM before 1.108 accepts a class or a module there, and never calls it. The proxy does not start.
+
+    Args:
+        path: the name as it is in the config.
+    """
+    message = f"litellm_settings.callbacks: {path} is no callback. Write litellm_image_analysis.image_analysis"
+    startup.announce_at_exit(message)
+    return ConfigError(message)
+
+
 def _proxy_loop() -> asyncio.AbstractEventLoop | None:
     """Return the event loop of a proxy that is starting. ``None`` in a program."""
     with suppress(RuntimeError):

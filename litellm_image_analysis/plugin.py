@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.router import Router
 
 from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.billing.request_state import load_state, metadata_of, pop_requested, update_state
@@ -15,7 +16,7 @@ from litellm_image_analysis.compat import has_own_limits
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import containment, routing, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
-from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
@@ -29,9 +30,10 @@ from litellm_image_analysis.vision.call import current_vision_call
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
-    from litellm.router import Router
     from litellm.types.utils import CallTypes
+    from typing_extensions import Unpack
 
+    from litellm_image_analysis.config import Settings
     from litellm_image_analysis.vision.gate import ModelStatus
 
 WIRE_FORMATS: dict[str, WireFormat] = {**library.WIRE_FORMATS, "acompact_responses": responses}
@@ -44,6 +46,30 @@ _WATCH_SECONDS = 1.0
 _SECONDS_AFTER_A_BUG = 60.0
 
 
+def _config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
+    """Return the settings of an instance.
+
+    Raises:
+        ConfigError: they are given in two ways, or as something else.
+    """
+    if config is None:
+        return ImageAnalysisConfig(**settings)
+    if not isinstance(config, ImageAnalysisConfig):
+        raise ConfigError(
+            f"ImageAnalysis: got a {type(config).__name__} as config; it must be an ImageAnalysisConfig. Pass single"
+            ' settings by name: ImageAnalysis(vision_model="gpt-4o-mini")'
+        )
+    if settings:
+        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass one of both")
+    return config
+
+
+def _check_router(router: object, *, optional: bool = False) -> None:
+    """Raise ``ConfigError`` unless this is a Router."""
+    if not (isinstance(router, Router) or (optional and router is None)):
+        raise ConfigError(f"ImageAnalysis: got a {type(router).__name__} as router; it must be a litellm.Router")
+
+
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
 class ImageAnalysis(CustomLogger):
     """Image understanding for LiteLLM, as a callback.
@@ -51,11 +77,18 @@ class ImageAnalysis(CustomLogger):
     Args:
         config: the settings. Defaults apply if it is left out.
         router: in a program, makes the vision calls. Its own calls are served once it is attached.
+        settings: single settings instead of ``config``, such as ``vision_model="gpt-4o"``.
+
+    Raises:
+        ConfigError: a setting is wrong, or needs a package or a LiteLLM that is not installed.
     """
 
-    def __init__(self, config: ImageAnalysisConfig | None = None, *, router: Router | None = None) -> None:
+    def __init__(
+        self, config: ImageAnalysisConfig | None = None, *, router: Router | None = None, **settings: Unpack[Settings]
+    ) -> None:
         super().__init__()
-        self.config = config or ImageAnalysisConfig()
+        self.config = _config_of(config, settings)
+        _check_router(router, optional=True)
         self._analyzer = Analyzer(self.config)
         self._library = library.Library(self.config, self._analyzer, self._check_alone, router)
         self._auto_mode = AutoMode(self.config, self._analyzer, self._check_alone)
@@ -72,8 +105,9 @@ class ImageAnalysis(CustomLogger):
             Itself, registered in ``litellm.callbacks``.
 
         Raises:
-            ConfigError: the installed LiteLLM does not resolve names with the suffix.
+            ConfigError: it is no Router, or the installed LiteLLM does not resolve names with the suffix.
         """
+        _check_router(router)
         if self.config.suffix is None:
             withdraw(router)
         else:
@@ -146,7 +180,7 @@ class ImageAnalysis(CustomLogger):
         """Proxy: log problems with the vision model or the cache, once the router is up."""
         with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
-            startup.report_ready(self.config)
+            startup.report_ready(self.config, is_registered=self._is_registered())
             await self._analyzer.cache.check()
             await startup.report_unserved_default(self.config.vision_model)
             startup.report_suffixed_models(self.config.suffix)
@@ -331,11 +365,11 @@ class ImageAnalysis(CustomLogger):
         traceback_str: str | None = None,
     ) -> None:
         """Proxy: the response headers of an error. On ``/v1/messages`` LiteLLM asks no other hook for them."""
-        del original_exception, user_api_key_dict, traceback_str
+        del user_api_key_dict, traceback_str
         with containment.log_and_continue("writing the response headers of an error"):
             report = load_state(request_data).report
-            if report is not None:
-                connections.add_headers(summary.response_headers(report, base_cost=None))
+            headers = {} if report is None else summary.response_headers(report, base_cost=None)
+            connections.add_headers(headers | http_errors.error_headers(original_exception))
 
     async def async_post_call_response_headers_hook(
         self,

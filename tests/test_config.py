@@ -11,10 +11,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from support.strategies import json_values
 
-from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
+from litellm_image_analysis.config import CacheConfig, CacheSettings, ImageAnalysisConfig, Settings
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.request.context_blocks import TAGS
 
@@ -330,9 +330,30 @@ def test_a_host_that_could_never_match_is_refused(host: str) -> None:
     assert f"{PATH}.allowed_url_hosts: got {host!r}" in refusal_of(settings)
 
 
-def test_a_wrong_value_in_code_is_a_validation_error() -> None:
-    with pytest.raises(ValidationError):
-        ImageAnalysisConfig(max_images=0)
+def test_a_wrong_value_in_code_is_told_in_the_same_words() -> None:
+    settings: Any = {"max_images": 0, "vison_model": "eyes", "cache": {"backnd": "redis"}}
+    with pytest.raises(ConfigError) as caught:
+        ImageAnalysisConfig(**settings)
+    assert str(caught.value) == (
+        "wrong settings for litellm-image-analysis:\n"
+        "  ImageAnalysisConfig.max_images: got 0; it must be a whole number of images from 1, such as 20\n"
+        "  ImageAnalysisConfig.cache.backnd: unknown setting; did you mean backend?\n"
+        "  ImageAnalysisConfig.vison_model: unknown setting; did you mean vision_model?"
+    )
+
+
+def test_so_is_one_of_the_cache() -> None:
+    with pytest.raises(
+        ConfigError, match=r"CacheConfig\.max_bytes: got 'much'; it must be a number of bytes or a size"
+    ):
+        CacheConfig(max_bytes="much")
+
+
+@pytest.mark.parametrize(
+    ("settings", "model"), [(Settings, ImageAnalysisConfig), (CacheSettings, CacheConfig)], ids=["all", "cache"]
+)
+def test_type_checkers_know_every_setting(settings: type[Any], model: type[BaseModel]) -> None:
+    assert list(settings.__annotations__) == list(model.model_fields)
 
 
 def test_settings_are_frozen() -> None:
@@ -425,7 +446,7 @@ class TestCache:
     @pytest.mark.parametrize("wrong", [{"secret": [PASSWORD]}, {"redis_url": f"http://:{PASSWORD}@localhost"}])
     def test_no_error_in_code_shows_a_secret_either(self, wrong: dict[str, Any]) -> None:
         for build in (lambda: CacheConfig(**wrong), lambda: ImageAnalysisConfig(cache=wrong)):  # type: ignore[arg-type]
-            with pytest.raises(ValidationError) as caught:
+            with pytest.raises(ConfigError) as caught:
                 build()
             assert PASSWORD not in str(caught.value)
 

@@ -11,6 +11,9 @@ import pytest
 import litellm_image_analysis
 
 PUBLIC_NAMES = [
+    "AttemptError",
+    "CacheConfig",
+    "CallReport",
     "ConfigError",
     "ImageAnalysis",
     "ImageAnalysisConfig",
@@ -21,6 +24,7 @@ PUBLIC_NAMES = [
     "aresponses",
     "completion",
     "image_analysis",
+    "report",
     "responses",
 ]
 
@@ -39,7 +43,7 @@ def test_the_public_names_are_these() -> None:
     "statement",
     [
         "import litellm_image_analysis",
-        "from litellm_image_analysis import ConfigError, ImageAnalysisConfig, ImageAnalysisError, RequestError",
+        "from litellm_image_analysis import AttemptError, CacheConfig, ConfigError, ImageAnalysisConfig, RequestError",
     ],
 )
 def test_package_settings_and_errors_come_without_litellm(statement: str) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import litellm
 import pytest
+from litellm.proxy.types_utils.utils import get_instance_fn
 from litellm.router import Router
 from support.routers import deployment, router_of
 
+import litellm_image_analysis
 from litellm_image_analysis import ConfigError, ImageAnalysisConfig, instance, log, plugin
 from litellm_image_analysis.proxy import startup, vision_choice
 from litellm_image_analysis.proxy.aliases import advertise
@@ -94,6 +97,10 @@ async def background(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[async
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def start() -> None:
+    litellm.callbacks.append(instance.from_proxy_settings())
+
+
 async def a_few_turns() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -104,6 +111,23 @@ def limits_are_up(proxy_module: ModuleType) -> None:
     vars(proxy_module).update(proxy_logging_obj=SimpleNamespace(proxy_hook_mapping=hooks))
 
 
+@pytest.mark.parametrize("name", ["plugin", "ImageAnalysis", "image_analysys"])
+def test_another_name_as_a_callback_is_told_the_right_one(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
+    for known in {name} & set(vars(litellm_image_analysis)):
+        monkeypatch.delattr(litellm_image_analysis, known)
+    path = f"litellm_image_analysis.{name}"
+    advice = f"litellm_settings.callbacks: {path} is no callback. Write litellm_image_analysis.image_analysis"
+    with pytest.raises(ConfigError, match=re.escape(advice)):
+        get_instance_fn(path)
+    [announce] = at_exit
+    announce()
+    assert capsys.readouterr().err == f"\n{advice}\n"
+
+
 @pytest.mark.usefixtures("background", "proxy_module")
 class TestAProxyThatStarts:
     async def test_it_checks_its_vision_model_once_it_is_up(
@@ -112,7 +136,7 @@ class TestAProxyThatStarts:
         caplog.set_level(logging.INFO, "LiteLLM.image_analysis")
         router = router_of(deployment("deepseek-chat"))
         settings["vision_model"] = "some-vision"
-        instance.from_proxy_settings()
+        start()
         await a_few_turns()
         assert caplog.messages == []
         vars(proxy_module).update(llm_router=router)
@@ -120,6 +144,16 @@ class TestAProxyThatStarts:
         ready, problem = caplog.messages
         assert ready.startswith("image analysis: ready version=")
         assert problem == vision_choice.unserved_default("some-vision", router)
+
+    async def test_a_list_of_callbacks_that_is_called_after_requests_is_an_error(
+        self, settings: dict[str, Any], proxy_module: ModuleType, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        del settings
+        vars(proxy_module).update(llm_router=router_of(deployment("deepseek-chat"), deployment("gpt-4o-mini")))
+        litellm.success_callback.append(instance.from_proxy_settings())
+        await a_few_turns()
+        [problem] = caplog.messages
+        assert problem.startswith("image analysis: litellm_settings.callbacks does not name")
 
     @pytest.mark.parametrize(
         ("given", "names"),
@@ -144,7 +178,7 @@ class TestAProxyThatStarts:
         settings.update(given)
         if with_limits:
             limits_are_up(proxy_module)
-        instance.from_proxy_settings()
+        start()
         await a_few_turns()
         router = router_of(deployment("deepseek-chat"))
         vars(proxy_module).update(llm_router=router)
@@ -158,7 +192,7 @@ class TestAProxyThatStarts:
         router = router_of(deployment("deepseek-chat"))
         vars(proxy_module).update(llm_router=router)
         limits_are_up(proxy_module)
-        instance.from_proxy_settings()
+        start()
         await a_few_turns()
         router.model_group_alias = {"chat": "deepseek-chat"}
         await a_few_turns()
@@ -171,7 +205,7 @@ class TestAProxyThatStarts:
         later = router_of(deployment("newcomer"))
         vars(proxy_module).update(llm_router=router_of(deployment("deepseek-chat")))
         limits_are_up(proxy_module)
-        instance.from_proxy_settings()
+        start()
         await a_few_turns()
         vars(proxy_module).update(llm_router=None)
         await a_few_turns()
@@ -199,7 +233,7 @@ class TestAProxyThatStarts:
         router = router_of(deployment("deepseek-chat"), deployment("gpt-4o-mini"))
         vars(proxy_module).update(llm_router=router)
         limits_are_up(proxy_module)
-        instance.from_proxy_settings()
+        start()
         await a_few_turns()
         assert list(router.model_group_alias) == ["deepseek-chat-ocr"]
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
@@ -214,7 +248,7 @@ class TestAProxyThatStarts:
     ) -> None:
         del settings
         monkeypatch.setattr(startup, "_STARTUP_SECONDS", 0.0)
-        instance.from_proxy_settings()
+        start()
         await a_few_turns()
         router = router_of(deployment("deepseek-chat"))
         vars(proxy_module).update(llm_router=router)
@@ -226,7 +260,7 @@ class TestAProxyThatStarts:
     ) -> None:
         settings["vison_model"] = "x"
         with pytest.raises(ConfigError):
-            instance.from_proxy_settings()
+            start()
         assert last_words
         assert background == set()
 
@@ -234,7 +268,7 @@ class TestAProxyThatStarts:
         self, settings: dict[str, Any], background: set[asyncio.Task[None]]
     ) -> None:
         del settings
-        instance.from_proxy_settings()
+        start()
         assert background == set()
 
 

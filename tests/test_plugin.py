@@ -13,6 +13,8 @@ from litellm.types.utils import CallTypes
 from support.routers import deployment, router_of
 
 from litellm_image_analysis import (
+    CacheConfig,
+    ConfigError,
     ImageAnalysis,
     ImageAnalysisConfig,
     plugin,
@@ -81,6 +83,34 @@ def test_every_call_type_of_litellm_is_served_or_knowingly_passed_through(call_t
 async def test_library_calls_it_does_not_serve_pass_untouched(call_type: CallTypes | None) -> None:
     kwargs = {"model": "m-ocr", "messages": []}
     assert await ImageAnalysis().async_pre_call_deployment_hook(kwargs, call_type) is None
+
+
+class TestSettings:
+    def test_single_settings_are_given_by_name(self) -> None:
+        assert ImageAnalysis(vision_model="eyes").config == ImageAnalysisConfig(vision_model="eyes")
+
+    def test_a_misspelt_one_is_told_the_nearest(self) -> None:
+        with pytest.raises(ConfigError, match=r"ImageAnalysisConfig\.vison_model: .* did you mean vision_model"):
+            ImageAnalysis(vison_model="eyes")  # type: ignore[call-arg]
+
+    def test_both_ways_at_once_are_refused(self) -> None:
+        with pytest.raises(ConfigError, match="got config and mode, suffix; pass one of both"):
+            ImageAnalysis(ImageAnalysisConfig(), mode="auto", suffix=None)
+
+    @pytest.mark.parametrize("config", ["gpt-4o-mini", {"redis_url": "redis://:SECRET@host"}, CacheConfig()])
+    def test_another_object_is_no_config(self, config: Any) -> None:
+        with pytest.raises(ConfigError, match="as config; it must be an ImageAnalysisConfig") as caught:
+            ImageAnalysis(config)
+        assert "SECRET" not in str(caught.value)
+
+    @pytest.mark.parametrize("router", [[{"api_key": "SECRET"}], "router"])
+    def test_another_object_is_no_router(self, router: Any) -> None:
+        expected = pytest.raises(ConfigError, match=r"as router; it must be a litellm\.Router")
+        with expected as caught:
+            ImageAnalysis(router=router)
+        assert "SECRET" not in str(caught.value)
+        with expected:
+            ImageAnalysis().attach(router)
 
 
 class TestAttach:

@@ -7,6 +7,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import TypeAlias
 
+_SEND_A_FILE = "Send it as PNG, JPEG, WEBP or GIF."
+_SEND_DATA = "Send the image as a data: URI with base64."
+_ASK_THE_OPERATOR = "Trying again does not help: the gateway's operator finds the cause in its log."
+
 
 class FailureReason(Enum):
     """The reason why an image has no analysis.
@@ -15,93 +19,118 @@ class FailureReason(Enum):
         code: name of the reason, for logs and errors.
         status_code: HTTP status of a rejected request.
         clause: neutral words for the text model and the caller, without a provider's text, a URL or data.
+        advice: what the caller can do, as a sentence.
     """
 
-    TIMEOUT = ("timeout", 504, "the vision model did not answer in time")
-    RATE_LIMITED = ("rate_limited", 429, "the vision model is over its rate limit; try again later")
-    UNAVAILABLE = ("unavailable", 502, "the vision model is not available")
-    MISCONFIGURED = (
-        "misconfigured",
-        502,
-        "the gateway's vision model is not set up correctly; its operator finds the reason in the log",
+    TIMEOUT = ("timeout", 504, "the vision model did not answer in time", "Try again.")
+    RATE_LIMITED = ("rate_limited", 429, "the vision model is over its rate limit", "Try again later.")
+    UNAVAILABLE = ("unavailable", 502, "the vision model is not available", "Try again later.")
+    MISCONFIGURED = ("misconfigured", 502, "the gateway's vision model is not set up correctly", _ASK_THE_OPERATOR)
+    NOT_ROUTED = (
+        "not_routed",
+        403,
+        "no deployment of the vision model serves the request's tags and region",
+        "Change the tags, or ask the gateway's operator.",
     )
-    NOT_ROUTED = ("not_routed", 403, "no deployment of the vision model serves the request's tags and region")
     CIRCUIT_OPEN = (
         "circuit_open",
         503,
-        "the vision model keeps failing and is not asked for a moment; try again later",
+        "the vision model keeps failing and is not asked for a moment",
+        "Try again later.",
     )
-    BUSY = ("busy", 503, "the gateway has too many images to look at; try again later")
-    EMPTY = ("empty", 502, "the vision model returned no text")
-    OUT_OF_TOKENS = ("max_output_tokens", 502, "the vision model reached max_output_tokens before it wrote any text")
-    REFUSED = ("refused", 400, "the vision model refused to look at the image")
-    BAD_IMAGE = (
-        "bad_image",
+    BUSY = ("busy", 503, "the gateway has too many images to look at", "Try again later.")
+    EMPTY = ("empty", 502, "the vision model returned no text", "Try again, or name another vision model.")
+    OUT_OF_TOKENS = (
+        "max_output_tokens",
+        502,
+        "the vision model reached max_output_tokens before it wrote any text",
+        "Trying again does not help: the gateway's operator has to raise max_output_tokens.",
+    )
+    REFUSED = (
+        "refused",
         400,
-        "the vision model could not read the image; send it as PNG, JPEG, WEBP or GIF",
+        "the vision model refused to look at the image",
+        "Send another image, or name another vision model.",
     )
-    REJECTED = ("rejected", 400, "the vision model's provider rejected the call; the gateway's operator can see why")
-    TOO_LARGE = ("too_large", 413, "the image is too large for the vision model; send a smaller one")
-    TOO_LONG = ("too_long", 400, "the image and the text with it are too long for the vision model")
+    BAD_IMAGE = ("bad_image", 400, "the vision model could not read the image", _SEND_A_FILE)
+    REJECTED = (
+        "rejected",
+        400,
+        "the vision model's provider rejected the call",
+        "Trying again does not help: ask the gateway's operator, or name another vision model.",
+    )
+    TOO_LARGE = ("too_large", 413, "the image is too large for the vision model", "Send a smaller one.")
+    TOO_LONG = (
+        "too_long",
+        400,
+        "the image and the text with it are too long for the vision model",
+        "Send less text with the image.",
+    )
     MALFORMED = (
         "malformed",
         400,
-        "the image part holds no image; send a data: URI with base64 or an http(s) URL",
+        "the image part holds no image",
+        "Send a data: URI with base64 or an http(s) URL.",
     )
     UNSUPPORTED_SOURCE = (
         "unsupported_source",
         400,
-        "the image is neither a data: URI of an image type with base64 nor an http(s) URL; send it as one of these",
+        "the image is neither a data: URI of an image type with base64 nor an http(s) URL",
+        "Send it as one of these.",
     )
-    UNSUPPORTED_TYPE = (
-        "unsupported_type",
-        400,
-        "the image is of a type that is not looked at; send it as PNG, JPEG, WEBP or GIF",
-    )
-    MISLABELLED = (
-        "mislabelled",
-        400,
-        "the image's data is no image; send it as PNG, JPEG, WEBP or GIF",
-    )
-    DAMAGED = (
-        "damaged",
-        400,
-        "the image's data is not base64 of a whole image; send the file anew",
-    )
+    UNSUPPORTED_TYPE = ("unsupported_type", 400, "the image is of a type that is not looked at", _SEND_A_FILE)
+    MISLABELLED = ("mislabelled", 400, "the image's data is no image", _SEND_A_FILE)
+    DAMAGED = ("damaged", 400, "the image's data is not base64 of a whole image", "Send the file anew.")
     NOT_HELD = (
         "not_held",
         400,
-        "the image is a file at a provider that does not serve the vision model; send the image itself or a URL",
+        "the image is a file at a provider that does not serve the vision model",
+        "Send the image itself or a URL.",
     )
     URL_HAS_BLANKS = (
         "url_has_blanks",
         400,
-        "the image's URL has a blank or an invisible character in it; write it as %20 or leave it out",
+        "the image's URL has a blank or an invisible character in it",
+        "Write it as %20 or leave it out.",
     )
-    URL_NOT_PUBLIC = (
-        "url_not_public",
-        400,
-        "the image's URL does not plainly name a public host; send the image as a data: URI with base64",
+    URL_NOT_PUBLIC = ("url_not_public", 400, "the image's URL does not plainly name a public host", _SEND_DATA)
+    URL_NOT_ALLOWED = ("url_not_allowed", 400, "this gateway does not accept the image's URL", _SEND_DATA)
+    FILE_NOT_ALLOWED = ("file_not_allowed", 400, "this gateway does not accept files at a provider", _SEND_DATA)
+    NOT_LOOKED_AT = ("not_looked_at", 400, "older image, not looked at", "Send it again in a new message.")
+    BUDGET_EXCEEDED = (
+        "budget_exceeded",
+        429,
+        "the budget for vision calls is used up",
+        "Try again when it is reset, or ask the gateway's operator.",
     )
-    URL_NOT_ALLOWED = (
-        "url_not_allowed",
-        400,
-        "this gateway does not accept the image's URL; send the image as a data: URI with base64",
+    DISABLED = (
+        "disabled",
+        403,
+        "image analysis is switched off for this key",
+        "Ask the gateway's operator to switch it on, or send the request without images.",
     )
-    FILE_NOT_ALLOWED = (
-        "file_not_allowed",
-        400,
-        "this gateway does not accept files at a provider; send the image as a data: URI with base64",
+    INTERNAL = (
+        "internal",
+        500,
+        "image analysis failed within the gateway",
+        "Try again, or ask the gateway's operator.",
     )
-    NOT_LOOKED_AT = ("not_looked_at", 400, "older image, not looked at")
-    BUDGET_EXCEEDED = ("budget_exceeded", 429, "the budget for vision calls is used up")
 
-    INTERNAL = ("internal", 500, "image analysis failed within the gateway")
-
-    def __init__(self, code: str, status_code: int, clause: str) -> None:
+    def __init__(self, code: str, status_code: int, clause: str, advice: str) -> None:
         self.code = code
         self.status_code = status_code
         self.clause = clause
+        self.advice = advice
+
+    @property
+    def error_code(self) -> str:
+        """The code of a rejected request's error."""
+        return f"image_analysis_{self.code}"
+
+    @property
+    def is_the_images(self) -> bool:
+        """Whether the image is the cause, so that its sender can mend it."""
+        return self.status_code in (400, 413) and self is not FailureReason.REJECTED
 
     @property
     def not_cacheable(self) -> bool:

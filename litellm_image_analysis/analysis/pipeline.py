@@ -42,6 +42,7 @@ class VisionTarget:
         tenant: the callers that share its answers.
         answers: its earlier answers.
         file_providers: the providers of its deployments. A file that is kept at a provider can be analysed only there.
+        withheld: why no image may be analysed. ``None`` if they may.
     """
 
     model: str
@@ -49,6 +50,7 @@ class VisionTarget:
     tenant: Tenant
     answers: AnswerStore
     file_providers: Collection[str] = ()
+    withheld: FailureReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ def _checked_plan(
     found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget
 ) -> list[Step] | RequestError:
     """Return the plan, or the error if a limit is exceeded. What is cheap to check is checked first."""
+    if target.withheld is not None:
+        return [Step((image,), Failed(target.withheld)) for image in found]
     exceeded = check_sizes(found, config) or check_pixels(found, config)
     return exceeded or make_plan(found, config, target.tenant, target.model, target.file_providers)
 
@@ -170,10 +174,10 @@ def _rejection(found: Sequence[FoundImage], by_image: Sequence[Outcome]) -> Requ
         if isinstance(outcome, Failed) and not outcome.is_left_out:
             reason = outcome.reason
             return RequestError(
-                f"{image.place} (image {image.number} of {image.count}): {outcome.clause}.",
+                f"{image.place} (image {image.number} of {image.count}): {outcome.clause}. {reason.advice}",
                 status_code=reason.status_code,
                 param=image.place,
-                code=f"image_analysis_{reason.code}",
+                code=reason.error_code,
                 retry_after_seconds=outcome.retry_after_seconds,
             )
     return None

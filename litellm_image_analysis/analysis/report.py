@@ -21,7 +21,7 @@ class Report:
         cost: USD of all vision calls. ``None`` if LiteLLM knows no price for one of them.
         duration_ms: wall time of the analysis, in milliseconds.
         call_ids: ids of the vision calls' spend-log rows.
-        reasons: code of each failure, in the images' order.
+        reasons: code of each failure such as ``timeout``, in the images' order.
         cures: what is wrong with the vision model and what the operator has to do, each once.
         files: number of files that are no images and were replaced by a note.
     """

@@ -37,6 +37,8 @@ def response_headers(report: Report, base_cost: Decimal | None) -> dict[str, str
         f"{_HEADER}-failed": str(report.failed),
         f"{_HEADER}-duration-ms": str(report.duration_ms),
     }
+    if report.reasons:
+        found[f"{_HEADER}-error"] = ", ".join(dict.fromkeys(f"image_analysis_{reason}" for reason in report.reasons))
     if report.cost is not None:
         found[f"{_HEADER}-cost"] = format_usd(report.cost)
         if base_cost is not None:

@@ -85,7 +85,8 @@ def get_base_cost(data: Mapping[str, Any], response: Any) -> Decimal | None:
 def show_total(response: Any, bill: RequestCost) -> None:
     """Write the total and its parts to a response's hidden parameters, where LiteLLM reports prices."""
     base_cost = None if bill.base_cost is None else float(bill.base_cost)
-    shown: dict[str, Any] = {METADATA_KEY: {"base_cost": base_cost, **summary(bill.report)}}
+    reasons = {"reasons": list(bill.report.reasons)} if bill.report.reasons else {}
+    shown: dict[str, Any] = {METADATA_KEY: {"base_cost": base_cost, **summary(bill.report), **reasons}}
     if bill.total is not None:
         shown["response_cost"] = float(bill.total)
     hidden = (

@@ -24,6 +24,7 @@ class RequestContext:
         router: makes the vision call. With ``None``, LiteLLM itself makes it.
         caller: the virtual key that pays for the vision call. ``None`` in a program without a proxy.
         rules: the rules of the request that hold for the vision call.
+        is_enabled: whether images may be analysed. The key or its team may have switched it off.
     """
 
     config: ImageAnalysisConfig
@@ -31,6 +32,7 @@ class RequestContext:
     router: Router | None = None
     caller: UserAPIKeyAuth | None = None
     rules: CallerRules = NO_RULES
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

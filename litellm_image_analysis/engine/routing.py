@@ -127,6 +127,11 @@ def serves(router: Router, name: str, team_id: str | None) -> bool:
     return view.serves_any_name() or view.matches_wildcard(name)
 
 
+def is_deployments_model(router: Router, name: str) -> bool:
+    """Whether this is LiteLLM's name of a deployment's model, such as ``openai/gpt-4o``, which a proxy accepts, too."""
+    return any((each.get("litellm_params") or {}).get("model") == name for each in view_of(router).deployments())
+
+
 def vision_groups(router: Router, team_id: str | None) -> list[str]:
     """The sorted names of model groups that take images, without wildcards."""
     view = view_of(router)
@@ -178,6 +183,20 @@ def _provider(model: str) -> str:
         return str(litellm.get_llm_provider(model)[1])
     except BadRequestError:
         return ""
+
+
+def has_provider(request: Mapping[str, Any]) -> bool:
+    """Whether LiteLLM knows a provider for the model of a call without a Router. It refuses other calls at once.
+
+    Args:
+        request: the call's keyword arguments.
+    """
+    options = {key: request.get(key) for key in ("custom_llm_provider", "api_base", "api_key")}
+    try:
+        litellm.get_llm_provider(model=request.get("model"), **options)
+    except BadRequestError:
+        return False
+    return True
 
 
 def _takes_images(deployments: Iterable[Any]) -> bool:

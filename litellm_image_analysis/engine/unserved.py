@@ -35,6 +35,8 @@ def check_request(
     config: ImageAnalysisConfig,
     router: Router | None,
     team_id: str | None = None,
+    *,
+    may_be_due: bool = True,
 ) -> None:
     """Check that a request with images neither asks for analysis nor needs it on a route without it.
 
@@ -46,12 +48,13 @@ def check_request(
         config: the settings that hold for it.
         router: the router that serves the request.
         team_id: the caller's team.
+        may_be_due: whether images may be analysed without being asked for.
 
     Raises:
         RequestError: it does. The message says which route to use instead.
     """
     activation = _checked_activation(request, call_type, config, router)
-    if activation is None or activation.is_refused:
+    if activation is None or activation.is_refused or not may_be_due:
         return
     deployments = routing.deployments(router, request.get("model"), team_id)
     if any(vision_support.is_analysed(model, model_info, config.mode) for model, model_info in deployments):

@@ -13,7 +13,7 @@ from litellm_image_analysis.compat import apply_model_aliases
 from litellm_image_analysis.engine import routing, unserved
 from litellm_image_analysis.engine.context import ProxyContext
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.proxy import access, budgets, vision_choice
+from litellm_image_analysis.proxy import access, budgets, served_models, vision_choice
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.proxy.overrides import EffectiveSettings, effective_settings
 from litellm_image_analysis.request.activation import NOT_GIVEN, PARAMETER, Active, Inactive, Invalid
@@ -55,8 +55,9 @@ def check_route(data: dict[str, Any], call_type: str, config: ImageAnalysisConfi
     settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(settled, RequestError):
         raise settled
-    if settled.enabled:
-        unserved.check_request(data, call_type, settled.config, routing.running_router(), caller.team_id)
+    unserved.check_request(
+        data, call_type, settled.config, routing.running_router(), caller.team_id, may_be_due=settled.enabled
+    )
 
 
 async def check_suffixed_name(
@@ -100,11 +101,12 @@ async def admit(
 
     Returns:
         ``RequestedAnalysis`` if the request asks for analysis. ``DeferredAnalysis`` if it does not, so its deployment
-        decides. ``None`` if the request, the key or the team switches analysis off.
+        decides. ``None`` if the request switches analysis off.
 
     Raises:
-        RequestError: the caller may not call the model or the vision model that the request names, ``ocr_model`` is
-            not valid, or analysis is asked for and the settings of the key or the team are wrong.
+        RequestError: the caller may not call the model or the vision model that the request names, or nobody serves
+            one of them, ``ocr_model`` is not valid, or analysis is asked for and the settings of the key or the team
+            are wrong.
     """
     router = routing.running_router()
     activation = routing.activation_of(data.get("model"), config, router, data.get(PARAMETER, NOT_GIVEN))
@@ -124,32 +126,33 @@ async def admit(
     data.pop(PARAMETER, None)
     settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(activation, Active):
+        await served_models.check_base_model(data, router, caller.team_id)
         return await _requested(activation, settled, operator)
     return None if activation.is_refused else _deferred(settled, data, operator)
 
 
 def _deferred(
     settled: EffectiveSettings | RequestError, data: dict[str, Any], operator: ProxyContext
-) -> DeferredAnalysis | None:
+) -> DeferredAnalysis:
     if isinstance(settled, RequestError):
         return DeferredAnalysis(operator, metadata_of(data), problem=settled)
-    return DeferredAnalysis(_with_settings(operator, settled), metadata_of(data)) if settled.enabled else None
+    return DeferredAnalysis(_with_settings(operator, settled), metadata_of(data))
 
 
 def _with_settings(operator: ProxyContext, settled: EffectiveSettings) -> ProxyContext:
-    return replace(operator, config=settled.config, vision_model=settled.config.vision_model)
+    return replace(
+        operator, config=settled.config, vision_model=settled.config.vision_model, is_enabled=settled.enabled
+    )
 
 
 async def _requested(
     active: Active, settled: EffectiveSettings | RequestError, operator: ProxyContext
-) -> RequestedAnalysis | None:
+) -> RequestedAnalysis:
     """Apply the settings of the key and the team to the analysis that the request asks for."""
     if isinstance(settled, RequestError):
         raise settled
-    if not settled.enabled:
-        return None
     context = _with_settings(operator, settled)
-    if not active.chosen_by_caller:
+    if not active.chosen_by_caller or not settled.enabled:
         return RequestedAnalysis(context, chosen_by_caller=False)
     await vision_choice.check_chosen(replace(operator, vision_model=active.vision_model))
     return RequestedAnalysis(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
@@ -169,6 +172,8 @@ async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], confi
         RequestError: the vision model is not served or not allowed.
         AccessDeniedError: the caller may not call the vision model, or a budget is used up.
     """
+    if not requested.context.is_enabled:
+        return
     if not requested.chosen_by_caller:
         is_default = requested.context.vision_model == config.vision_model
         check = vision_choice.check_default if is_default else vision_choice.check_preferred

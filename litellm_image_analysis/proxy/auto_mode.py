@@ -73,7 +73,7 @@ class AutoMode:
             RequestError: the call cannot be served.
         """
         mode, asks = deferred.context.config.mode, self._asks(kwargs, deferred)
-        if not asks and not vision_support.may_be_due(kwargs, mode):
+        if not asks and not (deferred.context.is_enabled and vision_support.may_be_due(kwargs, mode)):
             return NOTHING_TO_DO
         accepted = partial(vision_support.accepted_files, kwargs)
         found = await self.analyzer.find(kwargs, wire_format, deferred.context.config, accepted, checks_shape=False)

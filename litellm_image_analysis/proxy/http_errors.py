@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from litellm_image_analysis.errors import RequestError
 
+ERROR_HEADER = "x-litellm-image-analysis-error"
+"""Response header with the code of an error, or the codes of the images without an analysis."""
+
 _GOOGLE_STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -27,8 +30,8 @@ _GOOGLE_STATUS = {
 def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyException:
     """Return the error as an exception that LiteLLM's proxy answers with the right status.
 
-    LiteLLM writes it as OpenAI's error object, or on Anthropic's route as Anthropic's. On Google's route this function
-    writes Google's. A refusal by LiteLLM keeps LiteLLM's own exception, except on Google's route.
+    It becomes OpenAI's error object, Google's on Google's route, or Anthropic's on Anthropic's, which has no place for
+    a code. A refusal by LiteLLM keeps LiteLLM's own exception, except on Google's route.
 
     Args:
         error: the error.
@@ -36,24 +39,28 @@ def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyExce
     """
     from litellm.proxy._types import ProxyException
 
+    class OpenAIError(ProxyException):
+        def to_dict(self) -> dict[str, Any]:
+            return {**super().to_dict(), "code": error.code}
+
     class GoogleError(ProxyException):
         def to_dict(self) -> dict[str, Any]:
-            return {"code": error.status_code, "message": self.message, "status": _google_status(error.status_code)}
+            return _google_error(error)
 
     on_google = call_type.startswith("agenerate_content")
     if isinstance(error, AccessDeniedError) and not on_google:
+        error.denied.headers.setdefault(ERROR_HEADER, error.code)
         return _with_status(error.denied)
     retry_after = error.retry_after_seconds
-    return _with_status(
-        (GoogleError if on_google else ProxyException)(
-            error.message,
-            type=error.type,
-            param=error.param,
-            code=error.status_code,
-            openai_code=error.code,
-            headers={} if retry_after is None else {"retry-after": str(retry_after)},
-        )
+    found = (GoogleError if on_google else OpenAIError)(
+        error.message,
+        type=error.type,
+        param=error.param,
+        code=error.status_code,
+        openai_code=error.code,
+        headers={ERROR_HEADER: error.code} | ({} if retry_after is None else {"retry-after": str(retry_after)}),
     )
+    return _with_status(found)
 
 
 def attempt_error(error: RequestError, call_type: str) -> ProxyException:
@@ -66,6 +73,27 @@ def attempt_error(error: RequestError, call_type: str) -> ProxyException:
     found = http_error(error, call_type)
     vars(found)["status_code"] = FAILED_DEPENDENCY  # for the Router. The response has the error's own status
     return found
+
+
+def error_headers(error: Exception) -> dict[str, str]:
+    """Return the response header with the code of an error of image analysis. Empty for another error.
+
+    Some of LiteLLM's routes do not send the headers of an exception.
+    """
+    headers = getattr(error, "headers", None)
+    code = headers.get(ERROR_HEADER) if isinstance(headers, dict) else None
+    return {} if code is None else {ERROR_HEADER: code}
+
+
+def _google_error(error: RequestError) -> dict[str, Any]:
+    """Return an error in Google's format, with its code as the reason: https://google.aip.dev/193."""
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": error.code.upper(),
+        "domain": "litellm-image-analysis",
+    }
+    status = _google_status(error.status_code)
+    return {"code": error.status_code, "message": error.message, "status": status, "details": [info]}
 
 
 def _google_status(status_code: int) -> str:

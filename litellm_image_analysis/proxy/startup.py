@@ -44,12 +44,19 @@ def _is_served(name: str) -> bool:
     return router is not None and serves(router, name, None)
 
 
-def report_ready(config: ImageAnalysisConfig) -> None:
+def report_ready(config: ImageAnalysisConfig, *, is_registered: bool = True) -> None:
     """Log an INFO line with the versions and the settings that matter most, and a WARNING if settings are misplaced.
 
     Args:
         config: the settings.
+        is_registered: whether LiteLLM calls the plugin before requests. If it does not, this is an ERROR.
     """
+    if not is_registered:
+        LOGGER.error(
+            "image analysis: litellm_settings.callbacks does not name litellm_image_analysis.image_analysis, so no"
+            " request is analysed. LiteLLM calls other lists, such as success_callback, only after a request"
+        )
+        return
     sections = litellm.callback_settings or {}
     fields = {
         "version": vars(sys.modules[__package__.partition(".")[0]])["__version__"],

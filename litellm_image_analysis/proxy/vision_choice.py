@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from litellm_image_analysis.config import SETTINGS_PATH
-from litellm_image_analysis.engine.routing import serves, vision_groups
+from litellm_image_analysis.engine.routing import vision_groups
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.log import LOGGER, quoted
+from litellm_image_analysis.proxy.access import AccessDeniedError, check_access, fetch
 from litellm_image_analysis.proxy.overrides import METADATA_KEY
+from litellm_image_analysis.proxy.served_models import is_served
 from litellm_image_analysis.request.activation import PARAMETER
 
 if TYPE_CHECKING:
     from litellm.router import Router
 
     from litellm_image_analysis.engine.context import ProxyContext
-
-
-from litellm_image_analysis.proxy.access import AccessDeniedError, check_access, fetch
 
 _NAMED_MODELS = 10
 
@@ -67,7 +67,35 @@ async def check_preferred(context: ProxyContext) -> None:
     """
     await _check_listed(context, f"{METADATA_KEY}.vision_model in the key's or team's metadata")
     if context.config.allowed_vision_models is None or context.config.require_key_access:
+        await _check_required_access(context)
+
+
+async def _check_required_access(context: ProxyContext) -> None:
+    """Check access to a vision model that the request does not name, so the error does not name it, either.
+
+    Raises:
+        RequestError: the caller may not call it. The message says what the key lacks, and whom to ask.
+    """
+    try:
         await _check_vision_model(context)
+    except AccessDeniedError as error:
+        LOGGER.warning(
+            "image analysis: key %s has no access to the vision model %s, which require_key_access or the setting of a"
+            " key or team asks for",
+            quoted(context.caller.key_alias or context.caller.key_name or "without a name"),
+            quoted(context.vision_model),
+        )
+        raise RequestError(
+            "Image analysis needs a vision model that this key, its team or its user may not call. Ask the gateway's"
+            " operator to add the vision model to it, or name one that you may call as ocr_model.",
+            status_code=error.status_code,
+            param="model",
+            code="vision_model_not_allowed",
+        ) from None
+
+
+async def _is_served(context: ProxyContext) -> bool:
+    return context.router is None or await is_served(context.vision_model, context.router, context.caller.team_id)
 
 
 async def _check_listed(context: ProxyContext, source: str) -> None:
@@ -75,7 +103,7 @@ async def _check_listed(context: ProxyContext, source: str) -> None:
     if allowed is not None and name not in allowed:
         problem = f"{name!r} is no vision model of this gateway's."
         raise await wrong_choice(problem, context, status_code=403, source=source)
-    if context.router is not None and not serves(context.router, name, context.caller.team_id):
+    if not await _is_served(context):
         raise await wrong_choice(f"this gateway serves no model {name!r}.", context, source=source)
 
 
@@ -114,11 +142,11 @@ async def check_default(context: ProxyContext) -> None:
         AccessDeniedError: access is required, and the caller may not call it.
     """
     name = context.vision_model
-    if context.router is not None and not serves(context.router, name, context.caller.team_id):
+    if not await _is_served(context):
         choices = await _allowed(_groups(context), context)
         raise RequestError(_unserved(name, choices), code="vision_model_not_served")
     if context.config.require_key_access:
-        await _check_vision_model(context)
+        await _check_required_access(context)
 
 
 def unserved_default(name: str, router: Router | None) -> str:

@@ -24,6 +24,8 @@ INSTRUCTIONS = ("system", "developer")
 MAX_CALL_CHARACTERS = 8000
 """A longer tool call is cut in the middle, because it may contain a file, and its text is in many questions."""
 
+_RESULT_OF = "It is a result of the tool "
+_CALLED_WITH = ", called with: "
 _ASKED = "The user had asked: "
 
 _END_CHARACTERS = 3900
@@ -34,8 +36,15 @@ def tool_call(name: object, arguments: object) -> str:
     """Return a tool call as text, ``""`` if it has no name."""
     if values.text(name) is None:
         return ""
-    words = f"It is a result of the tool {name}, called with: {written(arguments)}"
+    words = f"{_RESULT_OF}{name}{_CALLED_WITH}{written(arguments)}"
     return values.cut(words, MAX_CALL_CHARACTERS, _END_CHARACTERS)
+
+
+def tool_of(question: str) -> str | None:
+    """Return the name of the tool from the question for its result. ``None`` if it is about no tool, or several."""
+    found = question.removeprefix(_RESULT_OF).split(_CALLED_WITH, 1)
+    is_one = question.startswith(_RESULT_OF) and question.count(f"\n\n{_RESULT_OF}") == 0
+    return found[0] if is_one and len(found) == 2 else None
 
 
 def written(value: object) -> str:

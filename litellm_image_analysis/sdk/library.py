@@ -91,7 +91,7 @@ class Library:
         due = await self._due_attachments(activation, request, wire_format)
         if due:
             activation = Active(activation.model, self.config.vision_model, chosen_by_caller=False)
-        if not isinstance(activation, Active):
+        if not isinstance(activation, Active) or (group is None and not routing.has_provider(request)):
             return None if request == kwargs else request
         _have_own_metadata(request, call_type)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -42,8 +43,21 @@ def test_a_clause_fits_into_a_sentence(reason: FailureReason) -> None:
 
 
 @each_reason
+def test_the_advice_is_a_sentence(reason: FailureReason) -> None:
+    assert reason.advice[0].isupper()
+    assert reason.advice.endswith(".")
+
+
+@pytest.mark.parametrize("status_code", [429, 502, 503, 504])
+def test_a_failure_that_may_be_of_the_moment_says_whether_to_try_again(status_code: int) -> None:
+    reasons = [reason for reason in FailureReason if reason.status_code == status_code]
+    assert reasons
+    assert [reason for reason in reasons if not re.match("Try again|Trying again does not help", reason.advice)] == []
+
+
+@each_reason
 def test_a_clause_cannot_be_taken_for_a_tag_or_a_note(reason: FailureReason) -> None:
-    assert not set(reason.clause) & set("<>[]\n")
+    assert not set(reason.clause + reason.advice) & set("<>[]\n")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +72,8 @@ def test_a_clause_cannot_be_taken_for_a_tag_or_a_note(reason: FailureReason) -> 
     ],
 )
 def test_what_the_caller_can_mend_says_how(reason: FailureReason) -> None:
-    assert "; send " in reason.clause
+    assert reason.is_the_images
+    assert reason.advice.startswith("Send ")
 
 
 def test_only_what_was_not_asked_is_of_the_moment() -> None:

@@ -136,9 +136,9 @@ class TestPlaces:
         text = await text_after(body_with("A", "B"), Eyes())
         question, first, second = text.split("\n\n<image-analysis-")
         assert question == "What is it?"
-        assert "image 1 of 2, as read by eyes." in first
+        assert "Image 1 of 2 in this message, described by eyes because" in first
         assert "seen A" in first
-        assert "image 2 of 2, as read by eyes." in second
+        assert "Image 2 of 2 in this message, described by eyes because" in second
         assert "seen B" in second
 
     async def test_the_order_of_the_answers_does_not_matter(self) -> None:
@@ -158,8 +158,8 @@ class TestPlaces:
 
     async def test_a_failed_image_keeps_its_number_and_so_do_the_others(self) -> None:
         text = await text_after(body_with("A", "B"), Eyes(A=TIMEOUT))
-        assert "[image 1 of 2 is not available: the vision model did not answer in time." in text
-        assert "image 2 of 2, as read by eyes." in text
+        assert "[Image 1 of 2 in this message could not be read: the vision model did not answer in time." in text
+        assert "Image 2 of 2 in this message, described by eyes because" in text
 
     async def test_images_of_all_turns_are_replaced(self) -> None:
         body = {"messages": [message_with("A"), {"role": "assistant", "content": "An A."}, message_with("B")]}
@@ -293,7 +293,9 @@ class TestDeadline:
         result = await rewritten(body_with("A", "B", "C"), look, timeout_seconds=0.1)
         assert result.report.reasons == ("timeout",)
         assert "seen A" in str(result.changes)
-        assert "[image 2 of 3 is not available: the vision model did not answer in time." in str(result.changes)
+        assert "[Image 2 of 3 in this message could not be read: the vision model did not answer in time." in str(
+            result.changes
+        )
         assert "seen C" in str(result.changes)
 
     async def test_it_is_the_configured_one(self) -> None:
@@ -363,7 +365,8 @@ class TestFailure:
         text = await text_after(body_with("A"), Eyes(A=TIMEOUT), on_failure="placeholder")
         assert text == (
             "What is it?\n\n"
-            "[image 1 of 1 is not available: the vision model did not answer in time. What it shows is unknown.]"
+            "[Image 1 of 1 in this message could not be read: the vision model did not answer in time."
+            " You know nothing about what it shows. If the answer depends on it, say so. Do not guess.]"
         )
 
     async def test_keep_leaves_the_failed_image_and_replaces_the_others(self) -> None:
@@ -385,7 +388,7 @@ class TestFailure:
     )
     async def test_reject_answers_with_the_failure(self, reason: FailureReason) -> None:
         error = await rejected(body_with("A", "B"), Eyes(B=Failed(reason)), on_failure="reject")
-        assert error.message == f"messages[0].content[2] (image 2 of 2): {reason.clause}."
+        assert error.message == f"messages[0].content[2] (image 2 of 2): {reason.clause}. {reason.advice}"
         assert error.status_code == reason.status_code
         assert error.code == f"image_analysis_{reason.code}"
         assert error.param == "messages[0].content[2]"
@@ -555,7 +558,9 @@ class TestRepetitions:
         body = {"messages": [message_with("A"), {"role": "assistant", "content": "?"}, message_with("B", "A")]}
         first, _, second = (await rewritten(body, Eyes())).changes["messages"]
         (fence,) = re.findall("<(image-analysis-[0-9a-f]{12})>", first["content"])
-        assert second["content"].endswith(f"[image 2 of 2 was shown before with the same question: see {fence} above.]")
+        assert second["content"].endswith(
+            f"[Image 2 of 2 in this message was shown before with the same question: see {fence} above.]"
+        )
         assert "seen B" in second["content"]
 
     async def test_with_another_question_it_is_another_analysis(self) -> None:
@@ -678,10 +683,10 @@ class TestPerMessage:
         assert eyes.marks == ["ABC"]
         question, analysis, second, third = text.split("\n\n", 1)[0], *text.split("\n\n", 1)[1].rsplit("\n\n", 2)
         assert question == "What is it?"
-        assert "images 1, 2, 3 of 3, looked at together, as read by eyes." in analysis
+        assert "Images 1, 2, 3 of 3 in this message, looked at together, described by eyes because" in analysis
         assert "seen ABC" in analysis
-        assert second == "[image 2 of 3 was read together with image 1: see the analysis there.]"
-        assert third == "[image 3 of 3 was read together with image 1: see the analysis there.]"
+        assert second == "[Image 2 of 3 in this message is described together with image 1: see there.]"
+        assert third == "[Image 3 of 3 in this message is described together with image 1: see there.]"
 
     async def test_the_call_is_paid_once_and_no_image_of_it_is_cached(self) -> None:
         report = await report_on(body_with("A", "B", "C"), Eyes(), grouping="per_message")
@@ -710,7 +715,10 @@ class TestPerMessage:
         assert second["content"] == "\n\n".join(
             [
                 "What is it?",
-                *(f"[image {n} of 2 was shown before with the same question: see {fence} above.]" for n in (1, 2)),
+                *(
+                    f"[Image {n} of 2 in this message was shown before with the same question: see {fence} above.]"
+                    for n in (1, 2)
+                ),
             ]
         )
 
@@ -734,26 +742,28 @@ class TestPerMessage:
         result = await rewritten(body, eyes, grouping="per_message")
         assert eyes.marks == ["AC"]
         text = result.changes["messages"][0]["content"]
-        assert "images 1, 3 of 3, looked at together" in text
-        assert "[image 2 of 3 is not available: the image part holds no image;" in text
-        assert "[image 3 of 3 was read together with image 1: see the analysis there.]" in text
-        assert text.index("images 1, 3 of 3") < text.index("[image 2 of 3") < text.index("[image 3 of 3")
+        assert "Images 1, 3 of 3 in this message, looked at together" in text
+        assert "[Image 2 of 3 in this message could not be read: the image part holds no image. Send" in text
+        assert "[Image 3 of 3 in this message is described together with image 1: see there.]" in text
+        assert text.index("Images 1, 3 of 3") < text.index("[Image 2 of 3") < text.index("[Image 3 of 3")
         assert (result.report.images, result.report.failed, result.report.reasons) == (3, 1, ("malformed",))
 
     async def test_if_the_first_image_is_malformed_the_analysis_stands_at_the_second(self) -> None:
         body = body_with("A", "B", "C")
         body["messages"][0]["content"][1]["image_url"] = None
         text = await text_after(body, Eyes(), grouping="per_message")
-        assert "images 2, 3 of 3, looked at together" in text
-        assert "[image 3 of 3 was read together with image 2: see the analysis there.]" in text
+        assert "Images 2, 3 of 3 in this message, looked at together" in text
+        assert "[Image 3 of 3 in this message is described together with image 2: see there.]" in text
 
     async def test_a_failed_call_puts_a_note_at_every_image_of_it(self) -> None:
         eyes = self.eyes_failing("AB")
         result = await rewritten(body_with("A", "B"), eyes, grouping="per_message", on_failure="placeholder")
         assert result.changes["messages"][0]["content"] == (
             "What is it?\n\n"
-            "[image 1 of 2 is not available: the vision model returned no text. What it shows is unknown.]\n\n"
-            "[image 2 of 2 is not available: the vision model returned no text. What it shows is unknown.]"
+            "[Image 1 of 2 in this message could not be read: the vision model returned no text."
+            " You know nothing about what it shows. If the answer depends on it, say so. Do not guess.]\n\n"
+            "[Image 2 of 2 in this message could not be read: the vision model returned no text."
+            " You know nothing about what it shows. If the answer depends on it, say so. Do not guess.]"
         )
         report = result.report
         assert (report.images, report.failed, report.reasons) == (2, 2, ("empty", "empty"))
@@ -774,7 +784,10 @@ class TestPerMessage:
             grouping="per_message",
             on_failure="reject",
         )
-        assert error.message == "messages[1].content[1] (image 1 of 2): the vision model returned no text."
+        assert error.message == (
+            "messages[1].content[1] (image 1 of 2): the vision model returned no text. Try again, or name another"
+            " vision model."
+        )
 
     async def test_failures_are_reported_in_the_order_of_their_images(self) -> None:
         body = body_with("A", "B", "C")
@@ -859,7 +872,7 @@ class TestMemory:
         await rewritten(body_with("A", "B"), same)
         text = await text_after(body_with("B", "A"), same)
         assert eyes.marks == ["A", "B"]
-        assert text.index("image 1 of 2") < text.index("seen B") < text.index("image 2 of 2") < text.index("seen A")
+        assert text.index("Image 1 of 2") < text.index("seen B") < text.index("Image 2 of 2") < text.index("seen A")
 
     async def test_two_tenants_with_the_same_image_make_two_calls_and_share_no_fence(self) -> None:
         eyes = Eyes()

@@ -18,6 +18,7 @@ class TestHeaders:
             "x-litellm-image-analysis-images": "3",
             "x-litellm-image-analysis-cached": "1",
             "x-litellm-image-analysis-failed": "1",
+            "x-litellm-image-analysis-error": "image_analysis_timeout",
             "x-litellm-image-analysis-duration-ms": "812",
             "x-litellm-image-analysis-cost": "0.00021",
             "x-litellm-response-cost-total": "0.00086",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -115,6 +116,12 @@ class TestShow:
         response: dict[str, Any] = {"content": []}
         total.show_total(response, billed())
         assert response["_hidden_params"] == {"response_cost": 0.00141, "image_analysis": self.BREAKDOWN}
+
+    def test_failures_have_their_reasons(self) -> None:
+        response: dict[str, Any] = {}
+        report = replace(REPORT, failed=1, reasons=("timeout",))
+        total.show_total(response, total.RequestCost("acompletion", report))
+        assert response["_hidden_params"]["image_analysis"]["reasons"] == ["timeout"]
 
     def test_an_unknown_total_leaves_the_price_to_litellm(self) -> None:
         response: dict[str, Any] = {"_hidden_params": {"response_cost": None}}

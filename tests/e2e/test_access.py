@@ -212,7 +212,7 @@ PREFERENCES: dict[str, tuple[Caller, int, list[str]]] = {
     "a misspelt setting": (lambda a: a.key(metadata={OWN: {"vison_model": "other-vision"}}), 400, []),
     "switched off for a team": (
         lambda a: a.in_team({"metadata": {OWN: {"enabled": True}}}, metadata={OWN: {"enabled": False}}),
-        400,  # of the provider, whose model takes no images
+        200,
         ["blind-chat"],
     ),
 }
@@ -236,8 +236,11 @@ def test_a_key_s_own_prompt_is_what_the_vision_model_gets(gateway: Proxy, admin:
 def test_a_key_changes_nothing_about_its_terms_in_a_request(gateway: Proxy, admin: Admin, upstream: Upstream) -> None:
     key = admin.key(metadata={OWN: {"enabled": False}})
     metadata = {OWN: {"enabled": True}, "user_api_key_metadata": {OWN: {"enabled": True}}}
-    assert ask(gateway, key, "deepseek-chat-ocr", metadata=metadata).status_code == 400
-    assert [body["model"] for body in upstream.requests] == ["blind-chat"]
+    response = ask(gateway, key, "deepseek-chat-ocr", metadata=metadata)
+    assert response.headers["x-litellm-image-analysis-error"] == "image_analysis_disabled"
+    (read,) = upstream.requests
+    assert read["model"] == "blind-chat"
+    assert "could not be read: image analysis is switched off for this key." in str(read["messages"])
 
 
 SUFFIXED = [*CHAT, "deepseek-chat-ocr"]

@@ -224,8 +224,8 @@ def test_images_of_a_message_are_compared_in_one_call(unusual: Proxy, upstream: 
     (seen,) = upstream.calls("seeing")
     assert images_in(seen) == [data_uri(name) for name in names]
     read, again = (json.dumps(body["messages"]) for body in upstream.calls("blind"))
-    assert "images 1, 2, 3 of 3, looked at together, as read by gpt-4o-mini" in read
-    assert "[image 2 of 3 was read together with image 1: see the analysis there.]" in read
+    assert "Images 1, 2, 3 of 3 in this message, looked at together, described by gpt-4o-mini" in read
+    assert "[Image 2 of 3 in this message is described together with image 1: see there.]" in read
     assert again == read
 
 

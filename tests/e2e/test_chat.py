@@ -19,7 +19,7 @@ from support.upstream import ANSWER, Rule, Upstream, description_of, images_in
 URL = "/v1/chat/completions"
 MAIN_COST = Decimal("0.0012")
 VISION_COST = Decimal("0.00021")
-BLOCK = re.compile(r"<image-analysis-(\w{12})>\nimage (\d+) of (\d+), .*?\n\n(.*?)\n</image-analysis-\1>", re.DOTALL)
+BLOCK = re.compile(r"<image-analysis-(\w{12})>\nImage (\d+) of (\d+) .*?\n\n(.*?)\n</image-analysis-\1>", re.DOTALL)
 
 
 def ask(
@@ -271,7 +271,7 @@ def test_a_failed_image_gives_way_to_a_note_and_leaves_the_others_alone(
         ("1", "3", description_of(data_uri("a"))),
         ("3", "3", description_of(data_uri("c"))),
     ]
-    assert "[image 2 of 3 is not available: the vision model" in read["content"]
+    assert "[Image 2 of 3 in this message could not be read: the vision model" in read["content"]
     assert clause in read["content"]
     assert "SECRET" not in read["content"] + response.text
 
@@ -280,7 +280,7 @@ def test_a_truncated_analysis_is_used_and_marked_as_cut(client: httpx.Client, up
     fail(upstream, "a", text="a long story", finish_reason="length")
     ask(client, message(text("?"), image("a")))
     (read,) = read_by_blind(upstream)
-    assert blocks(read["content"]) == [("1", "1", "a long story\n[The analysis was cut here at its length limit.]")]
+    assert blocks(read["content"]) == [("1", "1", "a long story\n[The description was cut here at its length limit.]")]
 
 
 def test_an_empty_analysis_counts_as_failed_but_is_paid_for(client: httpx.Client, upstream: Upstream) -> None:

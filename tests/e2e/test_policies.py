@@ -69,10 +69,24 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "expected", "words"),
     [
-        (400, 400, "the vision model's provider rejected the call; the gateway's operator can see why"),
-        (401, 502, "the gateway's vision model is not set up correctly; its operator finds the reason in the log"),
-        (429, 429, "the vision model is over its rate limit; try again later"),
-        (500, 502, "the vision model is not available"),
+        (
+            400,
+            400,
+            (
+                "the vision model's provider rejected the call. Trying again does not help: ask the gateway's operator,"
+                " or name another vision model"
+            ),
+        ),
+        (
+            401,
+            502,
+            (
+                "the gateway's vision model is not set up correctly. Trying again does not help: the gateway's operator"
+                " finds the cause in its log"
+            ),
+        ),
+        (429, 429, "the vision model is over its rate limit. Try again later"),
+        (500, 502, "the vision model is not available. Try again later"),
     ],
 )
 def test_reject_answers_with_a_status_a_client_can_act_on(

@@ -156,7 +156,9 @@ def test_a_conversation_with_images_in_every_place(
     assert images_in(read) == []
     written = json.dumps(read).encode().decode("unicode_escape")
     assert [text for text in TEXTS if text not in written] == []
-    assert re.findall(r"image (\d) of (\d), as read by", written) == LABELS
+    assert (
+        re.findall(r"Image (\d) of (\d) (?:in this message|from the result of `\w+`), described by", written) == LABELS
+    )
     places = [written.index(description_of(url)) for url in SHOWN]
     assert places == sorted(places)
     assert sorted(url for seen in upstream.calls("seeing") for url in images_in(seen)) == sorted(SHOWN)
@@ -223,7 +225,7 @@ def test_twenty_images_keep_their_labels(client: httpx.Client, upstream: Upstrea
     assert Decimal(response.headers["x-litellm-image-analysis-cost"]) == 20 * Decimal("0.00021")
     (read,) = upstream.calls("blind")
     assert images_in(read) == []
-    found = re.findall(r"image (\d+) of 20, .*?(mark \w{10})", json.dumps(read))
+    found = re.findall(r"Image (\d+) of 20 .*?(mark \w{10})", json.dumps(read))
     assert found == [(str(n + 1), description_of(data_uri(f"{n:02}"))[len("a picture with ") :]) for n in range(20)]
 
 
@@ -244,7 +246,7 @@ def test_compacting_a_conversation_needs_no_eyes_either(client: httpx.Client, up
     client.post("/v1/responses/compact", json={"model": "deepseek-chat-ocr", "input": [question]})
     (read,) = upstream.calls("blind")
     assert images_in(read) == []
-    assert "image 1 of 1, as read by" in json.dumps(read)
+    assert "Image 1 of 1 in this message, described by" in json.dumps(read)
 
 
 def test_a_file_at_the_vision_model_s_provider_is_analysed_there(client: httpx.Client, upstream: Upstream) -> None:
@@ -255,7 +257,7 @@ def test_a_file_at_the_vision_model_s_provider_is_analysed_there(client: httpx.C
     assert Decimal(response.headers["x-litellm-image-analysis-cost"]) == Decimal("0.00021")
     (seen,) = upstream.calls("seeing")
     assert seen["input"][0]["content"][1] == image
-    assert "image 1 of 1, as read by" in json.dumps(upstream.calls("blind"))
+    assert "Image 1 of 1 in this message, described by" in json.dumps(upstream.calls("blind"))
 
 
 @pytest.mark.parametrize(

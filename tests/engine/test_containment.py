@@ -26,7 +26,10 @@ from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
 
 SECRET = "SECRET words of the request"
-NOTE = "[image 1 of 1 is not available: image analysis failed within the gateway. What it shows is unknown.]"
+NOTE = (
+    "[Image 1 of 1 in this message could not be read: image analysis failed within the gateway."
+    " You know nothing about what it shows. If the answer depends on it, say so. Do not guess.]"
+)
 Policy = Literal["placeholder", "reject", "keep"]
 POLICIES: list[Policy] = ["placeholder", "reject", "keep"]
 

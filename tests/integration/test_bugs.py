@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECRET = "SECRET-words-of-the-request"
 POLICIES = ["placeholder", "reject", "keep"]
-NOTE = "image 1 of 1 is not available: image analysis failed within the gateway"
+NOTE = "Image 1 of 1 in this message could not be read: image analysis failed within the gateway"
 
 Point = tuple[Any, str]
 ADMISSION: list[Point] = [
@@ -200,7 +200,7 @@ class TestProxy:
         put(point)
         response = await ask(app, model="deepseek-chat-ocr")
         assert response.status_code == 200
-        assert "as read by gpt-4o-mini" in str(upstream.calls("blind"))
+        assert "described by gpt-4o-mini" in str(upstream.calls("blind"))
         assert_told(log, of_it=any("in bug" in line for line in log.messages))
 
     async def test_the_headers_tell_of_the_failed_image(
@@ -287,7 +287,7 @@ class TestProgram:
         put(point)
         if point == (total, "load_state"):  # nothing but bookkeeping
             await call(on_failure, **asked)
-            assert "as read by openai/seeing-mini" in str(upstream.calls("blind"))
+            assert "described by openai/seeing-mini" in str(upstream.calls("blind"))
         elif on_failure == "reject":
             with pytest.raises(RequestError, match="within the gateway") as raised:
                 await call(on_failure, **asked)

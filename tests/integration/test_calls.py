@@ -156,6 +156,6 @@ async def test_messages_alone_can_be_rewritten(provider: Upstream) -> None:
     (rewritten,) = await plugin.rewrite(QUESTION)
     assert before == QUESTION
     assert not images_in(rewritten)
-    assert "as read by openai/seeing-mini" in str(rewritten)
+    assert "described by openai/seeing-mini" in str(rewritten)
     await plugin.rewrite(QUESTION, vision_model="openai/seeing-other")
     assert [body["model"] for body in provider.requests] == ["seeing-mini", "seeing-other"]

@@ -131,5 +131,5 @@ async def test_another_callback_that_rewrites_messages(
     assert analysis_headers(response)["x-litellm-image-analysis-images"] == "1"
     system, user = upstream.requests[-1]["messages"]
     assert system["content"] == "Be brief."
-    assert "image 1 of 1" in user["content"]
+    assert "Image 1 of 1" in user["content"]
     assert images_in(upstream.requests[0]) == [data_uri("a")]

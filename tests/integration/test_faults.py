@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOCS = Path(__file__).parents[2] / "docs" / "failure-modes.md"
 UNHEARD_OF = "unheard-of.invalid"
-CUT = "[The analysis was cut here at its length limit.]"
+CUT = "[The description was cut here at its length limit.]"
 SECONDS, SECONDS_OF_A_HANG = 20.0, 0.3
 
 
@@ -195,7 +195,8 @@ class Asked:
         self.bad = f"{fault.word} {'' if fault.result is None else self.name}"  # a flood is enough
         self.others = [f"fine {number}" if fault.hangs else f"fine {fault.word} {number}" for number in range(4)]
         self.marks = [*self.others[:2], self.bad, *self.others[2:]] if images == 5 else [self.bad]
-        self.label = f"image {1 + self.marks.index(self.bad)} of {images}"
+        number = 1 + self.marks.index(self.bad)
+        self.label, self.rejected = f"Image {number} of {images} in this message", f"image {number} of {images}"
 
     @property
     def content(self) -> Any:
@@ -214,7 +215,7 @@ class Asked:
 
     def expect_others(self) -> None:
         """Every other image has its own analysis, in its place."""
-        found = re.findall(r"image (\d) of \d, as read by [^<]*(a picture with mark \w+)", self.words)
+        found = re.findall(r"Image (\d) of \d in this message, described by [^<]*(a picture with mark \w+)", self.words)
         seen = [(str(place), description_of(data_uri(mark))) for place, mark in enumerate(self.marks, 1)]
         assert found == [one for one, mark in zip(seen, self.marks, strict=True) if mark != self.bad]
 
@@ -248,7 +249,7 @@ async def expect_part(gateway: Gateway) -> str:
     """An analysis that is not whole is one, cut, under every policy."""
     one, five = await asyncio.gather(gateway.ask("deepseek-chat-ocr", 1), gateway.ask("deepseek-chat-ocr", 5))
     for asked in (one, five):
-        assert f"{asked.label}, as read by gpt-4o-mini" in asked.words
+        assert f"{asked.label}, described by gpt-4o-mini" in asked.words
         assert asked.words.count(CUT) == 1
         assert len(asked.words) < FLOOD_BYTES // 1000
         asked.expect_others()
@@ -262,8 +263,9 @@ async def expect_note(gateway: Gateway) -> str:
     one, five = await asyncio.gather(gateway.ask("deepseek-chat-ocr", 1), gateway.ask("deepseek-chat-ocr", 5))
     for asked in (one, five):
         assert images_in(asked.read) == []
-        note = f"\n\n[{asked.label} is not available: {result.clause}. What it shows is unknown.]"
-        assert asked.words.count(note) == asked.words.count("What it shows is unknown.") == 1
+        advice = f" {result.advice}" if result.is_the_images else ""
+        note = f"\n\n[{asked.label} could not be read: {result.clause}.{advice} You know nothing about what it shows."
+        assert asked.words.count(note) == asked.words.count("You know nothing about what it shows.") == 1
         asked.expect_others()
         asked.expect_headers(replaced=len(asked.marks), failed=1)
     return result.clause
@@ -277,7 +279,9 @@ async def expect_rejection(gateway: Gateway) -> str:
     )
     for asked in (five, *ones):
         assert asked.response.status_code == result.status_code
-        assert asked.response.json()["error"]["message"].endswith(f" ({asked.label}): {result.clause}.")
+        assert asked.response.json()["error"]["message"].endswith(
+            f" ({asked.rejected}): {result.clause}. {result.advice}"
+        )
         assert asked.response.headers.get("retry-after") == gateway.fault.retry_after
         assert asked.read == []
     after = f", `retry-after: {gateway.fault.retry_after}`" if gateway.fault.retry_after else ""

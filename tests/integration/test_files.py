@@ -23,12 +23,12 @@ WAV = base64.b64encode(b"RIFF\0\0\0\0WAVEfmt " + bytes(500)).decode()
 DOCX = "data:application/vnd.openxmlformats-officedocument.wordprocessingml.document;base64,UEsDBA=="
 PDF_URI = f"data:application/pdf;base64,{PDF}"
 PDF_NOTE = (
-    "[A PDF file (application/pdf, 12 kB) was sent here. Such files are not read here, so what it holds is unknown."
-    " It can be sent as text, or as images of its pages instead.]"
+    "[A PDF file (application/pdf, 12 kB) was sent here and could not be read. Send it as text, or as images of its"
+    " pages instead. You know nothing about what it holds. If the answer depends on it, say so. Do not guess.]"
 )
 WAV_NOTE = (
-    "[An audio file (audio/wav, 516 bytes) was sent here. Such files are not read here, so what it holds is unknown."
-    " It can be sent as a transcript instead.]"
+    "[An audio file (audio/wav, 516 bytes) was sent here and could not be read. Send it as a transcript instead. You"
+    " know nothing about what it holds. If the answer depends on it, say so. Do not guess.]"
 )
 
 
@@ -125,7 +125,7 @@ async def test_an_image_beside_it_is_analysed(app: httpx.AsyncClient, upstream: 
     assert WAV not in json.dumps(look)
     (sent,) = upstream.calls("blind")
     assert WAV_NOTE in json.dumps(sent)
-    assert "image 1 of 1" in json.dumps(sent)
+    assert "Image 1 of 1" in json.dumps(sent)
 
 
 @pytest.mark.parametrize("model", ["hears", "hears-ocr"])

@@ -24,10 +24,8 @@ from support.images import image, message, text
 from support.sdk_features import needs_bridge_prices, needs_fallback_notes, needs_logging_in_hooks, needs_stream_prices
 from support.upstream import MAIN_COST, VISION_COST, Rule, Upstream, images_in
 
-from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig, RequestError
+from litellm_image_analysis import AttemptError, CacheConfig, ImageAnalysis, ImageAnalysisConfig, RequestError, report
 from litellm_image_analysis.compat import view_of
-from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.errors import AttemptError
 
 Ask = Callable[..., Awaitable[Any]]
 VISION = "openai/seeing-mini"
@@ -128,10 +126,12 @@ async def test_the_caller_sees_what_both_calls_cost_and_loggers_what_each_does(
     response = await functions.ask(route, stream=False, model=f"{functions.model}-ocr")
     hidden = response["_hidden_params"] if isinstance(response, dict) else response._hidden_params
     assert hidden["response_cost"] == pytest.approx(MAIN_COST + VISION_COST, abs=1e-12)
-    breakdown = hidden["image_analysis"]
-    assert breakdown["base_cost"] == pytest.approx(MAIN_COST, abs=1e-12)
-    assert breakdown["cost"] == pytest.approx(VISION_COST, abs=1e-12)
-    assert (breakdown["model"], breakdown["images"]) == (functions.vision_model, 1)
+    found = report(response)
+    assert found is not None
+    assert found.total_cost == pytest.approx(MAIN_COST + VISION_COST, abs=1e-12)
+    assert found.base_cost == pytest.approx(MAIN_COST, abs=1e-12)
+    assert found.cost == pytest.approx(VISION_COST, abs=1e-12)
+    assert (found.model, found.images, found.reasons) == (functions.vision_model, 1, ())
     assert await logged(bookkeeper, 2) == pytest.approx([VISION_COST, MAIN_COST], abs=1e-12)
 
 

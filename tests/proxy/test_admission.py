@@ -71,13 +71,22 @@ class TestRequest:
         [
             ({"model": "deepseek-chat", "ocr_model": False}, ANYONE),
             ({"model": "deepseek-chat-ocr", "ocr_model": False}, ANYONE),
-            ({"model": "deepseek-chat"}, caller({"enabled": False})),
-            ({"model": "deepseek-chat-ocr"}, caller(None, {"enabled": False})),
         ],
     )
-    async def test_what_is_switched_off_does_not_stand_by(self, data: dict[str, Any], who: UserAPIKeyAuth) -> None:
+    async def test_a_request_that_switches_it_off_has_none(self, data: dict[str, Any], who: UserAPIKeyAuth) -> None:
         assert await taken(data, who) is None
         assert data == {"model": "deepseek-chat"}
+
+    async def test_a_key_may_be_switched_off(self) -> None:
+        found = await taken({"model": "deepseek-chat"}, caller({"enabled": False}))
+        assert isinstance(found, DeferredAnalysis)
+        assert not found.context.is_enabled
+
+    @pytest.mark.parametrize("asked", [{"model": "deepseek-cht-ocr"}, {"model": "deepseek-cht", "ocr_model": "eyes"}])
+    async def test_a_model_that_nobody_serves_is_refused(self, asked: dict[str, Any]) -> None:
+        with pytest.raises(RequestError, match="Invalid model name passed in model=deepseek-cht") as refused:
+            await taken(asked)
+        assert (refused.value.status_code, refused.value.code) == (400, "model_not_found")
 
     async def test_the_suffix_asks_for_the_default(self) -> None:
         data = {"model": "deepseek-chat-ocr"}
@@ -116,9 +125,11 @@ class TestTerms:
         )
 
     @pytest.mark.parametrize("data", [{"model": "deepseek-chat-ocr"}, {"model": "deepseek-chat", "ocr_model": "eyes"}])
-    async def test_switched_off_the_request_goes_on_without_analysis(self, data: dict[str, Any]) -> None:
-        assert await taken(data, caller(team={"enabled": False})) is None
-        assert data == {"model": "deepseek-chat"}
+    async def test_switched_off_the_vision_model_is_not_checked(self, data: dict[str, Any]) -> None:
+        asked = await taken(data, caller(team={"enabled": False}, **FOR_CHAT))
+        assert isinstance(asked, RequestedAnalysis)
+        assert not asked.context.is_enabled
+        await admission.check_vision(asked, data, DEFAULTS)
 
     async def test_wrong_metadata_are_told_to_who_asks_for_analysis(self) -> None:
         with pytest.raises(RequestError, match=r"key metadata: image_analysis\.enabled"):
@@ -139,8 +150,13 @@ class TestVision:
         await self.check("gpt-4o-mini", caller(**FOR_CHAT), router)
 
     async def test_a_key_s_own_model_does(self, router: Router) -> None:
-        with pytest.raises(AccessDeniedError):
+        with pytest.raises(RequestError, match="this key, its team or its user may not call") as refused:
             await self.check("eyes", caller(**FOR_CHAT), router)
+        assert "eyes" not in refused.value.message
+        assert (refused.value.status_code, refused.value.code) in {
+            (403, "vision_model_not_allowed"),
+            (401, "vision_model_not_allowed"),  # LiteLLM 1.84
+        }
 
     async def test_the_request_s_choice_was_checked_before(self, router: Router) -> None:
         await self.check("eyes", caller(**FOR_CHAT), router, chosen=True)

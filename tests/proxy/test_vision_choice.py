@@ -23,6 +23,7 @@ from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import access, vision_choice
 
 DEFAULTS = ImageAnalysisConfig()
+NO_ACCESS = "Image analysis needs a vision model that this key, its team or its user may not call"
 LISTED = ImageAnalysisConfig(allowed_vision_models=("eyes", "ears", "deepseek-chat"))
 STRICT = ImageAnalysisConfig(require_key_access=True)
 NO_ROWS = object()
@@ -157,7 +158,7 @@ class TestPreferred:
         )
 
     async def test_without_the_operator_s_list_it_needs_access(self, router: Router) -> None:
-        with pytest.raises(access.AccessDeniedError, match="eyes"):
+        with pytest.raises(RequestError, match=NO_ACCESS):
             await vision_choice.check_preferred(
                 proxy_context("eyes", DEFAULTS, router, UserAPIKeyAuth(models=["deepseek-chat"]))
             )
@@ -169,7 +170,7 @@ class TestPreferred:
 
     async def test_unless_access_is_required(self, router: Router) -> None:
         strict = LISTED.model_copy(update={"require_key_access": True})
-        with pytest.raises(access.AccessDeniedError, match="eyes"):
+        with pytest.raises(RequestError, match=NO_ACCESS):
             await vision_choice.check_preferred(
                 proxy_context("eyes", strict, router, UserAPIKeyAuth(models=["deepseek-chat"]))
             )
@@ -215,12 +216,18 @@ class TestDefault:
             proxy_context("eyes", STRICT, router, UserAPIKeyAuth(models=["deepseek-chat", "eyes"]))
         )
 
-    async def test_with_required_access_any_other_key_is_litellms_own_refusal(self, router: Router) -> None:
-        with pytest.raises(access.AccessDeniedError, match="eyes") as caught:
-            await vision_choice.check_default(
-                proxy_context("eyes", STRICT, router, UserAPIKeyAuth(models=["deepseek-chat"]))
-            )
+    async def test_with_required_access_any_other_key_is_told_what_it_lacks(
+        self, router: Router, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The caller did not name the vision model, so the error does not, either. The log names it."""
+        who = UserAPIKeyAuth(models=["deepseek-chat"], key_alias="research")
+        with pytest.raises(RequestError, match=NO_ACCESS) as caught:
+            await vision_choice.check_default(proxy_context("eyes", STRICT, router, who))
         assert caught.value.status_code == denied_status()
+        assert "eyes" not in caught.value.message
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert "key research has no access to the vision model eyes" in record.getMessage()
 
     async def test_one_that_nobody_serves_is_an_error(self, router: Router) -> None:
         with pytest.raises(RequestError, match="this gateway serves no model 'ears'") as caught:

@@ -1,0 +1,59 @@
+"""Whether the proxy serves a model, so that no vision call is paid for a request that LiteLLM will refuse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litellm_image_analysis.compat import load_model_from_database
+from litellm_image_analysis.engine import routing
+from litellm_image_analysis.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from litellm.router import Router
+
+_OWN_DEPLOYMENT = ("api_key", "api_base", "user_config")
+"""Parameters of a request that name a deployment of its own, which LiteLLM calls whatever the router serves."""
+
+_AGENTS = "a2a/"
+"""The start of the names of agents, which LiteLLM keeps in a registry of their own."""
+
+
+async def is_served(name: str, router: Router, team_id: str | None) -> bool:
+    """Return whether the router serves a model, also one that another host has just added to the database.
+
+    Args:
+        name: the model's name, without the suffix.
+        router: the proxy's router.
+        team_id: the caller's team.
+    """
+    if routing.serves(router, name, team_id):
+        return True
+    return await load_model_from_database(name) and routing.serves(router, name, team_id)
+
+
+async def check_base_model(data: Mapping[str, Any], router: Router | None, team_id: str | None) -> None:
+    """Check that LiteLLM has a deployment for the model of a request.
+
+    Args:
+        data: the request, whose model has no suffix any more.
+        router: the proxy's router. ``None`` before it is up.
+        team_id: the caller's team.
+
+    Raises:
+        RequestError: it has none. The message is LiteLLM's own, and the status, too.
+    """
+    model = data.get("model")
+    if router is None or not isinstance(model, str) or any(data.get(key) is not None for key in _OWN_DEPLOYMENT):
+        return
+    for name in map(str.strip, model.split(",")):
+        if name.startswith(_AGENTS) or routing.is_deployments_model(router, name):
+            return
+        if await is_served(name, router, team_id):
+            return
+    raise RequestError(
+        f"Invalid model name passed in model={model}. Call `/v1/models` to view available models for your key.",
+        param="model",
+        code="model_not_found",
+    )

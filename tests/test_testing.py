@@ -1,0 +1,76 @@
+"""The double for users' tests. Everything but the vision call is real."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litellm.exceptions import Timeout
+from support.images import data_uri, image, message, text
+
+from litellm_image_analysis import ImageAnalysis, RequestError
+from litellm_image_analysis.testing import FakeCall, FakeVision
+from litellm_image_analysis.testing import fake_vision as answering
+
+QUESTION = "The image came with this question, which another model will answer:\n\nWhat is it?"
+MESSAGES = [message(text("What is it?"), image("a"))]
+
+
+async def read(plugin: ImageAnalysis | None = None, messages: list[Any] = MESSAGES) -> str:
+    """What the text model reads."""
+    [rewritten] = await (plugin or ImageAnalysis()).rewrite(messages)
+    return str(rewritten["content"])
+
+
+async def test_an_answer_stands_where_the_image_stood() -> None:
+    with answering("A cat.", cost=0.5) as vision:
+        assert "\n\nA cat.\n</image-analysis-" in await read(ImageAnalysis(vision_model="some-eyes"))
+    assert vision.calls == [FakeCall("some-eyes", QUESTION, (data_uri("a"),))]
+
+
+async def test_the_answer_may_change_and_is_not_cached() -> None:
+    plugin = ImageAnalysis()
+    with answering("A cat.") as vision:
+        assert "A cat." in await read(plugin)
+        vision.answer = "A dog."
+        assert "A dog." in await read(plugin)
+    with answering(lambda call: f"{len(call.images)} image"):
+        assert "1 image" in await read(plugin)
+    assert len(vision.calls) == 2
+
+
+async def test_an_exception_is_a_failure_and_opens_no_circuit() -> None:
+    late = Timeout("late", model="gpt-4o-mini", llm_provider="openai")
+    plugin, strict = ImageAnalysis(), ImageAnalysis(on_failure="reject")
+    with answering(late):
+        for _ in range(10):
+            assert "the vision model did not answer in time" in await read(plugin)
+        with pytest.raises(RequestError) as caught:
+            await read(strict)
+    assert caught.value.code == "image_analysis_timeout"
+    assert [status.is_open for status in plugin.stats().values()] in ([], [False])
+
+
+async def test_a_file_at_a_provider_is_named_by_its_id() -> None:
+    stored = {"type": "file", "file": {"file_id": "file-abc", "format": "image/png"}}
+    with answering("A cat.") as vision:
+        await read(ImageAnalysis(vision_model="openai/gpt-4o"), [message(text("What is it?"), stored)])
+    assert vision.calls == [FakeCall("openai/gpt-4o", QUESTION, ("file-abc",))]
+
+
+async def test_pytest_has_it_as_a_fixture(fake_vision: FakeVision) -> None:
+    fake_vision.answer, fake_vision.cost = "A cat.", Decimal("0.25")
+    assert "A cat." in await read()
+    assert len(fake_vision.calls) == 1
+
+
+def test_pytest_does_not_import_litellm_for_it(tmp_path: Path) -> None:
+    check = "import sys\n\ndef test_it():\n    assert 'litellm' not in sys.modules\n"
+    (tmp_path / "test_light.py").write_text(check)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
