@@ -417,6 +417,28 @@ class ImageAnalysisConfig(_Settings):
             raise _config_error(error, cls, path) from None
 
 
+def config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
+    """Return the settings of an instance of ``ImageAnalysis``, given as a config or one by one.
+
+    Args:
+        config: the config, or ``None``.
+        settings: single settings.
+
+    Raises:
+        ConfigError: they are given in two ways, or as something else.
+    """
+    if config is None:
+        return ImageAnalysisConfig(**settings)
+    if not isinstance(config, ImageAnalysisConfig):
+        raise ConfigError(
+            f"ImageAnalysis: got a {type(config).__name__} as config; it must be an ImageAnalysisConfig. Pass single"
+            ' settings by name: ImageAnalysis(vision_model="gpt-4o-mini")'
+        )
+    if settings:
+        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass one of both")
+    return config
+
+
 def _config_error(error: ValidationError, settings: type[BaseModel], path: str) -> ConfigError:
     lines = [f"  {problem}" for problem in problems(error, settings, path)]
     return ConfigError("\n".join(["wrong settings for litellm-image-analysis:", *lines]))

@@ -10,7 +10,11 @@ import logging
 import os
 import re
 
+from cachetools import TTLCache
+
 LOGGER = logging.getLogger("LiteLLM.image_analysis")
+_told: TTLCache[str, bool] = TTLCache(1000, ttl=60)
+"""The messages to the operator of the last minute."""
 _PLAIN_VALUE = re.compile(r"[\w.:/@+*,-]+")
 
 
@@ -21,6 +25,17 @@ def show_requests() -> None:
     """
     if not os.environ.get("LITELLM_LOG") and LOGGER.getEffectiveLevel() > logging.INFO:
         LOGGER.setLevel(logging.INFO)
+
+
+def tell_operator(message: str) -> None:
+    """Log what only the operator can mend as an ERROR, the same message at most once a minute.
+
+    Args:
+        message: what is wrong, where, and what to do.
+    """
+    if message not in _told:
+        _told[message] = True
+        LOGGER.error("image analysis: %s", message)
 
 
 def quoted(value: object) -> str:

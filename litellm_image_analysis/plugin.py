@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
-from litellm.router import Router
 
 from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.billing.request_state import load_state, metadata_of, pop_requested, update_state
 from litellm_image_analysis.compat import has_own_limits
-from litellm_image_analysis.config import ImageAnalysisConfig
+from litellm_image_analysis.config import ImageAnalysisConfig, config_of
 from litellm_image_analysis.engine import containment, routing, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
-from litellm_image_analysis.errors import ConfigError, RequestError
+from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
@@ -30,6 +29,7 @@ from litellm_image_analysis.vision.call import current_vision_call
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
     from litellm.types.utils import CallTypes
     from typing_extensions import Unpack
 
@@ -44,30 +44,6 @@ _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
 
 _WATCH_SECONDS = 1.0
 _SECONDS_AFTER_A_BUG = 60.0
-
-
-def _config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
-    """Return the settings of an instance.
-
-    Raises:
-        ConfigError: they are given in two ways, or as something else.
-    """
-    if config is None:
-        return ImageAnalysisConfig(**settings)
-    if not isinstance(config, ImageAnalysisConfig):
-        raise ConfigError(
-            f"ImageAnalysis: got a {type(config).__name__} as config; it must be an ImageAnalysisConfig. Pass single"
-            ' settings by name: ImageAnalysis(vision_model="gpt-4o-mini")'
-        )
-    if settings:
-        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass one of both")
-    return config
-
-
-def _check_router(router: object, *, optional: bool = False) -> None:
-    """Raise ``ConfigError`` unless this is a Router."""
-    if not (isinstance(router, Router) or (optional and router is None)):
-        raise ConfigError(f"ImageAnalysis: got a {type(router).__name__} as router; it must be a litellm.Router")
 
 
 @final  # LiteLLM looks for hooks on an instance's own class: those of a subclass would be skipped in silence
@@ -87,8 +63,9 @@ class ImageAnalysis(CustomLogger):
         self, config: ImageAnalysisConfig | None = None, *, router: Router | None = None, **settings: Unpack[Settings]
     ) -> None:
         super().__init__()
-        self.config = _config_of(config, settings)
-        _check_router(router, optional=True)
+        self.config = config_of(config, settings)
+        if router is not None:
+            routing.check_router(router)
         self._analyzer = Analyzer(self.config)
         self._library = library.Library(self.config, self._analyzer, self._check_alone, router)
         self._auto_mode = AutoMode(self.config, self._analyzer, self._check_alone)
@@ -107,7 +84,7 @@ class ImageAnalysis(CustomLogger):
         Raises:
             ConfigError: it is no Router, or the installed LiteLLM does not resolve names with the suffix.
         """
-        _check_router(router)
+        routing.check_router(router)
         if self.config.suffix is None:
             withdraw(router)
         else:

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 from cachetools import TTLCache
 
+from litellm_image_analysis import log as log_module
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.analysis.report import Report
-from litellm_image_analysis.billing import summary
 from litellm_image_analysis.billing.summary import log_request
 from litellm_image_analysis.log import LOGGER, show_requests
 from litellm_image_analysis.vision.circuit_breaker import Change
@@ -75,7 +75,7 @@ def test_what_the_operator_has_to_do_is_an_error_once_a_minute(
     log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(summary, "_told", TTLCache(10, ttl=60, timer=lambda: clock[0]))
+    monkeypatch.setattr(log_module, "_told", TTLCache(10, ttl=60, timer=lambda: clock[0]))
     for clock[0] in (0.0, 59.0, 61.0):
         for model in ("eyes", "other eyes"):
             report = Report(model, images=1, failed=1, reasons=("misconfigured",), cures=("no key. Set one",))

@@ -7,18 +7,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cachetools import TTLCache
-
 from litellm_image_analysis.billing.prices import format_usd
-from litellm_image_analysis.log import LOGGER, quoted
+from litellm_image_analysis.log import LOGGER, quoted, tell_operator
 
 if TYPE_CHECKING:
     from litellm_image_analysis.analysis.report import Report
 
 _HEADER = "x-litellm-image-analysis"
 _HEADER_SAFE = "/:@.,+*- "
-_told: TTLCache[tuple[str, str], bool] = TTLCache(1000, ttl=60)
-"""Problems of the operator's that were logged, by vision model."""
 
 
 def response_headers(report: Report, base_cost: Decimal | None) -> dict[str, str]:
@@ -81,6 +77,4 @@ def log_request(request_id: object, report: Report) -> None:
     level = logging.WARNING if report.failed else logging.INFO
     LOGGER.log(level, "image analysis: %s", line, extra={"image_analysis": fields})
     for cure in report.cures:
-        if (report.vision_model, cure) not in _told:
-            _told[report.vision_model, cure] = True
-            LOGGER.error("image analysis: vision model %s: %s", quoted(report.vision_model), cure)
+        tell_operator(f"vision model {quoted(report.vision_model)}: {cure}")

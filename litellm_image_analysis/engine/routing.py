@@ -10,6 +10,7 @@ import litellm
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.compat import RouterView, proxy_global, view_of
+from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.request.activation import NOT_GIVEN, Activation, Active, Inactive, decide
 from litellm_image_analysis.vision.gate import ModelGroup
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.request import FoundImage
+
+
+def check_router(router: object) -> None:
+    """Check that this is a Router.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    from litellm.router import Router
+
+    if not isinstance(router, Router):
+        raise ConfigError(f"ImageAnalysis: got a {type(router).__name__} as router; it must be a litellm.Router")
 
 
 def running_router() -> Router | None:

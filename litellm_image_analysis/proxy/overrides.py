@@ -66,7 +66,10 @@ def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -
             overrides = Overrides.model_validate(settings).model_dump(exclude_none=True)
         except ValidationError as error:
             wrong = problems(error, Overrides, METADATA_KEY) if isinstance(settings, Mapping) else [_NO_OBJECT]
-            return RequestError(f"{owner} metadata: {'; '.join(wrong)}", code="invalid_image_analysis_metadata")
+            return RequestError(
+                f"{owner} metadata: {'; '.join(wrong)} (the gateway's operator can correct it)",
+                code="invalid_image_analysis_metadata",
+            )
         enabled = overrides.pop("enabled", True) and enabled
         changes |= overrides
     return EffectiveSettings(config.model_copy(update=changes), enabled)

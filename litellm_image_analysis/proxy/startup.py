@@ -72,14 +72,14 @@ def report_ready(config: ImageAnalysisConfig, *, is_registered: bool = True) -> 
     found = None if _NAME in sections else misplaced_settings(proxy_config())
     if found is not None:
         LOGGER.warning(
-            "image analysis: found %s, which is not read, so all settings have their defaults. They belong under"
-            " callback_settings: {image_analysis: {...}}, at the top level of the config",
+            "image analysis: %s, so all settings have their defaults. They belong under callback_settings:"
+            " {image_analysis: {...}}, at the top level of the config",
             found,
         )
 
 
 def misplaced_settings(config: Mapping[str, Any]) -> str | None:
-    """Return where a proxy's config has settings that the plugin does not read, or ``None``.
+    """Return what is wrong with the place of the settings in a proxy's config, or ``None``.
 
     Args:
         config: the proxy's config.
@@ -88,11 +88,11 @@ def misplaced_settings(config: Mapping[str, Any]) -> str | None:
     places = ((f"{path}{name}", section, name) for path, section in sections.items() for name in _NAMES)
     for place, section, name in places:
         if isinstance(section, Mapping) and name in section and place != SETTINGS_PATH:
-            return place
+            return f"the settings under {place} are not read"
     nested = config.get("litellm_settings")
     if isinstance(nested, Mapping) and "callback_settings" in nested:
-        return "litellm_settings.callback_settings"
-    return f"callback_settings without a section {_NAME}" if config.get("callback_settings") else None
+        return "the settings under litellm_settings.callback_settings are not read"
+    return f"callback_settings has no section {_NAME}" if config.get("callback_settings") else None
 
 
 def report_suffixed_models(suffix: str | None) -> None:

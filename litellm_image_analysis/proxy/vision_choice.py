@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from litellm_image_analysis.config import SETTINGS_PATH
 from litellm_image_analysis.engine.routing import vision_groups
 from litellm_image_analysis.errors import RequestError
-from litellm_image_analysis.log import LOGGER, quoted
+from litellm_image_analysis.log import LOGGER, quoted, tell_operator
 from litellm_image_analysis.proxy.access import AccessDeniedError, check_access, fetch
 from litellm_image_analysis.proxy.overrides import METADATA_KEY
 from litellm_image_analysis.proxy.served_models import is_served
@@ -80,9 +80,9 @@ async def _check_required_access(context: ProxyContext) -> None:
         await _check_vision_model(context)
     except AccessDeniedError as error:
         LOGGER.warning(
-            "image analysis: key %s has no access to the vision model %s, which require_key_access or the setting of a"
-            " key or team asks for",
-            quoted(context.caller.key_alias or context.caller.key_name or "without a name"),
+            "image analysis: a key has no access to its vision model: key_alias=%s vision_model=%s. Add the model to"
+            " the key or its team, or see the settings require_key_access and allowed_vision_models",
+            quoted(context.caller.key_alias or "none"),
             quoted(context.vision_model),
         )
         raise RequestError(
@@ -144,7 +144,9 @@ async def check_default(context: ProxyContext) -> None:
     name = context.vision_model
     if not await _is_served(context):
         choices = await _allowed(_groups(context), context)
-        raise RequestError(_unserved(name, choices), code="vision_model_not_served")
+        problem = _unserved(name, choices)
+        tell_operator(problem)
+        raise RequestError(problem, code="vision_model_not_served")
     if context.config.require_key_access:
         await _check_required_access(context)
 

@@ -82,6 +82,7 @@ def test_the_team_s_are_told_as_the_team_s() -> None:
     assert error.message == (
         "team metadata: image_analysis.enabled: got 1; it must be true or false;"
         " image_analysis.prompt: got 2; it must be instructions for the vision model"
+        " (the gateway's operator can correct it)"
     )
 
 

@@ -227,7 +227,7 @@ class TestDefault:
         assert "eyes" not in caught.value.message
         [record] = caplog.records
         assert record.levelname == "WARNING"
-        assert "key research has no access to the vision model eyes" in record.getMessage()
+        assert "a key has no access to its vision model: key_alias=research vision_model=eyes." in record.getMessage()
 
     async def test_one_that_nobody_serves_is_an_error(self, router: Router) -> None:
         with pytest.raises(RequestError, match="this gateway serves no model 'ears'") as caught:

@@ -23,6 +23,7 @@ async def running_app(config: dict[str, Any], folder: Path) -> AsyncIterator[htt
     from litellm.proxy import proxy_server
 
     import litellm_image_analysis
+    from litellm_image_analysis import instance
 
     vars(litellm_image_analysis).pop("image_analysis", None)  # as in a process that has just started
     path = folder / "config.yaml"
@@ -38,4 +39,8 @@ async def running_app(config: dict[str, Any], folder: Path) -> AsyncIterator[htt
             transport = httpx.ASGITransport(app=proxy_server.app)
             headers = {"Authorization": f"Bearer {MASTER_KEY}"}
             async with httpx.AsyncClient(transport=transport, base_url="http://proxy", headers=headers) as client:
-                yield client
+                try:
+                    yield client
+                finally:
+                    for task in instance._in_background:  # an app that is started later has its own
+                        task.cancel()

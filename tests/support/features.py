@@ -13,6 +13,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.proxy._types import LiteLLM_OrganizationTable, ProxyException, UserAPIKeyAuth
 from litellm.proxy.anthropic_endpoints import endpoints as anthropic_endpoints
 from litellm.proxy.auth import auth_checks
+from litellm.proxy.common_request_processing import ProxyBaseLLMRequestProcessing
 from litellm.proxy.google_endpoints import endpoints as google_endpoints
 from litellm.proxy.types_utils.utils import get_instance_fn
 from litellm.proxy.utils import ProxyLogging
@@ -61,7 +62,12 @@ needs_anthropic_errors = needs(
 needs_content_enforcers = needs(
     "callback that enforces rules on content", there=hasattr(CustomLogger, "enforces_request_content")
 )
-needs_google_errors = needs("error of Google's shape", there=hasattr(google_endpoints, "_google_error_response"))
+SENDS_ERRORS_OF_HOOKS = "isinstance(e, ProxyException)" in inspect.getsource(
+    ProxyBaseLLMRequestProcessing._handle_llm_api_exception
+)
+"""Whether a hook's error is answered as it is. LiteLLM 1.84 makes another one of it."""
+WRITES_GOOGLE_ERRORS = hasattr(google_endpoints, "_google_error_response")
+needs_google_errors = needs("error of Google's shape", there=WRITES_GOOGLE_ERRORS)
 
 
 def _forgets_deleted_models() -> bool:
