@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
+from litellm_image_analysis.analysis import tenant
 from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.billing.request_state import load_state, metadata_of, pop_requested, update_state
 from litellm_image_analysis.compat import has_own_limits
@@ -144,9 +145,11 @@ class ImageAnalysis(CustomLogger):
             scope: ``team:<team id>``, ``key:<the key's hash>``, ``user:<user id>`` or ``global``.
 
         Raises:
+            ConfigError: no scope has this form.
             ConnectionError: the cache uses Redis, but no Redis is configured.
             redis.exceptions.RedisError: Redis could not be reached or refused. This process has flushed its memory.
         """
+        tenant.check_scope(scope)
         await self._analyzer.cache.flush(scope)
 
     def stats(self) -> dict[str, ModelStatus]:

@@ -17,6 +17,7 @@ from litellm_image_analysis import (
     ConfigError,
     ImageAnalysis,
     ImageAnalysisConfig,
+    RequestError,
     plugin,
 )
 from litellm_image_analysis.analysis.report import Report
@@ -111,6 +112,23 @@ class TestSettings:
         assert "SECRET" not in str(caught.value)
         with expected:
             ImageAnalysis().attach(router)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"messages": "What is it?"}, "messages: got str; it must be a list"),
+        ({"messages": [], "vision_model": 5}, "vision_model: got int; it must be a str"),
+    ],
+)
+async def test_what_cannot_be_rewritten_is_refused(arguments: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RequestError, match=problem):
+        await ImageAnalysis().rewrite(**arguments)
+
+
+async def test_a_flush_of_no_scope_is_refused() -> None:
+    with pytest.raises(ConfigError, match="got 'research' as scope"):
+        await ImageAnalysis().flush_cache("research")
 
 
 class TestAttach:

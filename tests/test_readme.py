@@ -20,6 +20,7 @@ from litellm_image_analysis.vision import circuit_breaker, gate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SOURCE = "https://github.com/litellm-image-analysis/litellm-image-analysis"
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 LOAD = (Path(__file__).parents[1] / "docs" / "load.md").read_text()
 CACHE = (Path(__file__).parents[1] / "docs" / "cache.md").read_text()
@@ -55,6 +56,13 @@ def test_the_index_names_every_page(page: Path) -> None:
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+    ours = re.findall(rf"{SOURCE}/blob/main/(\S+)", page.read_text())
+    assert [link for link in ours if not (ROOT / link).exists()] == []
+
+
+def test_its_links_work_on_the_package_index() -> None:
+    assert re.findall(r"\]\((?!https://)([^)]+)", README) == []
+    assert set(re.findall(r"\]\[([\w-]+)]", README)) == set(re.findall(r"^\[([\w-]+)]: https://", README, re.MULTILINE))
 
 
 def test_so_is_the_table_of_the_cache_s_settings() -> None:
@@ -101,6 +109,7 @@ def test_the_three_lines_of_yaml_are_valid_settings() -> None:
     (block,) = blocks("yaml")
     config = yaml.safe_load(block)
     assert config["litellm_settings"]["callbacks"] == ["litellm_image_analysis.image_analysis"]
+    assert '# a list: ["prometheus", "litellm_image_analysis.image_analysis"]' in block
     assert ImageAnalysisConfig.from_settings(config["callback_settings"]["image_analysis"]) == ImageAnalysisConfig()
     assert len([line for line in block.splitlines() if not line.startswith("#")]) == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -66,6 +67,16 @@ async def test_pytest_has_it_as_a_fixture(fake_vision: FakeVision) -> None:
     fake_vision.answer, fake_vision.cost = "A cat.", Decimal("0.25")
     assert "A cat." in await read()
     assert len(fake_vision.calls) == 1
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
+    with_pytest, without = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "test_example.py").write_text(with_pytest)
+    (tmp_path / "example.py").write_text(without)
+    for command in (["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py"], ["example.py"]):
+        ran = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_pytest_does_not_import_litellm_for_it(tmp_path: Path) -> None:

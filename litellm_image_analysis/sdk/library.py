@@ -138,8 +138,12 @@ class Library:
             The messages, with texts in the images' places.
 
         Raises:
-            RequestError: a limit is exceeded, or ``on_failure: reject`` applies.
+            RequestError: a limit is exceeded, ``on_failure: reject`` applies, or the arguments are of another type.
         """
+        for value, kind, what in ((messages, list, "messages"), (vision_model, str, "vision_model")):
+            if not isinstance(value, kind):
+                given = type(value).__name__
+                raise RequestError(f"{what}: got {given}; it must be a {kind.__name__}.", param=what)
         request: dict[str, Any] = {"messages": messages, "metadata": {}}
         context = self._context(vision_model)
         with containment.contained_analysis(request, chat, context):

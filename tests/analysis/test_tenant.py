@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts
 
-from litellm_image_analysis.analysis.tenant import Tenant, derived_secret
+from litellm_image_analysis.analysis.tenant import Tenant, check_scope, derived_secret
+from litellm_image_analysis.errors import ConfigError
 
 RESEARCH = Tenant("team:research", b"secret")
 
@@ -86,3 +87,15 @@ def test_a_derived_secret_does_not_give_its_material_away(material: str) -> None
 @given(texts.filter(lambda text: not text.endswith("\0")), texts.filter(lambda text: not text.endswith("\0")))
 def test_other_material_gives_another_secret(one: str, other: str) -> None:
     assert (derived_secret(one) == derived_secret(other)) is (one == other)
+
+
+@pytest.mark.parametrize("scope", [None, "team:research", "key:88dc28d0", "user:a b\nc", "organization:o", "global"])
+def test_a_scope_has_one_of_these_forms(scope: str | None) -> None:
+    check_scope(scope)
+
+
+@pytest.mark.parametrize("scope", ["", "team", "team:", "research", "teams:research", "GLOBAL", 5, b"global"])
+def test_another_form_is_told_the_right_ones(scope: object) -> None:
+    """A flush of a scope that does not exist would remove nothing, without a word."""
+    with pytest.raises(ConfigError, match=r"flush_cache: got .* as scope; it must be team:<team id>"):
+        check_scope(scope)
