@@ -31,7 +31,7 @@ MEDIA_TYPES: Mapping[str, Format] = {
 
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_PIECE = 1024 * 1024
+_PIECE = 128 * 1024
 
 _MOST_SEGMENTS = 200  # segments of a JPEG, searched for its sizes. Cameras write about ten
 _MOST_BLOCKS = 1000  # blocks and parts of blocks of a GIF before its first frame
@@ -64,13 +64,14 @@ class Base64:
             return b""
 
 
-def is_base64(text: str, start: int) -> bool:
-    """Return whether a text from ``start`` on is standard base64 with padding, without other characters."""
-    if not text.isascii() or (len(text) - start) % 4 or len(text) == start:
+def is_base64(file: Base64) -> bool:
+    """Return whether a file is standard base64 with padding, without other characters."""
+    text, start = file.text, file.start
+    if (len(text) - start) % 4 or len(text) == start:
         return False
     end = len(text) - text[-2:].count("=")
     return not any(
-        text[piece : min(piece + _PIECE, end)].encode().translate(None, _ALPHABET)
+        text[piece : min(piece + _PIECE, end)].encode("utf-8", "surrogatepass").translate(None, _ALPHABET)
         for piece in range(start, end, _PIECE)
     )
 

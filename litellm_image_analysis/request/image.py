@@ -38,6 +38,7 @@ _BLANKS = "\t\n\r "
 _NO_BLANKS = str.maketrans("", "", _BLANKS)
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 LARGE_CHARACTERS = 1024 * 1024
+_PIECE = 128 * 1024
 _GEMINI_FILES = re.compile(r"https?://generativelanguage\.googleapis\.com(:\d*)?(?![^/?#])", re.IGNORECASE | re.ASCII)
 """The start of a file of the Gemini API, in every spelling of the host that a URL may have."""
 
@@ -77,7 +78,7 @@ class ImageSource:
             holder = "vertex_ai"
         elif _GEMINI_FILES.match(reference):
             holder = "gemini"
-        elif "://" in reference or reference.startswith("data:"):
+        elif holder is not None and ("://" in reference or reference.startswith("data:")):
             holder = None
         media_type = _canonical_type(format or "")
         return cls(
@@ -94,17 +95,23 @@ class ImageSource:
 
     @cached_property
     def url(self) -> str:
-        """The image as one string, as the vision model gets it.
+        """The image as one string, as the vision model gets it."""
+        head, file = self._spelling
+        return file.text if file.text[: file.start] == head else f"{head}{file.text[file.start :]}"
+
+    @cached_property
+    def _spelling(self) -> tuple[str, Base64]:
+        """The header and the base64 as the vision model gets them. Nothing is copied if the client spells them so.
 
         The header has its usual spelling and the type of the bytes, because providers and LiteLLM compare it as text.
-        The base64 has the standard alphabet, padding, and no line breaks.
+        The base64 has the standard alphabet, padding, and no line breaks. A URL or file id has no header.
         """
         if self._declared is None:
-            return self.reference
-        start, head, file = self._start, f"data:{self._type};base64,", self._file
-        if file.text is not self.reference or any(self.reference.find(sign, start) >= 0 for sign in "-_"):
-            return f"{head}{file.text[file.start :].translate(_STANDARD_BASE64)}"
-        return self.reference if self.reference[:start] == head else f"{head}{self.reference[start:]}"
+            return "", Base64(self.reference)
+        file = self._file
+        if any(file.text.find(sign, file.start) >= 0 for sign in "-_"):
+            file = Base64(file.text[file.start :].translate(_STANDARD_BASE64))
+        return f"data:{self._type};base64,", file
 
     @property
     def _type(self) -> str:
@@ -197,19 +204,29 @@ class ImageSource:
             return None
         return size_of(self._file, self._format)
 
-    @cached_property
+    @property
     def flaw(self) -> Flaw | None:
-        """The flaw of an image in the request, or ``None``. Reads every character once."""
+        """The flaw of an image in the request, or ``None``."""
+        return self.first_flaw or (None if self.is_whole else "damaged")
+
+    @cached_property
+    def first_flaw(self) -> Flaw | None:
+        """The flaw that is found without reading every character, or ``None``."""
         declared = self._declared
         if declared is None:
             return None
         if not (_is_image_type(declared) or declared in _ANY_TYPE):
             return "unsupported_type"
-        if not is_base64(self.url, self.url.index(",") + 1):
+        if self._format is not None:
+            return "damaged" if self.size is None else None
+        if not self.is_whole:
             return "damaged"
-        if self._format is None:
-            return "mislabelled" if declared in MEDIA_TYPES else "unsupported_type"
-        return "damaged" if self.size is None else None
+        return "mislabelled" if declared in MEDIA_TYPES else "unsupported_type"
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether an image in the request is base64 from its first character to its last. Reads each of them once."""
+        return self._declared is None or is_base64(self._spelling[1])
 
     @cached_property
     def digest(self) -> str:
@@ -218,8 +235,10 @@ class ImageSource:
         Above ``LARGE_CHARACTERS`` it takes milliseconds, too long for an event loop.
         """
         sha256 = hashlib.sha256(f"{self.detail!r} {self.format!r} {self.holder!r} ".encode("utf-8", "surrogatepass"))
-        for start in range(0, len(self.url), LARGE_CHARACTERS):  # in pieces, to avoid a copy of up to 20 MiB
-            sha256.update(self.url[start : start + LARGE_CHARACTERS].encode("utf-8", "surrogatepass"))
+        head, file = self._spelling
+        sha256.update(head.encode("utf-8", "surrogatepass"))
+        for start in range(file.start, len(file.text), _PIECE):  # pieces stay in the processor's cache
+            sha256.update(file.text[start : start + _PIECE].encode("utf-8", "surrogatepass"))
         return sha256.hexdigest()
 
 

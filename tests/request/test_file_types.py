@@ -196,7 +196,7 @@ def test_no_text_is_too_odd_to_be_read(text: str, place: int, count: int) -> Non
 
 @given(st.binary(min_size=1, max_size=40), st.text("a:;,=", max_size=5))
 def test_base64_is_base64(content: bytes, before: str) -> None:
-    assert is_base64(before + base64.b64encode(content).decode(), len(before))
+    assert is_base64(Base64(before + base64.b64encode(content).decode(), len(before)))
 
 
 _RFC_4648 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)", re.ASCII)
@@ -206,6 +206,6 @@ _RFC_4648 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{
 @example("0000=")  # surplus padding, which Python's decoder takes
 @example("AAAAAAAA\n")
 def test_what_is_base64_is_what_its_standard_says_and_a_decoder_reads(text: str) -> None:
-    assert is_base64(text, 0) is (_RFC_4648.fullmatch(text) is not None)
-    if is_base64(text, 0):
+    assert is_base64(Base64(text)) is (_RFC_4648.fullmatch(text) is not None)
+    if is_base64(Base64(text)):
         assert base64.b64decode(text, validate=True)
