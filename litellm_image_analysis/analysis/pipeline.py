@@ -94,7 +94,14 @@ async def rewrite(
     if isinstance(plan, RequestError):
         return plan
     started = anyio.current_time()
-    answered = await _ask_all(_distinct(plan), config, target)
+    known: Mapping[str, Outcome] = {}
+    with anyio.CancelScope(deadline=started + config.timeout_seconds) as time_limit:
+        known = await target.answers.recall(_distinct(plan))
+        damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
+        if damaged:
+            plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
+            known = await target.answers.recall(_distinct(plan))
+    answered = await _ask_all(_distinct(plan), known, config, target, time_limit.deadline)
     duration_ms = round((anyio.current_time() - started) * 1000)
 
     def result() -> Rewrite:
@@ -122,8 +129,20 @@ def _checked_plan(
     """Return the plan, or the error if a limit is exceeded. What is cheap to check is checked first."""
     if target.withheld is not None:
         return [Step((image,), Failed(target.withheld)) for image in found]
-    exceeded = check_sizes(found, config) or check_pixels(found, config)
-    return exceeded or make_plan(found, config, target.tenant, target.model, target.file_providers)
+    return check_sizes(found, config) or check_pixels(found, config) or _plan(found, config, target)
+
+
+def _plan(
+    found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget, damaged: Collection[str] = ()
+) -> list[Step]:
+    return make_plan(found, config, target.tenant, target.model, target.file_providers, damaged)
+
+
+def _damaged(plan: Sequence[Step], known: Mapping[str, Outcome]) -> set[str]:
+    """Return the digests of images that no vision model may get. Those of a known answer were checked for it."""
+    steps = (step for step in plan if isinstance(step.ask, VisionRequest) and step.ask.key not in known)
+    sources = (image.source for step in steps for image in step.images if image.source is not None)
+    return {source.digest for source in sources if not source.is_whole}
 
 
 def _distinct(plan: Sequence[Step]) -> list[VisionRequest]:
@@ -133,24 +152,29 @@ def _distinct(plan: Sequence[Step]) -> list[VisionRequest]:
 
 
 async def _ask_all(
-    requests: Sequence[VisionRequest], config: ImageAnalysisConfig, target: VisionTarget
+    requests: Sequence[VisionRequest],
+    known: Mapping[str, Outcome],
+    config: ImageAnalysisConfig,
+    target: VisionTarget,
+    deadline: float,
 ) -> dict[str, Outcome]:
-    """Take known answers from the cache and make the other calls concurrently, up to ``max_concurrency``.
+    """Take the known answers and make the other calls concurrently, up to ``max_concurrency``.
 
-    A call without an answer after ``timeout_seconds`` has failed. Calls beyond the limits of a request are not made.
+    A call without an answer at the deadline has failed. Calls beyond the limits of a request are not made.
     """
-    outcomes: dict[str, Outcome] = {request.key: Failed(FailureReason.TIMEOUT) for request in requests}
+    unknown = [request for request in requests if request.key not in known]
+    outcomes = {**known, **{request.key: Failed(FailureReason.TIMEOUT) for request in unknown}}
+    if not unknown:
+        return outcomes
+    latest, skipped = within_limits(unknown, config)
+    target.answers.skip(skipped)
+    outcomes |= skipped
     limiter = anyio.CapacityLimiter(config.max_concurrency)
 
     async def ask(request: VisionRequest) -> None:
         outcomes[request.key] = await target.answers.ask(request, target.ask, limiter)
 
-    with anyio.move_on_after(config.timeout_seconds):
-        known = await target.answers.recall(requests)
-        unknown = [request for request in requests if request.key not in known]
-        latest, skipped = within_limits(unknown, config)
-        target.answers.skip(skipped)
-        outcomes |= known | skipped
+    with anyio.CancelScope(deadline=deadline):
         async with anyio.create_task_group() as group:
             for request in latest:
                 group.start_soon(ask, request)

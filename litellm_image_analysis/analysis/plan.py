@@ -37,8 +37,11 @@ def make_plan(
     tenant: Tenant,
     vision_model: str,
     file_providers: Collection[str] = (),
+    damaged: Collection[str] = (),
 ) -> list[Step]:
     """Plan the vision calls for the images of a request.
+
+    Whether the base64 of an image is whole is not checked here, because it takes long and a cached analysis proves it.
 
     Args:
         found: the images, in order.
@@ -47,13 +50,14 @@ def make_plan(
         vision_model: the name of the vision model.
         file_providers: the providers of the vision model's deployments. A file at a provider is readable only if all
             deployments are at this provider.
+        damaged: the digests of images that are known to be damaged.
     """
     planned: list[Step] = []
     requests: dict[Hashable, VisionRequest] = {}
     for group in _groups(found, config):
         shown: list[FoundImage] = []
         for image in group:
-            reason = _exclusion(image, config, file_providers)
+            reason = _exclusion(image, config, file_providers, damaged)
             if reason is None:
                 shown.append(image)
             else:
@@ -62,7 +66,7 @@ def make_plan(
             is_one, question = len(images) == 1, images[0].question
             # The number of a single image is not in its request, so that copies have one request.
             sources = [(1 if is_one else image.number, image.source) for image in images if image.source is not None]
-            asked = (*sources, question)
+            asked = (*((number, source.digest) for number, source in sources), question)
             if asked not in requests:
                 requests[asked] = vision_request(
                     tenant, vision_model, sources, question, config.prompt, config.max_output_tokens
@@ -116,10 +120,13 @@ def _groups(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> list[li
 
 def _parts(images: Sequence[FoundImage], config: ImageAnalysisConfig) -> Iterator[list[FoundImage]]:
     """Divide the images of a call so that each part is within the limits of a request. Copies count once."""
+    if len(images) == 1:
+        yield [*images]
+        return
     part: list[FoundImage] = []
-    sizes: dict[ImageSource | None, int] = {}
+    sizes: dict[str, int] = {}
     for image in images:
-        size = {image.source: 0 if image.source is None else image.source.encoded_bytes}
+        size = {image.source.digest: image.source.encoded_bytes} if image.source is not None else {"": 0}
         together = sizes | size
         if part and (len(together) > config.max_images or sum(together.values()) > config.max_request_image_bytes):
             yield part
@@ -130,7 +137,9 @@ def _parts(images: Sequence[FoundImage], config: ImageAnalysisConfig) -> Iterato
         yield part
 
 
-def _exclusion(image: FoundImage, config: ImageAnalysisConfig, file_providers: Collection[str]) -> FailureReason | None:
+def _exclusion(
+    image: FoundImage, config: ImageAnalysisConfig, file_providers: Collection[str], damaged: Collection[str]
+) -> FailureReason | None:
     """Return the reason why there is no vision call for an image, or ``None`` if there is one."""
     source = image.source
     if source is None:
@@ -139,7 +148,9 @@ def _exclusion(image: FoundImage, config: ImageAnalysisConfig, file_providers: C
         case "unsupported":
             return FailureReason.UNSUPPORTED_SOURCE
         case "inline":
-            return None if source.flaw is None else FailureReason[source.flaw.upper()]
+            if source.first_flaw is not None:
+                return FailureReason[source.first_flaw.upper()]
+            return FailureReason.DAMAGED if damaged and source.digest in damaged else None
         case "held":
             if not source.reference.isprintable():
                 return FailureReason.MALFORMED
