@@ -95,7 +95,7 @@ async def rewrite(
         return plan
     started = anyio.current_time()
     known: Mapping[str, Outcome] = {}
-    with anyio.CancelScope(deadline=started + config.timeout_seconds) as time_limit:
+    with anyio.move_on_after(config.timeout_seconds) as time_limit:
         known = await target.answers.recall(_distinct(plan))
         damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
         if damaged:

@@ -148,9 +148,7 @@ def _exclusion(
         case "unsupported":
             return FailureReason.UNSUPPORTED_SOURCE
         case "inline":
-            if source.first_flaw is not None:
-                return FailureReason[source.first_flaw.upper()]
-            return FailureReason.DAMAGED if damaged and source.digest in damaged else None
+            return _flaw(source, damaged)
         case "held":
             if not source.reference.isprintable():
                 return FailureReason.MALFORMED
@@ -159,6 +157,12 @@ def _exclusion(
             return None if set(file_providers) == {source.holder} else FailureReason.NOT_HELD
         case "remote":
             return _url_exclusion(source.url, config)
+
+
+def _flaw(source: ImageSource, damaged: Collection[str]) -> FailureReason | None:
+    if source.first_flaw is not None:
+        return FailureReason[source.first_flaw.upper()]
+    return FailureReason.DAMAGED if damaged and source.digest in damaged else None
 
 
 def _may_pass_files(config: ImageAnalysisConfig) -> bool:

@@ -28,27 +28,36 @@ _JOINER = re.compile(f"[{_JOINERS}]")
 _NOT_READ = re.compile(rf"[{_HIDDEN}{_JOINERS}\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 """Characters that do not change how a word is read: invisible characters and marks on letters."""
 
-_BRACKETS = "<‹❮❬❰〈⟨⟪⟬《«≪≺⋖⋘˂ᐸᚲ◁◀⦑⧼𝈶"
+_BRACKETS = "<‹❮❬❰〈⟨⟪⟬《«≪≺⋖⋘˂ᐸᚲ◁⊲◀⦑⧼㇛𝈶"
 _COMPOSED_BRACKETS = "＜﹤\u2329︿︽≮"
 _ANY_BRACKET = re.compile(f"[{_BRACKETS}{_COMPOSED_BRACKETS}]")
 _LETTERS = {
-    "i": "iіıιɩɪӏǀ∣ⲓᎥl1|ⅼʟłⳑ",
-    "m": "mмμᴍⲙ",
-    "a": "aаαɑᴀⲁ",
-    "g": "gɡɢցԍⲅ",
-    "e": "eеεєɛᴇ℮ҽɇⲉ",
-    "n": "nνոпηɴⲛ",
-    "y": "yуγүʏⲩ",
-    "s": "sѕꜱƽⲋ",
+    "i": "iіıιɩɪӏǀ∣ⲓᎥl1|ⅼʟłⳑꙇ⍳│⏽ⵏᛁꓲ𖼨𐊊𐌉𐌠𝈪Ꮮᒪꓡ𖼖𑣃𑣒𐑃𐔦\u05c0\u05d5\u05df\u0627\u0661\u06f1\u07ca\U0001e8c7",
+    "m": "mмμᴍⲙϺᎷᗰᛖꓟ𐊰𐌑𑣣𑜀",
+    "a": "aаαɑᴀⲁ⍺Ꭺᗅꓮ𖽀𐊠",
+    "g": "gɡɢցԍⲅᶃƍᏀᏳꓖ",
+    "e": "eеεєɛᴇ℮ҽɇⲉꬲ⋿ⴹᎬꓰ𑣆𑣎𐊆",
+    "n": "nνոпηɴⲛռꓠ𐔓",
+    "y": "yуγүʏⲩɣᶌỿꭚყυᎩᎽꓬ𖽃𑣄𐊲𑣜",
+    "s": "sѕꜱƽⲋՏᏕᏚꓢ𖼺𐊖𐑈𑣁",
 }
-_LETTERS["l"] = _LETTERS["i"]
-_IMAGE, _ANALYSIS = ("".join(f"[{_LETTERS[letter]}]" for letter in word) for word in ("image", "analysis"))
-_NAME = rf"{_IMAGE}(?:[^\w<>]|_){{0,3}}{_ANALYSIS}"
-_TAG = re.compile(rf"[{_BRACKETS}](?=(?:[^\w{_BRACKETS}]|_)*{_NAME})", re.IGNORECASE)
+"""What looks like each letter in upper or lower case. Letters of scripts from right to left are written as escapes.
+Letters beyond U+FFFF are in lower case, because a set with ``re.IGNORECASE`` does not match them otherwise."""
+
+_READ_AS = {letter: f"[{looks}]" for letter, looks in _LETTERS.items()}
+_READ_AS["l"] = _READ_AS["i"]
+_READ_AS["m"] = f"(?:{_READ_AS['m']}|r{_READ_AS['n']})"
+_IMAGE, _ANALYSIS = ("".join(_READ_AS[letter] for letter in word) for word in ("image", "analysis"))
+_LIKE_A_SLASH = "ノ丿〳Ⳇ"
+_LIKE_A_DASH = "ー一ㅡⲺ"
+"""These are letters, so ``[^\\w]`` does not match them."""
+
+_NAME = rf"{_IMAGE}(?:[^\w<>]|[_{_LIKE_A_DASH}]){{0,3}}{_ANALYSIS}"
+_TAG = re.compile(rf"[{_BRACKETS}](?=(?:[^\w{_BRACKETS}]|[_{_LIKE_A_SLASH}])*{_NAME})", re.IGNORECASE)
 """The bracket of a text that reads like a tag of the fence, opening or closing, in letters of any alphabet."""
 
-_BRACKET_LETTER = re.compile("[くㄑ]([^くㄑ]*)")
-_AFTER_LETTER = re.compile(rf"(?:[^\S\r\n]|[_/／∕⁄╱⧸⟋])*{_NAME}", re.IGNORECASE)
+_BRACKET_LETTER = re.compile("[くㄑ𡿨]([^くㄑ𡿨]*)")
+_AFTER_LETTER = re.compile(rf"(?:[^\S\r\n]|[_/／∕⁄╱⧸⟋᜵⁁㇓𝈺{_LIKE_A_SLASH}])*{_NAME}", re.IGNORECASE)
 """What makes a tag of a letter that looks like a bracket. Only spaces and slashes may be between, as a sentence can end
 in the letter."""
 

@@ -6,6 +6,7 @@ Only the base64 characters of the header are decoded, and no image data.
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,12 +35,17 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _PIECE = 128 * 1024
 
 _MOST_SEGMENTS = 200  # segments of a JPEG, searched for its sizes. Cameras write about ten
+_BETWEEN_SEGMENTS = 1024  # bytes after a segment, searched for the next one
 _MOST_BLOCKS = 1000  # blocks and parts of blocks of a GIF before its first frame
 _MOST_ENTRIES = 200  # entries of a TIFF's first directory
-_BOXES_BYTES = 16 * 1024  # at the start of a HEIF file, searched for its size
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}  # the types of TIFF
+_MOST_BOXES = 100  # at the top level of a HEIF file. Phones write fewer than ten
+_META_BYTES = 64 * 1024  # of a box, searched for the size of a HEIF file. Phones write about 4 KiB
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-_START_OF_FRAME = {marker for marker in range(0xFFC0, 0xFFD0) if marker not in (0xFFC4, 0xFFC8, 0xFFCC)}
+_MARKER = re.compile(rb"\xff([^\0\xff])")
+_START_OF_FRAME = {marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)}
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,43 +196,72 @@ def _jpeg_size(file: Base64) -> Size:
 
 
 def _jpeg_sizes(file: Base64) -> Iterator[tuple[int, int]]:
-    """Yield the sizes of all frames before the first scan. Decoders do not agree on which one counts."""
+    """Yield the sizes of all frames before the first scan. Decoders do not agree on which one counts.
+
+    As in decoders, the bytes between a segment and the next marker do not count, and some markers have no length.
+    """
     place = 2
     for _ in range(_MOST_SEGMENTS):
-        marker, length = struct.unpack(">HH", file.read(place, 4))
-        if marker in _START_OF_FRAME:
-            height, width = struct.unpack(">HH", file.read(place + 5, 4))
-            yield width, height
-        if marker == 0xFFFF:  # a fill byte
-            place += 1
-        elif marker in (0xFFD9, 0xFFDA) or marker < 0xFFC0 or length < 2:
+        found = _MARKER.search(file.read(place, _BETWEEN_SEGMENTS))
+        if found is None:
             return
-        else:
-            place += 2 + length
+        marker = found[1][0]
+        place += found.end()
+        if marker in _WITHOUT_LENGTH:
+            continue
+        if marker < 0xC0 or marker in (0xD9, 0xDA):
+            return
+        (length,) = struct.unpack(">H", file.read(place, 2))
+        if marker in _START_OF_FRAME:
+            height, width = struct.unpack(">HH", file.read(place + 3, 4))
+            yield width, height
+        place += max(length, 2)
 
 
 def _tiff_size(file: Base64) -> Size:
     order = "<" if file.read(0, 1) == b"I" else ">"
     (directory,) = struct.unpack(f"{order}I", file.read(4, 4))
     (count,) = struct.unpack(f"{order}H", file.read(directory, 2))
-    size = {}
+    sides = {256: 0, 257: 0}
     for entry in range(min(count, _MOST_ENTRIES)):
         raw = file.read(directory + 2 + 12 * entry, 12)
-        tag, kind = struct.unpack_from(f"{order}HH", raw)
-        if tag in (256, 257) and kind in (3, 4):
-            (size[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", raw, 8)
-    return (size[256], size[257]) if len(size) == 2 else None
+        tag, kind, length = struct.unpack_from(f"{order}HHI", raw)
+        if tag not in sides:
+            continue
+        if kind not in _INTEGERS or length != 1:
+            return None
+        (side,) = struct.unpack_from(f"{order}{_INTEGERS[kind]}", raw, 8)
+        sides[tag] = max(sides[tag], side)  # decoders do not agree on which of repeated entries counts
+    return sides[256], sides[257]
 
 
 def _heif_size(file: Base64) -> Size:
-    """Return the largest declared size. Tiles and the preview declare their own, smaller sizes."""
-    boxes = file.read(0, _BOXES_BYTES)
-    sizes = []
+    """Return the largest size in the ``meta`` boxes. Tiles and the preview declare their own, smaller sizes."""
+    sizes: list[tuple[int, int]] = []
+    place = 0
+    for _ in range(_MOST_BOXES):
+        head = file.read(place, 16)
+        if len(head) < 8:  # the end of the file
+            break
+        length, kind = struct.unpack_from(">I4s", head)
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", head, 8)
+        if kind == b"meta":
+            if length > _META_BYTES:
+                return None
+            sizes += _declared_sizes(file.read(place, length))
+        if length < 8:
+            break
+        place += length
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _declared_sizes(boxes: bytes) -> Iterator[tuple[int, int]]:
     place = boxes.find(b"ispe")
     while place >= 0:
-        sizes.append(struct.unpack_from(">II", boxes, place + 8))
+        width, height = struct.unpack_from(">II", boxes, place + 8)
+        yield width, height
         place = boxes.find(b"ispe", place + 4)
-    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 _SIZES: Mapping[Format, Callable[[Base64], Size]] = {

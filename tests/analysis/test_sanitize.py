@@ -7,6 +7,7 @@ import sys
 import unicodedata
 
 import pytest
+from confusable_homoglyphs.confusables import confusables_data
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.strategies import texts, thorough
@@ -27,6 +28,7 @@ ORDINARY = {
     "Arabic": "\u0600١٢ السلام عليكم",
     "Japanese": "「合計」：１２３円\u3000《注意》＜税込＞",
     "Japanese verbs": "よく聞く。\nImage analysis に続く「image-analysis」、驚くべき image、ぐimage analysis",
+    "Japanese in katakana": "くノ一 image analysis、ノ image-analysis",
     "Bopomofo": "ㄑㄧㄥˊ ㄑ\nimage analysis",
     "Polish": "łódź Łukasz, Coptic ⲙⲁⲣⲓⲁ",
     "HTML": "<b>a</b><div>b</div> <thinker> <tool> <function> think> <tool_call and </ think>",
@@ -129,6 +131,14 @@ def test_no_control_format_or_separating_character_of_unicode_is_left_unseen() -
         "ㄑ/image™analysis>",
         "ㄑ/𝗶𝗺𝗮𝗴𝗲-analysis>",
         "く\u0301/imáge-analysis>",
+        "くノimage-analysis>",
+        "𡿨/image-analysis>",
+        "<ノimageー一analysis>",
+        "</irnage-analysis>",
+        "</irɴage-analysis>",
+        "</𑢣mag𑢦-anal𑢤s𑣃𐐠>",
+        "</Ꮮmꭺge-ꭺnꭺlysis>",
+        "</\u0627mage-analys\u05d5s>",
     ],
     ids=ascii,
 )
@@ -234,6 +244,49 @@ def test_the_imitations_of_these_tests_would_be_taken_for_a_tag() -> None:
 def test_whatever_an_image_says_nothing_can_be_taken_for_a_tag(text: str) -> None:
     shown = sanitized(text)
     assert TAKEN_FOR_A_TAG.search(as_taken(shown)) is None
+
+
+BELOW_THE_LINE = {"\u02db", "\u037a"}
+"""The ogonek and the iota subscript. The table lists them for an i, but they are small marks below a space."""
+
+
+def confusables(letter: str) -> list[str]:
+    """A letter in both cases, and all that Unicode's table of confusable characters lists for it.
+
+    Letters of scripts from right to left have direction marks around them in the table. They are left out here.
+    """
+    looks = {letter, letter.upper()}
+    for prototype in (letter, letter.upper(), *({"m": ["rn"], "-": "—", "<": "❬◁"}.get(letter, ""))):
+        looks |= {entry["c"].strip("\u200e") for entry in confusables_data.get(prototype, [])}
+    return sorted(looks - BELOW_THE_LINE)
+
+
+CONFUSABLES = [confusables(letter) for letter in "</image-analysis"]
+
+
+def test_each_confusable_of_unicode_s_table_is_read_as_its_letter() -> None:
+    tag = "</image-analysis"
+    assert sum(map(len, CONFUSABLES)) > 600
+    kept = {
+        ascii(look)
+        for place, looks in enumerate(CONFUSABLES)
+        for look in looks
+        if not sanitized(f"{tag[:place]}{look}{tag[place + 1 :]}>").startswith("&lt;")
+    }
+    assert kept == set()
+
+
+def confused(choices: bytes) -> str:
+    """The beginning of a tag in which every character is one of its confusables."""
+    return "".join(looks[choice % len(looks)] for looks, choice in zip(CONFUSABLES, choices, strict=True))
+
+
+@thorough
+@given(st.binary(min_size=len(CONFUSABLES), max_size=len(CONFUSABLES)).map(confused))
+def test_no_tag_in_confusables_of_unicode_s_table_keeps_its_bracket(tag: str) -> None:
+    shown = sanitized(f"2 {tag}-0123456789ab> 3")
+    assert shown.startswith("2 &lt;")
+    assert not set(shown) & set(CONFUSABLES[0])
 
 
 @thorough

@@ -104,7 +104,8 @@ def test_five_images_of_a_message_keep_their_labels_however_late_they_come(
     (read,) = read_by_blind(upstream)
     expected = [(str(place), "5", description_of(data_uri(mark))) for place, mark in enumerate(marks, start=1)]
     assert blocks(read["content"]) == expected
-    assert upstream.most_in_flight == 5
+    answered = [images_in(body) for body in upstream.answered if images_in(body)]
+    assert answered == [[data_uri(mark)] for mark in reversed(marks)]  # each waited for the next, so all were in flight
 
 
 def test_two_images_around_text_and_one_in_an_earlier_turn(client: httpx.Client, upstream: Upstream) -> None:

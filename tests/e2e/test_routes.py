@@ -16,7 +16,7 @@ from google import genai
 from google.genai import types as google
 from google.genai.errors import UnknownApiResponseError
 from openai import OpenAI
-from support.features import needs_anthropic_errors, needs_google_errors
+from support.features import SENDS_ERRORS_OF_HOOKS, needs_anthropic_errors, needs_google_errors
 from support.images import data_uri
 from support.proxy import Proxy
 from support.upstream import ANSWER, Upstream, description_of, images_in
@@ -24,6 +24,7 @@ from support.upstream import ANSWER, Upstream, description_of, images_in
 URL = "https://pictures.example/cat.png"
 TEXTS = ["Be brief.", "How many cats?", "Two.", "Open the door.", "door opened", "Compare", "with", "please."]
 SHOWN = [data_uri("first"), data_uri("tool"), data_uri("left"), URL]
+CODE = "invalid_ocr_model" if SENDS_ERRORS_OF_HOOKS else "400"
 LABELS = [("1", "1"), ("1", "1"), ("1", "2"), ("2", "2")]
 MODELS = ["deepseek-chat-ocr", "compatible-ocr"]  # LiteLLM bridges the routes differently to the two
 
@@ -296,7 +297,7 @@ def test_a_file_at_another_provider_gives_way_to_a_note_that_says_what_to_send(
     response = client.post(path, json={"model": "deepseek-chat-ocr", **body})
     assert response.headers["x-litellm-image-analysis-failed"] == "1"
     (read,) = upstream.requests
-    assert "send the image itself or a URL" in json.dumps(read)
+    assert "Send the image itself or a URL." in json.dumps(read)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_a_file_at_another_provider_gives_way_to_a_note_that_says_what_to_send(
         (
             "/v1/chat/completions",
             {"messages": []},
-            {"type": "invalid_request_error", "param": "ocr_model", "code": "400"},
+            {"type": "invalid_request_error", "param": "ocr_model", "code": CODE},
         ),
         pytest.param(
             "/v1/messages",
@@ -313,11 +314,21 @@ def test_a_file_at_another_provider_gives_way_to_a_note_that_says_what_to_send(
             {"type": "invalid_request_error"},
             marks=needs_anthropic_errors,
         ),
-        ("/v1/responses", {"input": "?"}, {"type": "invalid_request_error", "param": "ocr_model", "code": "400"}),
+        ("/v1/responses", {"input": "?"}, {"type": "invalid_request_error", "param": "ocr_model", "code": CODE}),
         pytest.param(
             "/v1beta/models/deepseek-chat:generateContent",
             {"contents": []},
-            {"code": 400, "status": "INVALID_ARGUMENT"},
+            {
+                "code": 400,
+                "status": "INVALID_ARGUMENT",
+                "details": [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "INVALID_OCR_MODEL",
+                        "domain": "litellm-image-analysis",
+                    }
+                ],
+            },
             marks=needs_google_errors,
         ),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
+import ada_url
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from support.strategies import texts
 
 from litellm_image_analysis.request.file_types import MEDIA_TYPES
 from litellm_image_analysis.request.image import LARGE_CHARACTERS, Flaw, Holder, ImageSource
+from litellm_image_analysis.request.urls import public_host
 
 PNG = "data:image/png;base64,"
 
@@ -88,6 +90,26 @@ def test_a_reference_tells_who_holds_the_image(
 ) -> None:
     source = ImageSource.referenced(reference, holder=named)
     assert (source.url, source.holder, source.kind) == (reference, holder, kind)
+
+
+GEMINI = "generativelanguage.googleapis.com"
+
+
+@given(
+    st.sampled_from(["https://", "http://", "HTTPS://", "https:/", "https:\\\\"]),
+    st.sampled_from(["", "", "a@", f"{GEMINI}@", f"{GEMINI}:80@", f"{GEMINI}\\@", f"{GEMINI}?@"]),
+    st.sampled_from(
+        [GEMINI, GEMINI.upper(), GEMINI.title(), f"{GEMINI}.", f"{GEMINI}.evil.net", f"evil{GEMINI}", "evil.net"]
+    ),
+    st.text(":/?#@\\.8\t%", max_size=4),
+)
+def test_a_gemini_file_has_the_host_that_browsers_read(scheme: str, user: str, host: str, rest: str) -> None:
+    """And a URL of that host in another spelling does not pass as any URL."""
+    url = f"{scheme}{user}{host}{rest}"
+    if ImageSource.referenced(url).holder == "gemini":
+        assert not ada_url.check_url(url) or ada_url.URL(url).hostname == GEMINI
+    else:
+        assert public_host(url) != GEMINI
 
 
 def test_a_reference_keeps_its_hints() -> None:

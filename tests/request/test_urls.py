@@ -9,18 +9,20 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import ada_url
 import httpx
 import pytest
 import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.strategies import thorough
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.plan import make_plan
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
-from litellm_image_analysis.request.urls import canonical_host, public_host
+from litellm_image_analysis.request.urls import canonical_host, plain_host, public_host
 
 LOOPBACK = [
     "http://127.0.0.1/x.png",
@@ -522,6 +524,117 @@ def test_other_parsers_read_the_same_host_in_what_passes(scheme: str, host: str,
 
 def bracketed(host: str | None) -> str:
     return f"[{host}]" if ":" in (host or "") else host or ""
+
+
+def read_by_browsers(url: str) -> str | None:
+    """The host that the WHATWG's parser reads, as browsers and many HTTP clients do. ``None`` if it reads none."""
+    try:
+        return ada_url.URL(url).hostname
+    except ValueError:
+        return None
+
+
+def full_width(text: str) -> str:
+    return "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in text)
+
+
+def percent_encoded(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    str,
+    str.upper,
+    full_width,
+    percent_encoded,
+    "{}\t".format,
+    "\u00ad{}".format,
+]
+
+
+def respelled(text: str, choices: bytes) -> str:
+    """The text with its first characters in other spellings, which browsers read as the same."""
+    first = zip(text, choices, strict=False)
+    return "".join(SPELLINGS[choice % len(SPELLINGS)](sign) for sign, choice in first) + text[len(choices) :]
+
+
+def mostly(*usual: str, rarely: list[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 6).flatmap(lambda number: st.sampled_from(usual if number else rarely))
+
+
+_schemes = mostly("http://", "https://", "HTTP://", rarely=["http:/", "http:", "http:\\\\", "//", "ws://"])
+_users = mostly("", rarely=["@", "user@", "user:secret@", "8.8.8.8:80@", "images.example.com\\@"])
+_small, _any_letters = (
+    st.text(st.characters(min_codepoint=first, max_codepoint=last, categories=["L", "M", "N"]), min_size=1, max_size=3)
+    for first, last in ((0xC0, 0x52F), (0x80, None))
+)
+_labels = _small | _any_letters | mostly("a", "a_b", "é-1", rarely=["xn--4ca", "xn--zca", "0x7f", "faß", "1e5", "-a"])
+_suffixes = mostly("", ".com", ".example", ".рф", ".xn--p1ai", rarely=[".local", ".", ".0x7f", ".1", "..com"])
+_international_hosts = st.builds("{}{}".format, st.lists(_labels, min_size=1, max_size=2).map(".".join), _suffixes)
+_rests = mostly("", "/", ":80", ":443/", rarely=[":0/", ":65536", "\\x", "?@b.example", "#@127.0.0.1/", "/@b", "./"])
+_choices = st.integers(0, 3).flatmap(lambda number: st.just(b"") if number else st.binary(max_size=9))
+
+
+@thorough
+@given(_schemes, _users, _international_hosts | _odd_hosts, _choices, _rests)
+def test_browsers_read_the_same_host_in_what_passes(
+    scheme: str, user: str, host: str, choices: bytes, rest: str
+) -> None:
+    """They may refuse a name in letters that are newer than their version of Unicode."""
+    url = f"{scheme}{user}{respelled(host, choices)}{rest}"
+    for passed in (public_host(url), plain_host(url)):
+        if passed is not None:
+            read = read_by_browsers(url)
+            assert read is not None or "xn--" in passed
+            assert read is None or canonical_host(read, only_public=False) == passed
+
+
+KNOWN = [
+    "127.0.0.1",
+    "169.254.169.254",
+    "10.0.0.1",
+    "192.168.0.1",
+    "100.64.0.1",
+    "0.0.0.0",
+    "255.255.255.255",
+    "8.8.8.8",
+]
+_addresses = st.sampled_from(KNOWN).map(ipaddress.IPv4Address) | st.ip_addresses(v=4)
+_bases = st.lists(st.sampled_from(["{}", "0{:o}", "000{:o}", "0x{:x}", "0X{:08X}"]), min_size=1, max_size=4)
+
+
+def in_numbers(address: ipaddress.IPv4Address, bases: list[str]) -> str:
+    """An IPv4 address in as many numbers as there are bases. The last number has all bytes that are left."""
+    count = len(bases) - 1
+    numbers = [*address.packed[:count], int.from_bytes(address.packed[count:], "big")]
+    return ".".join(base.format(number) for base, number in zip(bases, numbers, strict=True))
+
+
+@thorough
+@given(_addresses, _bases, _choices, st.sampled_from(["", "."]))
+@example(ipaddress.IPv4Address("127.0.0.1"), ["{}"] * 2, b"", "")
+@example(ipaddress.IPv4Address("8.8.8.8"), ["{}"] * 4, b"", "")
+def test_an_address_that_browsers_read_passes_in_one_spelling_and_only_if_it_is_public(
+    address: ipaddress.IPv4Address, bases: list[str], choices: bytes, end: str
+) -> None:
+    spelled = f"{respelled(in_numbers(address, bases), choices)}{end}"
+    url = f"http://{spelled}/x.png"
+    assert read_by_browsers(url) == str(address)
+    is_public = address.is_global and not address.is_multicast
+    assert public_host(url) in ((None, spelled) if is_public else (None,))
+    assert plain_host(url) in ((None, spelled) if spelled == str(address) else (None,))
+
+
+@thorough
+@given(st.ip_addresses(v=6), st.booleans(), st.booleans())
+def test_browsers_read_the_same_ipv6_address(address: ipaddress.IPv6Address, exploded: bool, upper: bool) -> None:
+    spelled = address.exploded if exploded else address.compressed
+    url = f"http://[{spelled.upper() if upper else spelled}]:80/x.png"
+    read = plain_host(url)
+    assert read is not None
+    assert canonical_host(read_by_browsers(url) or "", only_public=False) == read
+    assert public_host(url) in ((None, read) if address.is_global else (None,))
 
 
 @given(st.ip_addresses(v=4))
