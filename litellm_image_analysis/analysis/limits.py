@@ -20,8 +20,8 @@ _VALUES_READ_ON_AN_EVENT_LOOP = 10_000
 _CHARACTERS_LIKE_A_VALUE = 200
 
 
-def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig) -> RequestError | None:
-    """Compare the number of messages and their nesting depth with the limits, before the messages are read.
+def check_count(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the number of messages with the limit.
 
     Args:
         body: the request.
@@ -36,6 +36,20 @@ def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig
             param=wire_format.CONTENT[-1],
             code="too_many_messages",
         )
+    return None
+
+
+def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig) -> RequestError | None:
+    """Compare the number of messages and their nesting depth with the limits, before the messages are read.
+
+    Args:
+        body: the request.
+        wire_format: its wire format.
+        config: the limits.
+    """
+    exceeded = check_count(body, wire_format, config)
+    if exceeded is not None:
+        return exceeded
     for key in wire_format.CONTENT:
         depth = _depth(body.get(key), config.max_nesting_depth + _LEVELS_COUNTED_ABOVE_THE_LIMIT)
         if depth > config.max_nesting_depth:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import litellm
 
-from litellm_image_analysis.analysis.limits import check_shape, is_large
+from litellm_image_analysis.analysis.limits import check_count, check_shape, is_large
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
 from litellm_image_analysis.analysis.render import file_text
@@ -24,6 +24,7 @@ from litellm_image_analysis.engine import containment, redis_settings, routing, 
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.event_loops import computed
 from litellm_image_analysis.log import LOGGER
+from litellm_image_analysis.request import plain_text
 from litellm_image_analysis.vision import local_ocr, monitoring
 from litellm_image_analysis.vision.call import make_ask
 from litellm_image_analysis.vision.gate import Gate, ModelGroup
@@ -60,6 +61,9 @@ class Attachments:
     def __bool__(self) -> bool:
         """Whether there is anything to replace."""
         return bool(self.images or self.files)
+
+
+NO_ATTACHMENTS = Attachments(())
 
 
 class Analyzer:
@@ -102,6 +106,11 @@ class Analyzer:
         Raises:
             RequestError: the request has too many messages or is nested too deeply.
         """
+        if config.max_nesting_depth >= plain_text.DEPTH and wire_format.is_plain_text(data):
+            exceeded = check_count(data, wire_format, config) if checks_shape else None
+            if exceeded is not None:
+                raise exceeded
+            return NO_ATTACHMENTS
 
         def search() -> Attachments | RequestError:
             exceeded = check_shape(data, wire_format, config) if checks_shape else None

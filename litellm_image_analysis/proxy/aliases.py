@@ -28,6 +28,7 @@ _ADVERTISED = "_image_analysis_aliases"
 _CHAT_MODES = {"chat", "completion", "responses"}
 """LiteLLM's ``mode`` of models that answer conversations."""
 
+_MISSING = object()
 _PROBE = "image-analysis-self-check"
 
 
@@ -184,24 +185,21 @@ class SuffixedAliases(dict[str, Any]):
         return stem not in ("", name) and not super().__contains__(name) and target in (stem, self._target(stem))
 
     def __getitem__(self, name: str) -> Any:
-        found = super().__getitem__(name)
-        return self._resolved(found) if super().__contains__(name) else found
+        found = self.get(name, _MISSING)
+        if found is _MISSING:
+            raise KeyError(name)
+        return found
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or self.stem(name) is not None
 
-    def __missing__(self, name: str) -> str:
-        stands_for = self.stem(name)
-        if stands_for is None:
-            raise KeyError(name)
-        return stands_for
-
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the target of a name, or ``default`` if there is none."""
-        try:
-            return self[name]
-        except KeyError:
-            return default
+        """Return the target of a name, or ``default`` if there is none. LiteLLM asks some twenty times a request."""
+        own = super().get(name, _MISSING)
+        if own is not _MISSING:
+            return self._resolved(own)
+        stands_for = self.stem(name)
+        return default if stands_for is None else stands_for
 
     def __iter__(self) -> Iterator[str]:
         yield from super().__iter__()

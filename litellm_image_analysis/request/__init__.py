@@ -85,6 +85,9 @@ class WireFormat(Protocol):
             context_tags: the tags of blocks that are no part of a question.
         """
 
+    def is_plain_text(self, body: Body) -> bool:
+        """Return whether the request is plain text, so that it has no images and no files. ``False`` if unknown."""
+
     def find_files(self, body: Body) -> list[FoundFile]:
         """Return all files of the request that are no images, in order."""
 

@@ -17,9 +17,11 @@ from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource, stored_image
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
+from litellm_image_analysis.request.plain_text import PlainText
 from litellm_image_analysis.request.values import Edit, Json
 
 CONTENT: tuple[str, ...] = ("messages",)
+PLAIN = PlainText("content", "text", results=("tool", "function"), is_result=("images",))
 _RESULT_ROLES = ("tool", "function")
 _TEXT_PARTS = {"text", "input_text"}  # the latter is a part of the Responses API, which some clients send by mistake
 
@@ -32,6 +34,11 @@ def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundIma
 def find_files(body: Body) -> list[FoundFile]:
     """Return all files of ``body["messages"]`` that are no images, in order."""
     return places.files_in(_messages(body, ()), _image)
+
+
+def is_plain_text(body: Body) -> bool:
+    """Return whether ``body["messages"]`` are plain text, so that they have no images and no files."""
+    return PLAIN.all_match(body.get("messages"))
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -59,7 +66,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
     """Yield the places of each message."""
     conversation = _conversation(body, context_tags)
-    yield from (_places(conversation, index) for index in conversation.items)
+    yield from (_places(conversation, index) for index, item in conversation.items.items() if not PLAIN.matches(item))
 
 
 def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:

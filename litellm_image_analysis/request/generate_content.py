@@ -17,10 +17,12 @@ from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
+from litellm_image_analysis.request.plain_text import PlainText
 from litellm_image_analysis.request.values import Edit, Json
 
 _SYSTEM = ("systemInstruction", "system_instruction")
 CONTENT: tuple[str, ...] = (*_SYSTEM, "contents")
+PLAIN = PlainText("parts", None)
 _FUNCTION_RESPONSE = ("functionResponse", "function_response")
 _FUNCTION_CALL = ("functionCall", "function_call")
 _THOUGHT = ("thought", "thoughtSignature", "thought_signature")
@@ -36,6 +38,12 @@ def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundIma
 def find_files(body: Body) -> list[FoundFile]:
     """Return all files of the system instruction and of ``body["contents"]`` that are no images, in order."""
     return places.files_in(_contents(body, ()), _image)
+
+
+def is_plain_text(body: Body) -> bool:
+    """Return whether the system instruction and the contents are plain text, so that they have no images and files."""
+    systems = [body[key] for key in _SYSTEM if body.get(key) is not None]
+    return all(map(PLAIN.matches, systems)) and PLAIN.all_match(body.get("contents"))
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -72,8 +80,9 @@ def _contents(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Plac
         yield _places(("contents",), _conversation({0: contents}, context_tags), 0)
         return
     turns = _conversation(dict(values.objects(contents)), context_tags)
-    for index in turns.items:
-        yield _places(("contents", index), turns, index)
+    for index, content in turns.items.items():
+        if not PLAIN.matches(content):
+            yield _places(("contents", index), turns, index)
 
 
 def _places(here: Path, conversation: Conversation, index: int) -> Iterator[Place]:

@@ -17,9 +17,11 @@ from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
+from litellm_image_analysis.request.plain_text import PlainText
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("system", "messages")
+PLAIN = PlainText("content", "text")
 
 
 def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
@@ -30,6 +32,11 @@ def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundIma
 def find_files(body: Body) -> list[FoundFile]:
     """Return all files of ``body["system"]`` and ``body["messages"]`` that are no images, in order."""
     return places.files_in(_messages(body, ()), _image)
+
+
+def is_plain_text(body: Body) -> bool:
+    """Return whether ``system`` and ``messages`` are plain text, so that they have no images and no files."""
+    return PLAIN.matches({"content": body.get("system")}) and PLAIN.all_match(body.get("messages"))
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
@@ -44,8 +51,9 @@ def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Plac
     yield ((path, block, question) for path, block in _blocks(system, ("system",)))
     messages = dict(values.objects(body.get("messages")))
     conversation = _conversation(messages, context_tags)
-    for index in messages:
-        yield _places(conversation, index)
+    for index, message in messages.items():
+        if not PLAIN.matches(message):
+            yield _places(conversation, index)
 
 
 def _conversation(messages: Mapping[int, Json], context_tags: Sequence[str]) -> Conversation:

@@ -17,9 +17,11 @@ from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
+from litellm_image_analysis.request.plain_text import PlainText
 from litellm_image_analysis.request.values import Json
 
 CONTENT: tuple[str, ...] = ("input",)
+PLAIN = PlainText("content", "input_text", is_result=("output",))
 _IMAGE_PARTS = {"input_image", "image_url", "computer_screenshot"}
 _TEXT_PARTS = {"input_text", "output_text", "text"}
 _CALLS = {"function_call", "custom_tool_call", "computer_call"}
@@ -35,6 +37,11 @@ def find_files(body: Body) -> list[FoundFile]:
     return places.files_in(_messages(body, ()), _image)
 
 
+def is_plain_text(body: Body) -> bool:
+    """Return whether ``body["input"]`` is plain text, so that it has no images and no files."""
+    return PLAIN.all_match(body.get("input"))
+
+
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return ``{"input": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change."""
     items = body.get("input")
@@ -45,7 +52,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
     """Yield the places of each item."""
     conversation = _conversation(body, context_tags)
-    yield from (_places(conversation, index) for index in conversation.items)
+    yield from (_places(conversation, index) for index, item in conversation.items.items() if not PLAIN.matches(item))
 
 
 def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:

@@ -19,7 +19,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
+from litellm_image_analysis.engine.analyzer import NO_ATTACHMENTS, Analyzer, Attachments
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
@@ -164,6 +164,7 @@ async def test_a_large_request_is_searched_in_a_thread(messages: int, *, in_thre
             threads.append(threading.current_thread())
             return chat.find_images(body, context_tags)
 
+        is_plain_text = staticmethod(chat.is_plain_text)
         find_files = staticmethod(chat.find_files)
         replace_images = staticmethod(chat.replace_images)
 
@@ -171,3 +172,23 @@ async def test_a_large_request_is_searched_in_a_thread(messages: int, *, in_thre
     found = await Analyzer.find(data, Noted(), ImageAnalysisConfig(max_messages=10**6))
     assert len(found.images) == messages
     assert (threads != [threading.main_thread()]) is in_thread
+
+
+@pytest.mark.parametrize(("max_nesting_depth", "is_read"), [(4, False), (3, True)])
+async def test_plain_text_is_not_read_if_its_depth_is_within_the_limit(
+    max_nesting_depth: int, *, is_read: bool
+) -> None:
+    data = {"messages": [message(text("How are you?")), {"role": "assistant", "content": "Well."}]}
+    config = ImageAnalysisConfig(max_nesting_depth=max_nesting_depth)
+    if is_read:
+        with pytest.raises(RequestError, match="nested at least 4 levels deep"):
+            await Analyzer.find(data, chat, config)
+    else:
+        assert await Analyzer.find(data, chat, config) is NO_ATTACHMENTS
+
+
+async def test_the_number_of_plain_messages_is_limited() -> None:
+    data = {"messages": [{"role": "user", "content": "How are you?"}] * 3}
+    with pytest.raises(RequestError, match="there are 3, the limit is 2"):
+        await Analyzer.find(data, chat, ImageAnalysisConfig(max_messages=2))
+    assert not await Analyzer.find(data, chat, ImageAnalysisConfig(max_messages=2), checks_shape=False)
