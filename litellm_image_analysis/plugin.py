@@ -197,6 +197,8 @@ class ImageAnalysis(CustomLogger):
             ProxyException: the request cannot be served. LiteLLM answers with its status and message.
         """
         del cache  # the proxy's auth cache, which never holds analyses
+        if call_type in WIRE_FORMATS and self._is_deferred(data, user_api_key_dict):
+            return data
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
@@ -215,6 +217,14 @@ class ImageAnalysis(CustomLogger):
         if not self._late_hook.is_in_place:
             await self._analyse(user_api_key_dict, data, call_type)
         return data
+
+    def _is_deferred(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> bool:
+        """Leave the decision to the deployment if the request does not ask. Returns whether it does not."""
+        with containment.log_and_continue("preparing a request that does not ask"):
+            if not admission.may_ask(data, self.config):
+                admission.defer(data, self.config, caller).remember(data)
+                return True
+        return False
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
         """Replace the images of a request that asks for it. LiteLLM's limits come first if the late hook is there."""

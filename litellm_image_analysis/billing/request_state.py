@@ -71,6 +71,8 @@ def metadata_buckets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     has the caller's auth as an object, because JSON makes no such objects.
     """
     found = [data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)]
+    if len(found) < 2:
+        return found
     return sorted(found, key=lambda bucket: isinstance(bucket.get(_AUTH), _JSON))
 
 
@@ -94,7 +96,8 @@ def update_state(metadata: MutableMapping[str, Any], **changes: Any) -> None:
         metadata: the mapping.
         changes: new values of the state's attributes.
     """
-    metadata[STATE_KEY] = replace(state_in(metadata), **changes)
+    known = state_in(metadata)
+    metadata[STATE_KEY] = RequestState(**changes) if known is _NOTHING else replace(known, **changes)
 
 
 def pop_requested(data: Mapping[str, Any]) -> object | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
@@ -38,21 +37,55 @@ _ON_PURPOSE = {
 _FRAMES = 30
 
 
-@contextmanager
-def log_and_continue(work: str) -> Iterator[None]:
+class Contained:
+    """Context manager of a block. After a bug, it logs its place, restores the values of a request, and recovers.
+
+    It is a class because a generator takes several times as long, and a request that needs nothing runs some of them.
+
+    Args:
+        work: description of the block, for the log.
+        data: the request whose values are restored. ``None`` if the block changes none.
+        recover: is called after a bug, and may raise.
+    """
+
+    __slots__ = ("_data", "_held", "_recover", "_work")
+
+    def __init__(
+        self, work: str, data: dict[str, Any] | None = None, recover: Callable[[], None] | None = None
+    ) -> None:
+        self._work, self._data, self._recover = work, data, recover
+        self._held: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def __enter__(self) -> None:
+        data = self._data
+        if data is not None:
+            parts = (data, *map(data.get, METADATA_BUCKETS))
+            self._held = [(part, dict(part)) for part in parts if isinstance(part, dict)]
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception) or _is_on_purpose(error):
+            return False
+        LOGGER.error("image analysis: internal error while %s:\n%s", self._work, "".join(_where(error)))
+        for part, values in self._held:
+            part.clear()
+            part.update(values)
+        if self._recover is not None:
+            self._recover()
+        return True
+
+
+def log_and_continue(work: str) -> Contained:
     """Run a block that no request depends on. A bug in it is logged and ends the block.
 
     Args:
         work: description of the block, for the log.
     """
-    with _contained(work, {}, lambda: None):
-        yield
+    return Contained(work)
 
 
-@contextmanager
 def fail_closed_admission(
     data: dict[str, Any], wire_format: WireFormat | None, config: ImageAnalysisConfig
-) -> Iterator[None]:
+) -> Contained:
     """Proxy: read the activation of a request and check that the caller may use image analysis.
 
     A bug does not change a request that does not ask for analysis. A request whose model has the suffix is refused with
@@ -75,12 +108,10 @@ def fail_closed_admission(
                 data, wire_format, RequestContext(config=config, vision_model=config.vision_model)
             )
 
-    with _contained("reading the activation of a request", data, recover):
-        yield
+    return Contained("reading the activation of a request", data, recover)
 
 
-@contextmanager
-def contained_analysis(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> Iterator[None]:
+def contained_analysis(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> Contained:
     """Analyse the images of a request. A bug restores the request and then applies ``on_failure``.
 
     Args:
@@ -91,8 +122,7 @@ def contained_analysis(data: dict[str, Any], wire_format: WireFormat, context: R
     Raises:
         RequestError: ``on_failure: reject``, or the images could not even be replaced by notes.
     """
-    with _contained("analysing images", data, lambda: apply_on_failure_after_bug(data, wire_format, context)):
-        yield
+    return Contained("analysing images", data, lambda: apply_on_failure_after_bug(data, wire_format, context))
 
 
 def apply_on_failure_after_bug(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> None:
@@ -144,24 +174,6 @@ def _may_open_a_model(data: dict[str, Any], config: ImageAnalysisConfig) -> bool
     with log_and_continue("looking for a model"):
         return not routing.bears_name(routing.running_router(), model)
     return True
-
-
-@contextmanager
-def _contained(work: str, data: dict[str, Any], recover: Callable[[], None]) -> Iterator[None]:
-    """Run a block. After a bug, log its place, restore the values of ``data``, and recover."""
-    held = [(part, dict(part)) for part in (data, *map(data.get, METADATA_BUCKETS)) if isinstance(part, dict)]
-    try:
-        yield
-    except Exception as error:
-        if _is_on_purpose(error):
-            raise
-        LOGGER.error("image analysis: internal error while %s:\n%s", work, "".join(_where(error)))
-    else:
-        return
-    for part, values in held:
-        part.clear()
-        part.update(values)
-    recover()
 
 
 def _is_on_purpose(error: Exception) -> bool:

@@ -17,12 +17,17 @@ from litellm_image_analysis.proxy import access, budgets, served_models, vision_
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.proxy.overrides import EffectiveSettings, effective_settings
 from litellm_image_analysis.request.activation import NOT_GIVEN, PARAMETER, Active, Inactive, Invalid
-from litellm_image_analysis.vision.caller_rules import read_rules
+from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules, read_rules
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
+    from litellm.router import Router
 
     from litellm_image_analysis.config import ImageAnalysisConfig
+
+
+_CONVERSATION = ("messages", "input", "contents", "system", "systemInstruction", "system_instruction", "tools")
+"""Keys of a request whose values may be large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,50 +115,80 @@ async def admit(
     """
     router = routing.running_router()
     activation = routing.activation_of(data.get("model"), config, router, data.get(PARAMETER, NOT_GIVEN))
-    operator = ProxyContext(
-        config=config,
-        vision_model=config.vision_model,
-        router=router,
-        caller=caller,
-        rules=read_rules(data, caller),
-    )
     if isinstance(activation, Invalid):
-        raise await vision_choice.wrong_choice(activation.problem, operator)
+        raise await vision_choice.wrong_choice(activation.problem, _context(EffectiveSettings(config), router, caller))
     if activation.model != data.get("model"):
         # LiteLLM checked access and budgets for the name with its suffix, not for the base model.
         await access.check_access(activation.model.split(","), router, caller)
         data["model"] = apply_model_aliases(await budgets.affordable(activation.model, router, caller), caller)
     data.pop(PARAMETER, None)
-    settled = effective_settings(config, caller.team_metadata, caller.metadata)
     if isinstance(activation, Active):
         await served_models.check_base_model(data, router, caller.team_id)
-        return await _requested(activation, settled, operator)
-    return None if activation.is_refused else _deferred(settled, data, operator)
+        return await _requested(activation, data, config, caller)
+    return None if activation.is_refused else defer(data, config, caller)
 
 
-def _deferred(
-    settled: EffectiveSettings | RequestError, data: dict[str, Any], operator: ProxyContext
-) -> DeferredAnalysis:
+def may_ask(data: dict[str, Any], config: ImageAnalysisConfig) -> bool:
+    """Return whether a request may ask for analysis or switch it off. Most do not, which is known without more work.
+
+    Args:
+        data: the request.
+        config: the operator's settings.
+    """
+    return PARAMETER in data or routing.may_ask(data.get("model"), config.suffix, routing.running_router())
+
+
+def defer(data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> DeferredAnalysis:
+    """Return the deferred analysis of a request that does not ask.
+
+    Args:
+        data: the request.
+        config: the operator's settings.
+        caller: the virtual key of the request.
+    """
+    request = {**data}
+    for key in _CONVERSATION:
+        request.pop(key, None)
+    settled, router, home = (
+        effective_settings(config, caller.team_metadata, caller.metadata),
+        routing.running_router(),
+        metadata_of(data),
+    )
     if isinstance(settled, RequestError):
-        return DeferredAnalysis(operator, metadata_of(data), problem=settled)
-    return DeferredAnalysis(_with_settings(operator, settled), metadata_of(data))
+        operator = _context(EffectiveSettings(config), router, caller)
+        return DeferredAnalysis(operator, home, request, problem=settled)
+    return DeferredAnalysis(_context(settled, router, caller), home, request)
 
 
-def _with_settings(operator: ProxyContext, settled: EffectiveSettings) -> ProxyContext:
-    return replace(
-        operator, config=settled.config, vision_model=settled.config.vision_model, is_enabled=settled.enabled
+def _context(
+    settled: EffectiveSettings, router: Router | None, caller: UserAPIKeyAuth, rules: CallerRules = NO_RULES
+) -> ProxyContext:
+    config = settled.config
+    return ProxyContext(
+        config=config,
+        vision_model=config.vision_model,
+        router=router,
+        caller=caller,
+        rules=rules,
+        is_enabled=settled.enabled,
     )
 
 
 async def _requested(
-    active: Active, settled: EffectiveSettings | RequestError, operator: ProxyContext
+    active: Active, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
 ) -> RequestedAnalysis:
     """Apply the settings of the key and the team to the analysis that the request asks for."""
+    settled, router, rules = (
+        effective_settings(config, caller.team_metadata, caller.metadata),
+        routing.running_router(),
+        read_rules(data, caller),
+    )
     if isinstance(settled, RequestError):
         raise settled
-    context = _with_settings(operator, settled)
+    context = _context(settled, router, caller, rules)
     if not active.chosen_by_caller or not settled.enabled:
         return RequestedAnalysis(context, chosen_by_caller=False)
+    operator = _context(EffectiveSettings(config), router, caller, rules)
     await vision_choice.check_chosen(replace(operator, vision_model=active.vision_model))
     return RequestedAnalysis(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
 

@@ -96,6 +96,8 @@ class AutoMode:
         """Return whether the name of a fallback has the suffix."""
         context = deferred.context
         group = metadata.called_group(kwargs)
+        if not routing.may_ask(group, context.config.suffix, context.router):
+            return False
         return isinstance(routing.activation_of(group, context.config, context.router), Active)
 
     async def _analyse(
@@ -107,7 +109,7 @@ class AutoMode:
     ) -> None:
         if deferred.problem is not None:
             raise deferred.problem
-        context = deferred.context
+        context = deferred.context_with_rules()
         await self.analyzer.check_shape(request, wire_format, context.config)
         as_sent = {**request, "model": metadata.called_group(request)}  # not the deployment's model
         if found.images:

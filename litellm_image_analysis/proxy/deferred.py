@@ -7,12 +7,13 @@ retries, fallbacks to a model that takes images, and fallbacks to a text-only on
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.billing.request_state import load_state, update_state
 from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.vision.caller_rules import read_rules
 
 if TYPE_CHECKING:
     from litellm_image_analysis.engine.context import ProxyContext
@@ -25,16 +26,22 @@ class DeferredAnalysis:
     LiteLLM copies and prints metadata. This object is therefore not copied, and its text shows nothing of a request.
 
     Attributes:
-        context: the values that hold for it, with the settings of the caller's key and team.
+        context: the values that hold for it, with the settings of the caller's key and team, without its rules.
         home: the metadata of the request itself. An attempt at a fallback has a copy of them.
+        request: the request without its conversation. It has the rules, which are read if analysis is needed.
         problem: the error in the settings of the key or the team. It is raised only if analysis is needed.
         outcomes: the outcomes of the request's images, for its next attempts.
     """
 
     context: ProxyContext
     home: MutableMapping[str, Any]
+    request: Mapping[str, Any] = field(default_factory=dict)
     problem: RequestError | None = None
     outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)
+
+    def context_with_rules(self) -> ProxyContext:
+        """Return the context with the rules of the request."""
+        return replace(self.context, rules=read_rules(self.request, self.context.caller))
 
     def remember(self, data: Mapping[str, Any]) -> None:
         """Save this object in the metadata of the request, unless they already hold one."""

@@ -42,6 +42,10 @@ class EffectiveSettings:
     enabled: bool = True
 
 
+def _has_own(metadata: object) -> bool:
+    return isinstance(metadata, Mapping) and metadata.get(METADATA_KEY) is not None
+
+
 def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -> EffectiveSettings | RequestError:
     """Return the settings of a caller: the key's take precedence over the team's, the team's over the operator's.
 
@@ -56,6 +60,8 @@ def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -
         The settings. If the metadata are wrong, the error to answer with: its message names the wrong fields and what
         would be right.
     """
+    if not (_has_own(team) or _has_own(key)):
+        return EffectiveSettings(config)
     changes: dict[str, object] = {}
     enabled = True
     for owner, metadata in (("team", team), ("key", key)):

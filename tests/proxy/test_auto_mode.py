@@ -33,7 +33,7 @@ def running(proxy_module: ModuleType, router: Router) -> None:
 async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | None = None, **kwargs: Any) -> Any:
     attempts = AutoMode(config, Analyzer(config), lambda: None)
     standby = DeferredAnalysis(
-        proxy_context(config.vision_model, config, routing.running_router(), ANYONE), {}, problem
+        proxy_context(config.vision_model, config, routing.running_router(), ANYONE), {}, problem=problem
     )
     called = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}, **kwargs}
     before = dict(called)
