@@ -232,6 +232,9 @@ class RouterView(Protocol):
     def matches_wildcard(self, name: str) -> bool:
         """Whether a wildcard deployment serves this name."""
 
+    def fallbacks(self) -> list[Mapping[str, Any]]:
+        """Its fallbacks by model group. Those of ``*`` are for all."""
+
     def aliases(self) -> dict[str, Any]:
         """The mapping in which LiteLLM looks names up (``model_group_alias``), itself and no copy."""
 
@@ -299,6 +302,9 @@ class _Attributes:
         patterns = self._router.pattern_router
         return bool(patterns.patterns and patterns.route(name))
 
+    def fallbacks(self) -> list[Mapping[str, Any]]:
+        return [each for each in self._router.fallbacks or () if isinstance(each, Mapping)]
+
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._router.model_group_alias)
 
@@ -358,6 +364,11 @@ class _Registry:
     def matches_wildcard(self, name: str) -> bool:
         patterns = self._registry.patterns()
         return bool(patterns.patterns and patterns.route(name))
+
+    def fallbacks(self) -> list[Mapping[str, Any]]:
+        settings = self._router.settings()
+        general = [{"*": settings.default_fallbacks}] if settings.default_fallbacks else []
+        return [*(each for each in settings.fallbacks or () if isinstance(each, Mapping)), *general]
 
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._registry.aliases())

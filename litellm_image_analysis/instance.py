@@ -31,10 +31,11 @@ def from_proxy_settings() -> ImageAnalysis:
             does not start.
     """
     loop = _proxy_loop()
+    section = (litellm.callback_settings or {}).get("image_analysis")
     if loop is None:
-        return ImageAnalysis(_settings())
+        return ImageAnalysis(ImageAnalysisConfig.from_settings(section))
     try:
-        plugin = ImageAnalysis(_settings())
+        plugin = ImageAnalysis(ImageAnalysisConfig.from_settings(section))
         if plugin.config.suffix is not None and plugin.config.advertise:
             check_suffix(plugin.config.suffix)
     except ConfigError as error:
@@ -43,7 +44,10 @@ def from_proxy_settings() -> ImageAnalysis:
     log.show_requests()
     with containment.log_and_continue("installing the middleware"):
         middleware.install(plugin.config)
-    for task in (loop.create_task(plugin.check_start()), loop.create_task(plugin.keep_in_place())):
+    for task in (
+        loop.create_task(plugin.check_start(has_settings=section is not None)),
+        loop.create_task(plugin.keep_in_place()),
+    ):
         _in_background.add(task)
         task.add_done_callback(_in_background.discard)
     return plugin
@@ -67,7 +71,3 @@ def _proxy_loop() -> asyncio.AbstractEventLoop | None:
     with suppress(RuntimeError):
         return asyncio.get_running_loop() if is_proxy_loaded() else None
     return None
-
-
-def _settings() -> ImageAnalysisConfig:
-    return ImageAnalysisConfig.from_settings((litellm.callback_settings or {}).get("image_analysis"))

@@ -9,12 +9,14 @@ import json
 import logging
 import os
 import re
+import threading
 
 from cachetools import TTLCache
 
 LOGGER = logging.getLogger("LiteLLM.image_analysis")
 _told: TTLCache[str, bool] = TTLCache(1000, ttl=60)
 """The messages to the operator of the last minute."""
+_telling = threading.Lock()
 _PLAIN_VALUE = re.compile(r"[\w.:/@+*,-]+")
 
 
@@ -33,8 +35,11 @@ def tell_operator(message: str) -> None:
     Args:
         message: what is wrong, where, and what to do.
     """
-    if message not in _told:
-        _told[message] = True
+    with _telling:  # a program may have several event loops
+        is_new = message not in _told
+        if is_new:
+            _told[message] = True
+    if is_new:
         LOGGER.error("image analysis: %s", message)
 
 

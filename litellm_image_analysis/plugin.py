@@ -156,14 +156,18 @@ class ImageAnalysis(CustomLogger):
         """Status of each recently used vision model in this process: circuit, calls in flight, queue."""
         return self._analyzer.gate.loads()
 
-    async def check_start(self) -> None:
-        """Proxy: log problems with the vision model or the cache, once the router is up."""
+    async def check_start(self, *, has_settings: bool = True) -> None:
+        """Proxy: log problems with the vision model or the cache, once the router is up.
+
+        Args:
+            has_settings: whether the settings are those of the config. Otherwise they are the defaults.
+        """
         with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
-            startup.report_ready(self.config, is_registered=self._is_registered())
+            startup.report_ready(self.config, has_settings=has_settings, is_registered=self._is_registered())
             await self._analyzer.cache.check()
             await startup.report_unserved_default(self.config.vision_model)
-            startup.report_suffixed_models(self.config.suffix)
+            startup.report_suffixed_models(self.config.suffix, self.config.vision_model)
 
     async def keep_in_place(self) -> None:
         """Proxy: keep the suffixed names and the place of the late hook, which LiteLLM may replace at run time."""
@@ -239,7 +243,7 @@ class ImageAnalysis(CustomLogger):
                 )
                 found = await self._analyzer.find(data, wire_format, context.config, accepted)
                 if found.images:
-                    await admission.check_vision(requested, data, self.config)
+                    context = await admission.check_vision(requested, data, self.config)
                 check_budget = partial(budgets.check_vision, context, data, again=True)
                 await connections.cancel_on_disconnect(
                     self._analyzer.replace(data, found, wire_format, context, check_budget=check_budget)

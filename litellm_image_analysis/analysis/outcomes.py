@@ -46,6 +46,12 @@ class FailureReason(Enum):
         "the vision model reached max_output_tokens before it wrote any text",
         "Trying again does not help: the gateway's operator has to raise max_output_tokens.",
     )
+    NOT_FETCHED = (
+        "not_fetched",
+        400,
+        "the image could not be fetched from its URL",
+        "Send the image as a data: URI with base64, or check the URL.",
+    )
     REFUSED = (
         "refused",
         400,

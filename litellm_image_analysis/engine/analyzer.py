@@ -189,7 +189,7 @@ class Analyzer:
             tenant=tenancy.tenant(config.cache, context.caller, owns_model=group.is_teams),
             answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
             file_providers=routing.file_providers(found.images, context.router, context.vision_model),
-            withheld=None if context.is_enabled else FailureReason.DISABLED,
+            withheld=context.withheld,
         )
         result = await rewrite(data, found.images, wire_format, config, target, notes)
         if isinstance(result, RequestError):

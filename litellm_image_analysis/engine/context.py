@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
     from litellm.router import Router
 
+    from litellm_image_analysis.analysis.outcomes import FailureReason
     from litellm_image_analysis.config import ImageAnalysisConfig
 
 
@@ -24,7 +25,7 @@ class RequestContext:
         router: makes the vision call. With ``None``, LiteLLM itself makes it.
         caller: the virtual key that pays for the vision call. ``None`` in a program without a proxy.
         rules: the rules of the request that hold for the vision call.
-        is_enabled: whether images may be analysed. The key or its team may have switched it off.
+        withheld: why no image may be analysed, such as a key that is switched off. ``None`` if they may.
     """
 
     config: ImageAnalysisConfig
@@ -32,7 +33,7 @@ class RequestContext:
     router: Router | None = None
     caller: UserAPIKeyAuth | None = None
     rules: CallerRules = NO_RULES
-    is_enabled: bool = True
+    withheld: FailureReason | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

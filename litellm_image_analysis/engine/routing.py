@@ -153,9 +153,16 @@ def serves(router: Router, name: str, team_id: str | None) -> bool:
     return view.serves_any_name() or view.matches_wildcard(name)
 
 
-def is_deployments_model(router: Router, name: str) -> bool:
-    """Whether this is LiteLLM's name of a deployment's model, such as ``openai/gpt-4o``, which a proxy accepts, too."""
-    return any((each.get("litellm_params") or {}).get("model") == name for each in view_of(router).deployments())
+def is_known_otherwise(router: Router, name: str) -> bool:
+    """Whether a proxy may accept a name that its router does not serve.
+
+    It is LiteLLM's name of a deployment's model, such as ``openai/gpt-4o``, the name of a team's model, or one that has
+    fallbacks.
+    """
+    view = view_of(router)
+    if name in view.team_names() or any(name in each or "*" in each for each in view.fallbacks()):
+        return True
+    return any((each.get("litellm_params") or {}).get("model") == name for each in view.deployments())
 
 
 def vision_groups(router: Router, team_id: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.billing.request_state import metadata_of
 from litellm_image_analysis.compat import apply_model_aliases
 from litellm_image_analysis.engine import routing, unserved
@@ -170,7 +171,7 @@ def _context(
         router=router,
         caller=caller,
         rules=rules,
-        is_enabled=settled.enabled,
+        withheld=None if settled.enabled else FailureReason.DISABLED,
     )
 
 
@@ -193,7 +194,7 @@ async def _requested(
     return RequestedAnalysis(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
 
 
-async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], config: ImageAnalysisConfig) -> None:
+async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], config: ImageAnalysisConfig) -> ProxyContext:
     """Check that the vision model is served, that the caller may use it, and that the caller has budget for it.
 
     ``admit`` has already checked a vision model that the request names, except for its budget.
@@ -203,14 +204,25 @@ async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], confi
         data: the request.
         config: the operator's settings.
 
+    Returns:
+        The context of the analysis. The images are withheld if nobody serves the configured vision model, which is the
+        operator's mistake and not the caller's.
+
     Raises:
-        RequestError: the vision model is not served or not allowed.
+        RequestError: the vision model of a key or team is not served or not allowed.
         AccessDeniedError: the caller may not call the vision model, or a budget is used up.
     """
-    if not requested.context.is_enabled:
-        return
-    if not requested.chosen_by_caller:
-        is_default = requested.context.vision_model == config.vision_model
-        check = vision_choice.check_default if is_default else vision_choice.check_preferred
-        await check(replace(requested.context, config=config))
-    await budgets.check_vision(requested.context, data)
+    context = requested.context
+    if context.withheld is not None:
+        return context
+    operator = replace(context, config=config)
+    if requested.chosen_by_caller:
+        pass
+    elif context.vision_model != config.vision_model:
+        await vision_choice.check_preferred(operator)
+    elif await vision_choice.is_default_served(operator):
+        await vision_choice.check_default(operator)
+    else:
+        return replace(context, withheld=FailureReason.MISCONFIGURED)
+    await budgets.check_vision(context, data)
+    return context

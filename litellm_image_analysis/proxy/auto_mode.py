@@ -73,7 +73,7 @@ class AutoMode:
             RequestError: the call cannot be served.
         """
         mode, asks = deferred.context.config.mode, self._asks(kwargs, deferred)
-        if not asks and not (deferred.context.is_enabled and vision_support.may_be_due(kwargs, mode)):
+        if not asks and not (deferred.context.withheld is None and vision_support.may_be_due(kwargs, mode)):
             return NOTHING_TO_DO
         accepted = partial(vision_support.accepted_files, kwargs)
         found = await self.analyzer.find(kwargs, wire_format, deferred.context.config, accepted, checks_shape=False)
@@ -113,7 +113,8 @@ class AutoMode:
         await self.analyzer.check_shape(request, wire_format, context.config)
         as_sent = {**request, "model": metadata.called_group(request)}  # not the deployment's model
         if found.images:
-            await admission.check_vision(RequestedAnalysis(context, chosen_by_caller=False), as_sent, self.config)
+            requested = RequestedAnalysis(context, chosen_by_caller=False)
+            context = await admission.check_vision(requested, as_sent, self.config)
         check_budget = partial(budgets.check_vision, context, as_sent, again=True)
         await self.analyzer.replace(
             request, found, wire_format, context, earlier=deferred.outcomes, check_budget=check_budget

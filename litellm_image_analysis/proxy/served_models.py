@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from litellm.router import Router
 
-_OWN_DEPLOYMENT = ("api_key", "api_base", "user_config")
-"""Parameters of a request that name a deployment of its own, which LiteLLM calls whatever the router serves."""
+_OWN_ROUTE = ("api_key", "api_base", "user_config", "router_settings_override", "fallbacks")
+"""Parameters of a request that name deployments or fallbacks of its own, so that the router need not serve its model.
+LiteLLM sets ``router_settings_override`` from the settings of a key or a team."""
 
 _AGENTS = "a2a/"
 """The start of the names of agents, which LiteLLM keeps in a registry of their own."""
@@ -34,7 +35,9 @@ async def is_served(name: str, router: Router, team_id: str | None) -> bool:
 
 
 async def check_base_model(data: Mapping[str, Any], router: Router | None, team_id: str | None) -> None:
-    """Check that LiteLLM has a deployment for the model of a request.
+    """Check that LiteLLM may have a deployment for the model of a request.
+
+    It does not refuse a name that LiteLLM might serve in another way: by fallbacks, or as the name of a team's model.
 
     Args:
         data: the request, whose model has no suffix any more.
@@ -45,10 +48,10 @@ async def check_base_model(data: Mapping[str, Any], router: Router | None, team_
         RequestError: it has none. The message is LiteLLM's own, and the status, too.
     """
     model = data.get("model")
-    if router is None or not isinstance(model, str) or any(data.get(key) is not None for key in _OWN_DEPLOYMENT):
+    if router is None or not isinstance(model, str) or any(data.get(key) is not None for key in _OWN_ROUTE):
         return
     for name in map(str.strip, model.split(",")):
-        if name.startswith(_AGENTS) or routing.is_deployments_model(router, name):
+        if name.startswith(_AGENTS) or routing.is_known_otherwise(router, name):
             return
         if await is_served(name, router, team_id):
             return

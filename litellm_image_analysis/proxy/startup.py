@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 import anyio
-import litellm
 
 from litellm_image_analysis.compat import proxy_config, view_of
 from litellm_image_analysis.config import SETTINGS_PATH, ImageAnalysisConfig
-from litellm_image_analysis.engine.routing import models_in_database, running_router, serves
+from litellm_image_analysis.engine.routing import models_in_database, running_router, serves, vision_groups
 from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.proxy.vision_choice import unserved_default
 
 _NAME = "image_analysis"
+_SECTION = "callback_settings"
 _NAMES = (_NAME, "litellm_image_analysis")
-_OTHER_SECTIONS = ("callback_settings", "litellm_settings", "general_settings", "router_settings")
+_OTHER_SECTIONS = (_SECTION, "litellm_settings", "general_settings", "router_settings")
 _POLL_SECONDS = 0.02
 _STARTUP_SECONDS = 30.0
 
@@ -44,11 +45,12 @@ def _is_served(name: str) -> bool:
     return router is not None and serves(router, name, None)
 
 
-def report_ready(config: ImageAnalysisConfig, *, is_registered: bool = True) -> None:
+def report_ready(config: ImageAnalysisConfig, *, has_settings: bool = True, is_registered: bool = True) -> None:
     """Log an INFO line with the versions and the settings that matter most, and a WARNING if settings are misplaced.
 
     Args:
         config: the settings.
+        has_settings: whether they are those of the config. Otherwise they are the defaults.
         is_registered: whether LiteLLM calls the plugin before requests. If it does not, this is an ERROR.
     """
     if not is_registered:
@@ -57,7 +59,6 @@ def report_ready(config: ImageAnalysisConfig, *, is_registered: bool = True) -> 
             " request is analysed. LiteLLM calls other lists, such as success_callback, only after a request"
         )
         return
-    sections = litellm.callback_settings or {}
     fields = {
         "version": vars(sys.modules[__package__.partition(".")[0]])["__version__"],
         "litellm": version("litellm"),
@@ -65,46 +66,61 @@ def report_ready(config: ImageAnalysisConfig, *, is_registered: bool = True) -> 
         "suffix": config.suffix or "off",
         "mode": config.mode,
         "cache": config.cache.backend,
-        "settings": SETTINGS_PATH if sections.get(_NAME) is not None else "defaults",
+        "settings": SETTINGS_PATH if has_settings else "defaults",
     }
     line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())
     LOGGER.info("image analysis: ready %s", line, extra={"image_analysis": fields})
-    found = None if _NAME in sections else misplaced_settings(proxy_config())
-    if found is not None:
+    problem = misplaced_settings(proxy_config(), has_settings=has_settings)
+    if problem is not None:
         LOGGER.warning(
-            "image analysis: %s, so all settings have their defaults. They belong under callback_settings:"
-            " {image_analysis: {...}}, at the top level of the config",
-            found,
+            "image analysis: %s%s. They belong under callback_settings: {image_analysis: {...}}, at the top level of"
+            " the config",
+            problem,
+            "" if has_settings else ", so all settings have their defaults",
         )
 
 
-def misplaced_settings(config: Mapping[str, Any]) -> str | None:
+def misplaced_settings(config: Mapping[str, Any], *, has_settings: bool = False) -> str | None:
     """Return what is wrong with the place of the settings in a proxy's config, or ``None``.
 
     Args:
         config: the proxy's config.
+        has_settings: whether settings were found in the right place, or where LiteLLM takes them for it.
     """
     sections = {"": config, **{f"{name}.": config.get(name) for name in _OTHER_SECTIONS}}
     places = ((f"{path}{name}", section, name) for path, section in sections.items() for name in _NAMES)
     for place, section, name in places:
         if isinstance(section, Mapping) and name in section and place != SETTINGS_PATH:
             return f"the settings under {place} are not read"
-    nested = config.get("litellm_settings")
-    if isinstance(nested, Mapping) and "callback_settings" in nested:
-        return "the settings under litellm_settings.callback_settings are not read"
-    return f"callback_settings has no section {_NAME}" if config.get("callback_settings") else None
+    return None if has_settings else _unread_section(config)
 
 
-def report_suffixed_models(suffix: str | None) -> None:
-    """Log a WARNING for each model of the router whose own name ends in the suffix.
+def _unread_section(config: Mapping[str, Any]) -> str | None:
+    """Return why there are no settings although the config may have some, or ``None``."""
+    nested, section = config.get("litellm_settings"), config.get(_SECTION)
+    if isinstance(nested, Mapping) and _SECTION in nested:
+        return f"the settings under litellm_settings.{_SECTION} are not read"
+    if isinstance(section, Mapping) and section:
+        beside = [key for key in section if key in ImageAnalysisConfig.model_fields]
+        if beside:
+            return f"{_SECTION} has {', '.join(beside)} beside {_NAME} instead of below it"
+        return None if _NAME in section else f"{_SECTION} has no section {_NAME}"
+    misspelt = difflib.get_close_matches(_SECTION, list(map(str, config)), n=1)
+    return f"the settings under {misspelt[0]} are not read" if misspelt and misspelt[0] != _SECTION else None
+
+
+def report_suffixed_models(suffix: str | None, vision_model: str) -> None:
+    """Log a WARNING for each model of the router whose own name ends in the suffix, but not for vision models.
 
     Args:
         suffix: the suffix. ``None`` if there is none.
+        vision_model: the configured vision model, which nobody calls to have images analysed.
     """
     router = running_router()
     if router is None or suffix is None:
         return
-    for name in sorted(name for name in view_of(router).groups() if name.endswith(suffix)):
+    seeing = {vision_model, *vision_groups(router, None)}
+    for name in sorted(name for name in view_of(router).groups() if name.endswith(suffix) and name not in seeing):
         LOGGER.warning(
             "image analysis: the model %s has the suffix %s in its own name, so a request for it does not ask for"
             " image analysis. Ask with ocr_model, rename it, or change the setting suffix",

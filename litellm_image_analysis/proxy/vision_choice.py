@@ -126,27 +126,36 @@ async def wrong_choice(
     if allowed is not None:
         groups = [name for name in groups if name in allowed]
     choices = _offered(await _allowed(groups, context))
+    is_callers = source == PARAMETER
     return RequestError(
-        f"{source}: {problem} {choices}", status_code=status_code, param=PARAMETER, code="invalid_ocr_model"
+        f"{source}: {problem} {choices}",
+        status_code=status_code,
+        param=PARAMETER if is_callers else None,
+        code="invalid_ocr_model" if is_callers else "invalid_image_analysis_metadata",
     )
 
 
+async def is_default_served(context: ProxyContext) -> bool:
+    """Return whether a deployment serves the configured vision model. If none does, tell the operator.
+
+    Args:
+        context: the vision model, the operator's settings, the router and the caller.
+    """
+    if await _is_served(context):
+        return True
+    tell_operator(unserved_default(context.vision_model, context.router))
+    return False
+
+
 async def check_default(context: ProxyContext) -> None:
-    """Check that the configured vision model is served, and with ``require_key_access`` that the caller may call it.
+    """Check with ``require_key_access`` that the caller may call the configured vision model.
 
     Args:
         context: the vision model, the operator's settings, the router and the caller.
 
     Raises:
-        RequestError: no deployment serves it. The message says what the operator can change.
-        AccessDeniedError: access is required, and the caller may not call it.
+        RequestError: access is required, and the caller may not call it.
     """
-    name = context.vision_model
-    if not await _is_served(context):
-        choices = await _allowed(_groups(context), context)
-        problem = _unserved(name, choices)
-        tell_operator(problem)
-        raise RequestError(problem, code="vision_model_not_served")
     if context.config.require_key_access:
         await _check_required_access(context)
 
@@ -158,10 +167,7 @@ def unserved_default(name: str, router: Router | None) -> str:
         name: the configured vision model.
         router: the proxy's router. ``None`` if there is none.
     """
-    return _unserved(name, vision_groups(router, None) if router is not None else [])
-
-
-def _unserved(name: str, choices: list[str]) -> str:
+    choices = vision_groups(router, None) if router is not None else []
     mend = f", or set vision_model to one of: {', '.join(choices[:_NAMED_MODELS])}" if choices else ""
     return (
         f"{SETTINGS_PATH}.vision_model: this gateway serves no model {name!r}."

@@ -55,6 +55,7 @@ class FoundImage:
         count: the number of images in its message.
         question: the text of its message, ``""`` if there is none. It may be given as a function, because it may be
             expensive and not all questions are read.
+        is_result: whether it is in the result of a tool, and not of the user.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class FoundImage:
     number: int
     count: int
     question: _Lazy = _Lazy()
+    is_result: bool = False
 
     @property
     def place(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, once, results_before, tool_call
+from litellm_image_analysis.request.conversation import Conversation, Once, results_before, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource, stored_image
@@ -103,8 +103,9 @@ def _misnamed_texts(body: Body) -> Iterator[Path]:
 
 
 def _places(conversation: Conversation, index: int) -> Iterator[Place]:
-    question = once(_question, conversation, index)  # one string for all images, because it may be long
     message = conversation.items[index]
+    # One string for all images, because it may be long.
+    question = Once(_question, conversation, index, is_result=message.get("role") in _RESULT_ROLES)
     content, here = message.get("content"), ("messages", index, "content")
     if message.get("role") not in _RESULT_ROLES:
         yield from (((*here, place), part, question) for place, part in values.objects(content))

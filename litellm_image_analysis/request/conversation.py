@@ -41,10 +41,9 @@ def tool_call(name: object, arguments: object) -> str:
 
 
 def tool_of(question: str) -> str | None:
-    """Return the name of the tool from the question for its result. ``None`` if it is about no tool, or several."""
-    found = question.removeprefix(_RESULT_OF).split(_CALLED_WITH, 1)
-    is_one = question.startswith(_RESULT_OF) and question.count(f"\n\n{_RESULT_OF}") == 0
-    return found[0] if is_one and len(found) == 2 else None
+    """Return the name of the tool from the question for its result, ``None`` if it has none."""
+    name, found, _ = question.removeprefix(_RESULT_OF).partition(_CALLED_WITH)
+    return name if found and question.startswith(_RESULT_OF) else None
 
 
 def written(value: object) -> str:
@@ -183,21 +182,33 @@ def results_before(
     return found[::-1]
 
 
-def once(ask: Callable[..., str], *about: object) -> Callable[[], str]:
-    """Return a function that computes a text on first use and returns it again later."""
-    answers: list[str] = []
+class Once:
+    """A question that is computed on first use.
 
-    def answer() -> str:
-        if not answers:
-            answers.append(ask(*about))
-        return answers[0]
+    Args:
+        ask: computes it.
+        about: the arguments of ``ask``.
+        is_result: whether it is the question for a tool's result.
+    """
 
-    return answer
+    __slots__ = ("_about", "_answer", "_ask", "is_result")
+
+    def __init__(self, ask: Callable[..., str], *about: object, is_result: bool = False) -> None:
+        self._ask, self._about, self.is_result = ask, about, is_result
+        self._answer: str | None = None
+
+    def __call__(self) -> str:
+        """Return the question."""
+        if self._answer is None:
+            self._answer = self._ask(*self._about)
+        return self._answer
 
 
 def numbered(spots: Sequence[Spot]) -> list[FoundImage]:
     """Return the images of one message with their numbers."""
     return [
-        FoundImage(path, source, number, len(spots), question)
+        FoundImage(
+            path, source, number, len(spots), question, is_result=isinstance(question, Once) and question.is_result
+        )
         for number, (path, source, question) in enumerate(spots, start=1)
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, once, tool_call, written
+from litellm_image_analysis.request.conversation import Conversation, Once, tool_call, written
 from litellm_image_analysis.request.embedded import replacement, without_images
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
@@ -86,14 +86,14 @@ def _contents(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Plac
 
 
 def _places(here: Path, conversation: Conversation, index: int) -> Iterator[Place]:
-    question = once(conversation.question, index)  # one string for all images, because it may be long
+    question = Once(conversation.question, index)  # one string for all images, because it may be long
     for place, part in values.objects(conversation.items[index].get("parts")):
         path = (*here, "parts", place)
         key, response = _either(part, _FUNCTION_RESPONSE)
         if not response:
             yield path, part, question
             continue
-        response_question = once(_function_question, conversation, index, response)
+        response_question = Once(_function_question, conversation, index, response, is_result=True)
         for inner, image in values.objects(response.get("parts")):
             yield (*path, key, "parts", inner), image, response_question
         yield (*path, key, "response"), places.ResultPart(response.get("response")), response_question

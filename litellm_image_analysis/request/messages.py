@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, Question, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, once, tool_call
+from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, Once, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
@@ -47,7 +47,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
 def _messages(body: Body, context_tags: Sequence[str]) -> Iterator[Iterator[Place]]:
     """Yield the places of the system prompt, and of each message."""
     system = body.get("system")
-    question = once(_conversation({0: {"content": system}}, context_tags).question, 0)
+    question = Once(_conversation({0: {"content": system}}, context_tags).question, 0)
     yield ((path, block, question) for path, block in _blocks(system, ("system",)))
     messages = dict(values.objects(body.get("messages")))
     conversation = _conversation(messages, context_tags)
@@ -71,11 +71,11 @@ def _conversation(messages: Mapping[int, Json], context_tags: Sequence[str]) -> 
 def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     content = conversation.items[index].get("content")
     here: Path = ("messages", index, "content")
-    question = once(conversation.question, index)  # one string for all images, because it may be long
+    question = Once(conversation.question, index)  # one string for all images, because it may be long
     for place, block in values.objects(content):
         path = (*here, place)
         if _is_tool_result(block):
-            result_question = once(_tool_result_question, conversation, index, block)
+            result_question = Once(_tool_result_question, conversation, index, block, is_result=True)
             yield from _result(block.get("content"), (*path, "content"), result_question)
         else:
             for inner, found in _block(block, path):

@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm_image_analysis.request import Body, FoundImage, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
-from litellm_image_analysis.request.conversation import Conversation, once, results_before, tool_call
+from litellm_image_analysis.request.conversation import Conversation, Once, results_before, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
 from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
@@ -74,7 +74,9 @@ def _places(conversation: Conversation, index: int) -> Iterator[Place]:
     key = "output" if item.get("output") else "content"
     content, here = item.get(key), ("input", index, key)
     # One string for all images, because it may be long.
-    question = once(partial(_output_question, conversation) if key == "output" else conversation.question, index)
+    is_result = key == "output"
+    ask = partial(_output_question, conversation) if is_result else conversation.question
+    question = Once(ask, index, is_result=is_result)
     if key == "content":
         yield from (((*here, place), part, question) for place, part in values.objects(content))
     else:  # a list of parts, a text, or the screenshot of a computer call

@@ -105,7 +105,7 @@ def make_ask(caller: CompletionApi, identity: Mapping[str, Any], rules: CallerRu
         try:
             response = await _ask(caller, request, arguments)
         except Exception as error:  # noqa: BLE001 - the one place where LiteLLM's errors become values
-            failure = Failed(FailureReason.NOT_ROUTED) if call.is_unrouted else failure_of(error)
+            failure = Failed(FailureReason.NOT_ROUTED) if call.is_unrouted else failure_of(error, request.model)
             outcome: Outcome = replace(
                 failure,
                 blames_model=_blames_model(error, call),

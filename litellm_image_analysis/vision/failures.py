@@ -51,35 +51,71 @@ _LONGEST_SECONDS = 999_999
 _WORTH_ANOTHER_TRY = frozenset({FailureReason.RATE_LIMITED, FailureReason.UNAVAILABLE})
 
 _OPERATOR_S = frozenset(
-    {FailureReason.REJECTED, FailureReason.BAD_IMAGE, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED}
+    {
+        *(FailureReason.REJECTED, FailureReason.BAD_IMAGE, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED),
+        *(FailureReason.RATE_LIMITED, FailureReason.TOO_LARGE),
+    }
 )
 """Failures that may be a mistake of the operator."""
 
+_UNKNOWN_MODEL = (
+    "its provider does not know the model, or the address is wrong. Correct model or api_base of the deployment"
+)
 _CURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(phrases, re.IGNORECASE), cure)
+    (re.compile("|".join(phrases), re.IGNORECASE), cure)
     for phrases, cure in (
         (
-            r"LLM Provider NOT provided|no healthy deployments for this model",
-            "LiteLLM does not know it. Write it as provider/model, or add a deployment of this name to model_list",
-        ),
-        (
-            r"missing credentials|missing .{0,40}api[ _]key|no api[ _]key|unable to locate credentials",
-            "it has no API key. Set api_key in the deployment's litellm_params, or the provider's environment variable",
-        ),
-        (
-            r"is not installed: pip install",
+            (r"is not installed: pip install",),
             "its extra is not installed: pip install 'litellm-image-analysis[local-ocr]'",
         ),
         (
-            "|".join(
-                (
-                    r"image_url is only supported|unknown variant .{0,3}image_url|content must be a string",
-                    r"not a multimodal model|takes no images|support image input|required for image input",
-                    r"(?:not|n't) support (?:images?(?![ /]\w)|vision|multimodal)",
-                    r"image inputs? (?:is|are) not (?:supported|enabled)",
-                )
+            (r"LLM Provider NOT provided", r"no healthy deployments for this model"),
+            (
+                "LiteLLM does not know its model. Write model in litellm_params as provider/model, or add a deployment of"
+                " this name to model_list"
+            ),
+        ),
+        (
+            (
+                *(
+                    r"missing credentials",
+                    r"missing .{0,40}api[ _]key",
+                    r"no api[ _]key",
+                    r"unable to locate credentials",
+                ),
+                *(r"default credentials were not found", r"api_base is required"),
+            ),
+            (
+                "it has no API key or no address. Set api_key or api_base in the deployment's litellm_params, or the"
+                " provider's environment variable"
+            ),
+        ),
+        (
+            (r"no module named", r"pip install", r"missing boto3"),
+            "LiteLLM needs another Python package for its provider. LiteLLM's own error in the log names it",
+        ),
+        (
+            (r"credit balance is too low", r"insufficient[_ ]quota"),  # "current quota" may be one of a minute
+            "the account at its provider has no credit left. Add credit, or raise its limit",
+        ),
+        (
+            (
+                r"image_url is only supported",
+                r"unknown variant .{0,3}image_url",
+                r"content must be a string",
+                *(r"not a multimodal model", r"takes no images", r"support image input", r"required for image input"),
+                r"(?:not|n't) support (?:the )?(?:images?(?: field)?(?![ /]\w)|vision|multimodal)",
+                r"image inputs? (?:is|are) not (?:supported|enabled)",
+                r"at most 0 image",
             ),
             "it takes no images. Name a model with vision in vision_model",
+        ),
+        (
+            (
+                *(r"model[ _]not[ _](?:exist|found)", r"not a valid model", r"(?:unknown|invalid) model(?! input)"),
+                r"model .{0,80}does not exist",
+            ),
+            _UNKNOWN_MODEL,
         ),
     )
 )
@@ -88,16 +124,31 @@ _CURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _STATUS_CURES: Mapping[int, str] = {
     401: "its provider refuses the API key. Correct api_key in the deployment's litellm_params",
     403: "its provider forbids the call. Check what the API key may do, and the model's name",
-    404: "its provider does not know the model, or the address is wrong. Correct model or api_base of the deployment",
+    404: _UNKNOWN_MODEL,
 }
 _ABOUT_THE_IMAGE = re.compile(r"image|picture|pixel|media[ _]type|base64", re.IGNORECASE)
 _ABOUT_THE_SIZE = re.compile(r"too (?:large|big)|exceed|maximum|dimension|pixels", re.IGNORECASE)
+_MAYBE_NOT_FETCHED = frozenset({FailureReason.REJECTED, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED})
+_NOT_FETCHED = re.compile(
+    r"(?:error while|unable to|failed to|could not|cannot|can't) (?:download|fetch)|error (?:downloading|fetching)"
+    r"|does not fetch URLs",
+    re.IGNORECASE,
+)
+_LITELLM_S = re.compile(r"\n?\s*(?:LiteLLM: model group |Received Model Group=)", re.IGNORECASE)
+"""What LiteLLM appends to a provider's text. It has the names of model groups, which may be any words."""
 _SEARCHED_CHARACTERS = 10_000
 
 
-def failure_of(error: Exception) -> Failed:
-    """Return the class of failure of one of LiteLLM's exceptions, without the provider's text."""
-    text = str(error)[:_SEARCHED_CHARACTERS]
+def failure_of(error: Exception, model: str = "") -> Failed:
+    """Return the class of failure of one of LiteLLM's exceptions, without the provider's text.
+
+    Args:
+        error: the exception.
+        model: the name of the vision model. It is not part of the phrases that are looked for.
+    """
+    text = _LITELLM_S.split(str(error)[:_SEARCHED_CHARACTERS], 1)[0]
+    for name in filter(None, (model, str(getattr(error, "model", None) or ""))):
+        text = text.replace(name, "")
     status = _status(error)
     reason, cure = _reason(error, status, text), None
     if reason in _OPERATOR_S and not isinstance(error, BudgetExceededError):
@@ -118,6 +169,8 @@ def _reason(error: Exception, status: int, text: str) -> FailureReason:
     if hasattr(error, "cooldown_time"):  # all deployments of the router are cooling down
         return FailureReason.RATE_LIMITED
     reason = _STATUS_REASONS.get(status, FailureReason.UNAVAILABLE)
+    if reason in _MAYBE_NOT_FETCHED and _NOT_FETCHED.search(text):
+        return FailureReason.NOT_FETCHED
     if reason is FailureReason.REJECTED and _ABOUT_THE_IMAGE.search(text):
         return FailureReason.TOO_LARGE if _ABOUT_THE_SIZE.search(text) else FailureReason.BAD_IMAGE
     return reason

@@ -359,11 +359,10 @@ def available() -> bool:
 def register() -> None:
     """Register ``local-ocr/rapidocr`` with LiteLLM, as a model that takes images and costs nothing.
 
-    Does nothing without the extra. It is called again after a proxy has read its config, because a
-    ``custom_provider_map`` in it replaces the list of custom providers.
+    Without the extra, its calls fail and say what to install. It is called again after a proxy has read its config,
+    because a ``custom_provider_map`` in it replaces the list of custom providers.
     """
-    known = any(provider["custom_handler"] is _HANDLER for provider in litellm.custom_provider_map)
-    if known or not available():
+    if any(provider["custom_handler"] is _HANDLER for provider in litellm.custom_provider_map):
         return
     litellm.custom_provider_map.append({"provider": PROVIDER, "custom_handler": _HANDLER})
     custom_llm_setup()  # type: ignore[no-untyped-call]

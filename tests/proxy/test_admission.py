@@ -13,6 +13,7 @@ from litellm.router import Router
 from support.contexts import proxy_context
 from support.routers import ANYONE
 
+from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.errors import RequestError
@@ -80,7 +81,7 @@ class TestRequest:
     async def test_a_key_may_be_switched_off(self) -> None:
         found = await taken({"model": "deepseek-chat"}, caller({"enabled": False}))
         assert isinstance(found, DeferredAnalysis)
-        assert not found.context.is_enabled
+        assert found.context.withheld is FailureReason.DISABLED
 
     @pytest.mark.parametrize("asked", [{"model": "deepseek-cht-ocr"}, {"model": "deepseek-cht", "ocr_model": "eyes"}])
     async def test_a_model_that_nobody_serves_is_refused(self, asked: dict[str, Any]) -> None:
@@ -128,7 +129,7 @@ class TestTerms:
     async def test_switched_off_the_vision_model_is_not_checked(self, data: dict[str, Any]) -> None:
         asked = await taken(data, caller(team={"enabled": False}, **FOR_CHAT))
         assert isinstance(asked, RequestedAnalysis)
-        assert not asked.context.is_enabled
+        assert asked.context.withheld is FailureReason.DISABLED
         await admission.check_vision(asked, data, DEFAULTS)
 
     async def test_wrong_metadata_are_told_to_who_asks_for_analysis(self) -> None:

@@ -72,6 +72,10 @@ async def test_wrong_metadata_are_told_now() -> None:
         await attempted(problem=RequestError("wrong metadata"))
 
 
-async def test_a_vision_model_nobody_serves_is_told() -> None:
-    with pytest.raises(RequestError, match="this gateway serves no model 'ears'"):
-        await attempted(AUTO.model_copy(update={"vision_model": "ears"}))
+async def test_a_vision_model_nobody_serves_is_a_failure_of_the_images() -> None:
+    settings = {"vision_model": "ears", "max_image_parts": 2}
+    request, _ = await attempted(AUTO.model_copy(update=settings))
+    assert str(request["messages"]).count("could not be read: the gateway's vision model is not set up correctly.") == 2
+    with pytest.raises(RequestError, match="not set up correctly") as caught:
+        await attempted(AUTO.model_copy(update={**settings, "on_failure": "reject"}))
+    assert (caught.value.status_code, caught.value.code) == (502, "image_analysis_misconfigured")

@@ -99,7 +99,8 @@ class TestReady:
         def said(config: dict[str, Any], **settings: Any) -> list[tuple[int, str]]:
             vars(proxy_module).update(proxy_config=SimpleNamespace(get_config_state=lambda: config))
             monkeypatch.setattr(litellm, "callback_settings", config.get("callback_settings", {}))
-            startup.report_ready(ImageAnalysisConfig(**settings))
+            found = config.get("callback_settings", {}).get("image_analysis") is not None
+            startup.report_ready(ImageAnalysisConfig(**settings), has_settings=found)
             return [(record.levelno, record.getMessage()) for record in caplog.records]
 
         return said
@@ -140,6 +141,15 @@ class TestReady:
                 "the settings under callback_settings.litellm_image_analysis are not read",
             ),
             ({"callback_settings": {"otel": {}}}, "callback_settings has no section image_analysis"),
+            (
+                {"callback_settings": {"image_analysis": None, "mode": "auto"}},
+                "callback_settings has mode beside image_analysis instead of below it, so all settings have their",
+            ),
+            ({"callback_setting": {"image_analysis": {}}}, "the settings under callback_setting are not read"),
+            (
+                {"image_analysis": {}, "callback_settings": {"image_analysis": {}}},
+                "the settings under image_analysis are not read. They belong",
+            ),
         ],
     )
     def test_settings_in_another_place_are_a_warning(
@@ -154,11 +164,18 @@ class TestReady:
 def test_a_model_whose_own_name_ends_in_the_suffix_is_a_warning(
     proxy_module: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
-    startup.report_suffixed_models("-ocr")
+    startup.report_suffixed_models("-ocr", "eyes")
     vars(proxy_module).update(llm_router=router_of(deployment("got-ocr"), deployment("eyes")))
-    startup.report_suffixed_models(None)
+    startup.report_suffixed_models(None, "eyes")
     assert caplog.messages == []
-    startup.report_suffixed_models("-ocr")
+    startup.report_suffixed_models("-ocr", "eyes")
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("image analysis: the model got-ocr has the suffix -ocr in its own name")
+
+
+def test_a_vision_model_may_have_such_a_name(proxy_module: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+    seeing = {**deployment("seeing-ocr"), "model_info": {"supports_vision": True}}
+    vars(proxy_module).update(llm_router=router_of(seeing, deployment("local-ocr")))
+    startup.report_suffixed_models("-ocr", "local-ocr")
+    assert caplog.messages == []

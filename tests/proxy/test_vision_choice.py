@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from cachetools import TTLCache
 from litellm.proxy._types import (
     LiteLLM_OrganizationTable,
     LiteLLM_UserTable,
@@ -18,6 +19,7 @@ from support.contexts import proxy_context
 from support.features import denied_status
 from support.routers import ANYONE, TEAM, deployment, router_of, router_with_eyes
 
+from litellm_image_analysis import log
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy import access, vision_choice
@@ -194,14 +196,15 @@ class TestPreferred:
 
 class TestDefault:
     @pytest.mark.parametrize("name", ["eyes", "openai/gpt-4o"])
-    async def test_a_served_one_passes(self, router: Router, name: str) -> None:
-        await vision_choice.check_default(proxy_context(name, DEFAULTS, router, ANYONE))
+    async def test_one_may_be_served(self, router: Router, name: str) -> None:
+        assert await vision_choice.is_default_served(proxy_context(name, DEFAULTS, router, ANYONE))
 
-    async def test_a_teams_own_one_passes(self, router: Router) -> None:
-        await vision_choice.check_default(proxy_context("team-eyes", DEFAULTS, router, UserAPIKeyAuth(team_id=TEAM)))
+    async def test_one_may_be_a_team_s_own(self, router: Router) -> None:
+        who = UserAPIKeyAuth(team_id=TEAM)
+        assert await vision_choice.is_default_served(proxy_context("team-eyes", DEFAULTS, router, who))
 
     async def test_without_a_router_it_is_not_known_to_be_missing(self) -> None:
-        await vision_choice.check_default(proxy_context("ears", DEFAULTS, None, ANYONE))
+        assert await vision_choice.is_default_served(proxy_context("ears", DEFAULTS, None, ANYONE))
 
     async def test_it_needs_no_permission_of_the_key(self, router: Router) -> None:
         await vision_choice.check_default(
@@ -229,25 +232,14 @@ class TestDefault:
         assert record.levelname == "WARNING"
         assert "a key has no access to its vision model: key_alias=research vision_model=eyes." in record.getMessage()
 
-    async def test_one_that_nobody_serves_is_an_error(self, router: Router) -> None:
-        with pytest.raises(RequestError, match="this gateway serves no model 'ears'") as caught:
-            await vision_choice.check_default(proxy_context("ears", DEFAULTS, router, ANYONE))
-        assert caught.value.code == "vision_model_not_served"
-
-    @pytest.mark.parametrize(
-        ("models", "mend"),
-        [
-            ([], ", or set vision_model to one of: eyes, gpt-4o-mini."),
-            (["deepseek-chat", "eyes"], ", or set vision_model to one of: eyes."),
-            (["deepseek-chat"], " to model_list."),
-        ],
-    )
-    async def test_a_caller_is_only_told_of_models_it_may_call(
-        self, router: Router, models: list[str], mend: str
+    async def test_one_that_nobody_serves_is_told_to_the_operator_once_a_minute(
+        self, router: Router, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with pytest.raises(RequestError) as caught:
-            await vision_choice.check_default(proxy_context("ears", DEFAULTS, router, UserAPIKeyAuth(models=models)))
-        assert caught.value.message.endswith(mend)
+        monkeypatch.setattr(log, "_told", TTLCache(10, ttl=60))
+        for models in ([], ["deepseek-chat"]):
+            who = UserAPIKeyAuth(models=models)
+            assert not await vision_choice.is_default_served(proxy_context("ears", DEFAULTS, router, who))
+        assert caplog.messages == [f"image analysis: {vision_choice.unserved_default('ears', router)}"]
 
     def test_the_operator_reads_how_to_mend_it(self, router: Router) -> None:
         assert vision_choice.unserved_default("ears", router) == (

@@ -11,8 +11,8 @@ from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.conversation import (
     MAX_CALL_CHARACTERS,
     Conversation,
+    Once,
     numbered,
-    once,
     results_before,
     tool_call,
     written,
@@ -85,7 +85,7 @@ def test_what_is_too_deep_to_be_written_is_nothing() -> None:
 
 def test_what_is_asked_once_is_asked_when_it_is_wanted_and_not_again() -> None:
     words = iter(["Cats!", "Dogs!"])
-    answer = once(next, words)
+    answer = Once(next, words)
     assert answer() == answer() == "Cats!"
     assert next(words) == "Dogs!"
 

@@ -147,12 +147,58 @@ def test_a_status_that_says_nothing_blames_nobody(status: object, reason: Failur
         "Unable to process input image. Please retry or report in developers.generativelanguage",
         "The image was specified using the image/png media type, but appears to be a image/jpeg image",
         "This model does not support image/heic",
-        "Failed to download image from https://images.example.com/cat.png",
     ],
 )
 def test_only_words_about_the_image_blame_it(said: str) -> None:
     failure = failure_of(BadRequestError(said, **MODEL))
     assert (failure.reason, failure.cure) == (FailureReason.BAD_IMAGE, None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed to download image from https://images.example.com/cat.png",
+        "Error while downloading https://images.example.com/cat.png.",
+        "Unable to download the file. Please verify the URL and try again.",
+        "image 1 is a URL. local-ocr does not fetch URLs: send the image as a data: URI with base64.",
+    ],
+)
+def test_a_url_that_cannot_be_fetched_is_neither_the_image_s_nor_the_operator_s(said: str) -> None:
+    failure = failure_of(BadRequestError(said, **MODEL))
+    assert (failure.reason, failure.cure) == (FailureReason.NOT_FETCHED, None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max_tokens is too large: 5000\nLiteLLM: model group 'image-reader' failed",
+        "Unsupported parameter. Received Model Group=image-reader\nAvailable Model Group Fallbacks=None",
+        "the model image-reader has no parameter of this name",
+    ],
+)
+def test_the_name_of_a_model_is_not_about_the_image(said: str) -> None:
+    assert failure_of(BadRequestError(said, **MODEL), "image-reader").reason is FailureReason.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("This model doesn't support the image field. Remove image and try again.", "it takes no images"),
+        ("At most 0 image(s) may be provided in one prompt.", "it takes no images"),
+        ("Model Not Exist", "does not know the model"),
+        ("gpt-4o-mni is not a valid model ID", "does not know the model"),
+        ("Your credit balance is too low to access the API.", "no credit left"),
+        ("Missing boto3 to call bedrock. Run 'pip install boto3'.", "needs another Python package"),
+        ("No module named 'google'", "needs another Python package"),
+        ("Your default credentials were not found.", "no API key"),
+    ],
+)
+def test_other_words_of_the_operator_s_mistakes(said: str, cure: str) -> None:
+    for error in (BadRequestError(said, **MODEL), APIConnectionError(said, **MODEL)):
+        failure = failure_of(error)
+        assert failure.reason is FailureReason.MISCONFIGURED
+        assert failure.cure is not None
+        assert cure in failure.cure
 
 
 @pytest.mark.parametrize(
