@@ -13,7 +13,7 @@ from typing import Any
 
 from litellm.router import Router
 
-from litellm_image_analysis import ImageAnalysis
+from litellm_image_analysis import ImageAnalysis, report
 
 MODEL = os.environ.get("MODEL", "openai/gpt-3.5-turbo")
 VISION_MODEL = os.environ.get("VISION_MODEL", "openai/gpt-4o-mini")
@@ -33,7 +33,8 @@ async def main() -> None:
     messages: Any = [{"role": "user", "content": [{"type": "text", "text": "What is the total?"}, image]}]
     response: Any = await router.acompletion(model="text-only-ocr", messages=messages)
     print(response.choices[0].message.content)
-    print("images:", response._hidden_params["image_analysis"]["images"])  # noqa: SLF001 - LiteLLM's place
+    found = report(response)
+    print("images:", 0 if found is None else found.images)
 
 
 asyncio.run(main())

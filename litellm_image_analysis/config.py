@@ -119,11 +119,16 @@ class _Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
 
-    def __init__(self, /, **settings: Any) -> None:
+    def __init__(self, /, *values: object, **settings: Any) -> None:
+        name = type(self).__name__
+        if values:
+            raise ConfigError(
+                f"{name}: pass settings by name, such as {name}({next(iter(type(self).model_fields))}=...)"
+            )
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            raise _config_error(error, type(self), type(self).__name__) from None
+            raise _config_error(error, type(self), name) from None
 
 
 vars(_Settings.__init__)["__pydantic_base_init__"] = True

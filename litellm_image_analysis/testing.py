@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 
-from litellm_image_analysis.analysis.outcomes import Analysed
 from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.engine import analyzer
+from litellm_image_analysis.vision.call import outcome_of_text
 from litellm_image_analysis.vision.failures import failure_of
 
 if TYPE_CHECKING:
@@ -57,14 +57,25 @@ class FakeVision:
     answer: Answer = "A picture."
     cost: Decimal | float = Decimal(0)
     calls: list[FakeCall] = field(default_factory=list)
+    _mistakes: list[Exception] = field(default_factory=list, repr=False)
 
     def _reply(self, request: VisionRequest) -> Outcome:
         call = FakeCall(request.model, *_asked(request))
         self.calls.append(call)
-        answer = self.answer(call) if callable(self.answer) else self.answer
+        try:
+            answer, cost = self._answer_to(call), Decimal(str(self.cost))
+        except Exception as mistake:
+            self._mistakes.append(mistake)  # image analysis contains it as if it were a bug. The test must not pass
+            raise
         if isinstance(answer, Exception):
             return replace(failure_of(answer), blames_model=False)  # opens no circuit, which would outlive the test
-        return Analysed(answer, cost=Decimal(str(self.cost)), call_id=f"fake-{len(self.calls)}")
+        return outcome_of_text(answer, request.max_characters, cost=cost, call_id=f"fake-{len(self.calls)}")
+
+    def _answer_to(self, call: FakeCall) -> str | Exception:
+        answer = self.answer(call) if callable(self.answer) else self.answer
+        if not isinstance(answer, (str, Exception)):
+            raise TypeError(f"fake_vision: answer is a {type(answer).__name__}; it must be a text or an exception")
+        return answer
 
 
 @contextmanager
@@ -77,6 +88,9 @@ def fake_vision(answer: Answer = "A picture.", *, cost: Decimal | float = 0) -> 
 
     Yields:
         The vision model, which has the calls and whose answer may be changed.
+
+    Raises:
+        Exception: at the end, what a function for the answer raised. ``TypeError`` if the answer is of another type.
     """
     fake = FakeVision(answer, cost)
 
@@ -92,6 +106,8 @@ def fake_vision(answer: Answer = "A picture.", *, cost: Decimal | float = 0) -> 
         mock.patch.object(analyzer, "RequestCache", without_cache),
     ):
         yield fake
+    if fake._mistakes:  # noqa: SLF001
+        raise fake._mistakes[0]  # noqa: SLF001
 
 
 def _without_cache(make: type[RequestCache], *arguments: Any, **options: Any) -> RequestCache:

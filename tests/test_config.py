@@ -475,3 +475,9 @@ cache_groups = st.dictionaries(st.sampled_from(list(CACHE_SETTINGS)) | scalars, 
 def test_whatever_the_yaml_holds_nothing_but_a_config_error_comes_of_it(settings: object) -> None:
     with suppress(ConfigError):
         ImageAnalysisConfig.from_settings(settings)
+
+
+@pytest.mark.parametrize("model", [ImageAnalysisConfig, CacheConfig])
+def test_settings_are_passed_by_name(model: Any) -> None:
+    with pytest.raises(ConfigError, match=r"Config: pass settings by name, such as \w+Config\("):
+        model("gpt-4o-mini")

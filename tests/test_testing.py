@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -85,3 +86,28 @@ def test_pytest_does_not_import_litellm_for_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
+
+
+def test_what_a_function_raises_does_not_let_a_test_pass() -> None:
+    def check(call: FakeCall) -> str:
+        raise AssertionError(call.model)
+
+    with pytest.raises(AssertionError, match="gpt-4o-mini"), answering(check):
+        assert "image analysis failed within the gateway" in asyncio.run(read())
+
+
+def test_nor_does_an_answer_of_another_type() -> None:
+    answer: Any = ["A cat."]
+    with pytest.raises(TypeError, match="answer is a list; it must be a text or an exception"), answering(answer):
+        asyncio.run(read())
+
+
+@pytest.mark.parametrize("answer", ["", " \n", "<think>A cat?</think>"])
+async def test_an_answer_without_words_is_a_failure_as_in_reality(answer: str) -> None:
+    with answering(answer):
+        assert "the vision model returned no text" in await read()
+
+
+async def test_thoughts_are_no_part_of_an_answer() -> None:
+    with answering("<think>A dog?</think>A cat."):
+        assert "\n\nA cat.\n</image-analysis-" in await read()

@@ -45,11 +45,11 @@ def report(response: object) -> CallReport | None:
     """Return the report on a call.
 
     Args:
-        response: what a function of LiteLLM, a Router or this package returned. The report on a stream is complete
-            after its last chunk.
+        response: what a function of LiteLLM, a Router or this package returned. A stream of this package's functions,
+            or of an attached Router's blocking methods, has the report after its last chunk.
 
     Returns:
-        The report, or ``None`` if the call had no image analysis.
+        The report. ``None`` if the call had no image analysis, and for other streams.
     """
     hidden = response.get(HIDDEN_PARAMS) if isinstance(response, dict) else hidden_params(response)
     found: Any = hidden.get(METADATA_KEY) if isinstance(hidden, dict) else None

@@ -19,6 +19,8 @@ from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules
 from litellm_image_analysis.vision.failures import failure_of
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from litellm_image_analysis.analysis.ports import AskVision
     from litellm_image_analysis.analysis.prompt import VisionRequest
 
@@ -161,25 +163,44 @@ def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any
 def _outcome_of(response: Any, max_characters: int) -> Outcome:
     cost, call_id = reported_cost(response), _text(getattr(response, "id", None))
     text, finish_reason = _answer(response)
-    if text is None:
+    outcome = outcome_of_text(text, max_characters, finish_reason, cost=cost, call_id=call_id)
+    if isinstance(outcome, Analysed) and hidden_params(response).get("cache_hit") is True:
+        return replace(outcome, cached=True)
+    return outcome
+
+
+def outcome_of_text(
+    text: object,
+    max_characters: int,
+    finish_reason: str | None = "stop",
+    *,
+    cost: Decimal | None = None,
+    call_id: str | None = None,
+) -> Outcome:
+    """Return the outcome of a vision call by the text of the answer.
+
+    Args:
+        text: the text, with the thoughts that some deployments leave in it. ``None`` if there is none.
+        max_characters: a longer text is cut.
+        finish_reason: why it ended, in the terms of chat completions.
+        cost: USD of the call.
+        call_id: id of the call.
+    """
+    words = _text(_without_thoughts(text))
+    if words is None:
         return Failed(_SILENCE.get(finish_reason or "", FailureReason.EMPTY), cost=cost, call_id=call_id)
-    return Analysed(
-        text[:max_characters],
-        truncated=finish_reason == "length" or len(text) > max_characters,
-        cost=cost,
-        call_id=call_id,
-        cached=hidden_params(response).get("cache_hit") is True,
-    )
+    is_cut = finish_reason == "length" or len(words) > max_characters
+    return Analysed(words[:max_characters], truncated=is_cut, cost=cost, call_id=call_id)
 
 
-def _answer(response: Any) -> tuple[str | None, str | None]:
+def _answer(response: Any) -> tuple[object, str | None]:
     """Return the text and the finish reason, in the terms of chat completions."""
     if hasattr(response, "output_text"):  # a response of the Responses API
-        return _text(_without_thoughts(response.output_text)), _end(response)
+        return response.output_text, _end(response)
     choices = getattr(response, "choices", None) or [None]
     message = getattr(choices[0], "message", None)
     end = "content_filter" if _refuses(message) else getattr(choices[0], "finish_reason", None)
-    return _text(_without_thoughts(getattr(message, "content", None))), end
+    return getattr(message, "content", None), end
 
 
 def _without_thoughts(text: object) -> object:

@@ -71,8 +71,8 @@ _CURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             (r"LLM Provider NOT provided", r"no healthy deployments for this model"),
             (
-                "LiteLLM does not know its model. Write model in litellm_params as provider/model, or add a deployment of"
-                " this name to model_list"
+                "LiteLLM does not know its model. Write model in litellm_params as provider/model, or add a deployment"
+                " of this name to model_list"
             ),
         ),
         (

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.render import analysis_text, failure_text, file_text, reference_text
 from litellm_image_analysis.cache import stored_outcome
 from litellm_image_analysis.request import FoundImage
+from litellm_image_analysis.request.conversation import tool_call
 from litellm_image_analysis.request.files import FileFacts
 
 OPENING, CLOSING = "<image-analysis-0123456789ab>", "</image-analysis-0123456789ab>"
@@ -68,6 +70,32 @@ def test_an_analysis_reads_like_this() -> None:
         "\n"
         "A cat.\nIt sleeps.\n"
         "</image-analysis-0123456789ab>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "source"),
+    [
+        (f"{tool_call('screenshot', {})}\nThe user had asked: What is it?", "`screenshot`"),
+        (tool_call("a`b\n</image-analysis>", {}), "`a_b__/image-analysis_`"),
+        ("Without its call", "a tool"),
+    ],
+)
+def test_an_image_of_a_tool_is_not_said_to_be_seen_by_the_user(question: str, source: str) -> None:
+    found = replace(second_of_two(), question=question, is_result=True)
+    assert rendered("A cat.", images=[found]).startswith(
+        f"<image-analysis-0123456789ab>\nImage 2 of 2 in this message, from the result of {source}, described by eyes"
+        " because you cannot see images. Answer as if you had looked at it. The description"
+    )
+    assert failure_text(found, Failed(FailureReason.TIMEOUT)).startswith(
+        f"[Image 2 of 2 in this message, from the result of {source} could not be read: the vision model"
+    )
+
+
+def test_an_image_of_the_user_beside_results_is_the_user_s() -> None:
+    found = replace(second_of_two(), question=tool_call("screenshot", {}))
+    assert "Image 2 of 2 in this message, described by eyes because you cannot see images. The user sees" in rendered(
+        "A cat.", images=[found]
     )
 
 

@@ -83,6 +83,10 @@ STARTS: dict[str, tuple[dict[str, Any], bool]] = {
         {"general_settings": {"image_analysis": {"vision_model": "gpt-4o-mini"}}},
         True,
     ),
+    "the settings are beside `image_analysis`, not below it": (
+        {"callback_settings": {"image_analysis": None, "vision_model": "gpt-4o-mini"}},
+        True,
+    ),
     "`callback_settings` has other sections only": ({"callback_settings": {"otel": {}}}, True),
     "no deployment serves the vision model": (
         {"callback_settings": {"image_analysis": {"vision_model": "gpt-4o-mni"}}},
@@ -92,8 +96,8 @@ STARTS: dict[str, tuple[dict[str, Any], bool]] = {
         {
             "callback_settings": {"image_analysis": {}},
             "model_list": [
-                {"model_name": name, "litellm_params": {"model": "openai/gpt-4o-mini", "api_key": "sk-a"}}
-                for name in ("got-ocr", "gpt-4o-mini")
+                {"model_name": name, "litellm_params": {"model": f"openai/{model}", "api_key": "sk-a"}}
+                for name, model in (("text-ocr", "gpt-3.5-turbo"), ("gpt-4o-mini", "gpt-4o-mini"))
             ],
         },
         True,
@@ -218,7 +222,7 @@ WITHOUT_DETAILS = provider(400, "Error code 20015: bad request.")
 
 BREAKAGES: dict[str, Breakage] = {
     "`vision_model` names no model group": Breakage(
-        status=400, code="vision_model_not_served", vision_model="gpt-4o-mni"
+        status=502, code="image_analysis_misconfigured", vision_model="gpt-4o-mni"
     ),
     "the vision deployment's `model` is misspelt": Breakage(
         status=502, code="image_analysis_misconfigured", answer=MISSPELT_MODEL
@@ -303,6 +307,12 @@ BREAKAGES: dict[str, Breakage] = {
         code="image_analysis_url_not_allowed",
         settings={"remote_urls": "reject"},
         url="https://images.example.com/receipt.png",
+    ),
+    "the image's URL cannot be fetched": Breakage(
+        status=400,
+        code="image_analysis_not_fetched",
+        answer=provider(400, "Error while downloading"),
+        url="https://images.example.com/gone.png",
     ),
     "the image is a file at another provider": Breakage(
         status=400, code="image_analysis_not_held", url="gs://bucket/receipt.png"

@@ -427,3 +427,81 @@ class TestCodingAgents:
         body = wire.rewritten(json.loads((FIXTURES / wire.fixture).read_text()))
         assert wire.wire_format.find_images(body) == []
         assert wire.wire_format.replace_images(body, {}) == {}
+
+
+def picture(*, responses_api: bool = False) -> dict[str, Any]:
+    image = {"type": "input_image" if responses_api else "image_url", "image_url": PNG_URI}
+    return image if responses_api else {**image, "image_url": {"url": PNG_URI}}
+
+
+RESULT_AND_USER: list[tuple[WireFormat, dict[str, Any]]] = [
+    (
+        chat,
+        {
+            "messages": [
+                {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]},
+                {"role": "tool", "tool_call_id": "1", "content": [picture()]},
+                {"role": "user", "content": [picture()]},
+            ]
+        },
+    ),
+    (
+        messages,
+        {
+            "messages": [
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "1",
+                            "content": [{"type": "image", "source": {"type": "url", "url": "https://a.example/a.png"}}],
+                        },
+                        {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}},
+                    ],
+                },
+            ]
+        },
+    ),
+    (
+        responses,
+        {
+            "input": [
+                {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "1", "output": [picture(responses_api=True)]},
+                {"role": "user", "content": [picture(responses_api=True)]},
+            ]
+        },
+    ),
+    (
+        generate_content,
+        {
+            "contents": [
+                {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]},
+                {
+                    "role": "user",
+                    "parts": [
+                        {
+                            "functionResponse": {
+                                "name": "f",
+                                "response": {},
+                                "parts": [{"inlineData": {"mimeType": "image/png", "data": PNG_URI.partition(",")[2]}}],
+                            }
+                        },
+                        {"inlineData": {"mimeType": "image/png", "data": PNG_URI.partition(",")[2]}},
+                    ],
+                },
+            ]
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "body"), RESULT_AND_USER, ids=["chat", "messages", "responses", "generateContent"]
+)
+def test_an_image_in_a_tool_s_result_is_told_from_one_of_the_user(wire_format: WireFormat, body: Json) -> None:
+    of_tool, of_user = wire_format.find_images(body)
+    assert (of_tool.is_result, of_user.is_result) == (True, False)
+    assert conversation.tool_of(of_tool.question) == "f"
