@@ -126,13 +126,18 @@ class Newer:
             self.core._core_get_settings = dict
         self.default_deployment = default_deployment
         self.is_retired = False
+        self.fallbacks: list[Any] | None = None
+        self.default_fallbacks: list[str] | None = None
 
     def registry(self) -> Registry:
         return Registry(self.core)
 
     def settings(self) -> SimpleNamespace:
         return SimpleNamespace(
-            router_general_settings=RouterGeneralSettings(), default_deployment=self.default_deployment
+            router_general_settings=RouterGeneralSettings(),
+            default_deployment=self.default_deployment,
+            fallbacks=self.fallbacks,
+            default_fallbacks=self.default_fallbacks,
         )
 
     def retire(self) -> None:
@@ -158,6 +163,12 @@ class TestFrom1109On:
     def test_a_default_deployment_serves_any_name(self, default: Any) -> None:
         router: Any = Newer(default_deployment=default)
         assert view_of(router).serves_any_name() is (default is not None)
+
+    def test_fallbacks_and_those_for_all_are_told(self) -> None:
+        router: Any = Newer()
+        assert view_of(router).fallbacks() == []
+        router.fallbacks, router.default_fallbacks = [{"old": ["new"]}, "odd"], ["new"]
+        assert view_of(router).fallbacks() == [{"old": ["new"]}, {"*": ["new"]}]
 
     def test_aliases_are_read_where_they_were_put(self) -> None:
         router: Any = Newer()

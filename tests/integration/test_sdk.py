@@ -380,3 +380,13 @@ class TestRouterThatFallsBack:
         cooling = await _async_get_cooldown_deployments(litellm_router_instance=router, parent_otel_span=None)
         names = {router.get_deployment(model_id=model_id).model_name for model_id in cooling}  # type: ignore[union-attr]
         assert names <= {"gpt-4o-mini"}
+
+
+@pytest.mark.parametrize("asked", [{"model": "opnai/blind-chat-ocr"}, {"model": "opnai/blind-chat", "ocr_model": "x"}])
+async def test_a_misspelt_provider_is_litellm_s_error_before_a_vision_call_is_paid(
+    provider: Upstream, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    monkeypatch.setattr(litellm, "callbacks", [ImageAnalysis(vision_model="openai/seeing-mini")])
+    with pytest.raises(litellm.exceptions.BadRequestError, match="LLM Provider NOT provided"):
+        await litellm.acompletion(messages=[message(text("?"), image("a"))], **asked)
+    assert provider.requests == []
