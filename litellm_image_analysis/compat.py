@@ -366,9 +366,7 @@ class _Registry:
         return bool(patterns.patterns and patterns.route(name))
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
-        settings = self._router.settings()
-        general = [{"*": settings.default_fallbacks}] if settings.default_fallbacks else []
-        return [*(each for each in settings.fallbacks or () if isinstance(each, Mapping)), *general]
+        return [each for each in self._router.settings().fallbacks or () if isinstance(each, Mapping)]
 
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._registry.aliases())

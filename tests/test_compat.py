@@ -127,7 +127,6 @@ class Newer:
         self.default_deployment = default_deployment
         self.is_retired = False
         self.fallbacks: list[Any] | None = None
-        self.default_fallbacks: list[str] | None = None
 
     def registry(self) -> Registry:
         return Registry(self.core)
@@ -137,7 +136,6 @@ class Newer:
             router_general_settings=RouterGeneralSettings(),
             default_deployment=self.default_deployment,
             fallbacks=self.fallbacks,
-            default_fallbacks=self.default_fallbacks,
         )
 
     def retire(self) -> None:
@@ -167,7 +165,7 @@ class TestFrom1109On:
     def test_fallbacks_and_those_for_all_are_told(self) -> None:
         router: Any = Newer()
         assert view_of(router).fallbacks() == []
-        router.fallbacks, router.default_fallbacks = [{"old": ["new"]}, "odd"], ["new"]
+        router.fallbacks = [{"old": ["new"]}, "odd", {"*": ["new"]}]
         assert view_of(router).fallbacks() == [{"old": ["new"]}, {"*": ["new"]}]
 
     def test_aliases_are_read_where_they_were_put(self) -> None:
