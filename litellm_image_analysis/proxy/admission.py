@@ -110,7 +110,7 @@ async def admit(
         decides. ``None`` if the request switches analysis off.
 
     Raises:
-        RequestError: the caller may not call the model or the vision model that the request names, or nobody serves
+        RequestError: the caller may not call the model or the vision model that the request names, no deployment serves
             one of them, ``ocr_model`` is not valid, or analysis is asked for and the settings of the key or the team
             are wrong.
     """
@@ -205,8 +205,8 @@ async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], confi
         config: the operator's settings.
 
     Returns:
-        The context of the analysis. The images are withheld if nobody serves the configured vision model, which is the
-        operator's mistake and not the caller's.
+        The context of the analysis. If no deployment serves the configured vision model, images are withheld: this is
+        the operator's mistake and not the caller's.
 
     Raises:
         RequestError: the vision model of a key or team is not served or not allowed.
@@ -216,13 +216,12 @@ async def check_vision(requested: RequestedAnalysis, data: dict[str, Any], confi
     if context.withheld is not None:
         return context
     operator = replace(context, config=config)
-    if requested.chosen_by_caller:
-        pass
-    elif context.vision_model != config.vision_model:
-        await vision_choice.check_preferred(operator)
-    elif await vision_choice.is_default_served(operator):
-        await vision_choice.check_default(operator)
-    else:
-        return replace(context, withheld=FailureReason.MISCONFIGURED)
+    if not requested.chosen_by_caller:
+        if context.vision_model != config.vision_model:
+            await vision_choice.check_preferred(operator)
+        elif await vision_choice.is_default_served(operator):
+            await vision_choice.check_default(operator)
+        else:
+            return replace(context, withheld=FailureReason.MISCONFIGURED)
     await budgets.check_vision(context, data)
     return context

@@ -51,7 +51,10 @@ async def check_base_model(data: Mapping[str, Any], router: Router | None, team_
     if router is None or not isinstance(model, str) or any(data.get(key) is not None for key in _OWN_ROUTE):
         return
     for name in map(str.strip, model.split(",")):
-        if name.startswith(_AGENTS) or routing.is_known_otherwise(router, name):
+        # What most names are is looked up first: the rest reads every deployment.
+        if routing.serves(router, name, team_id) or name.startswith(_AGENTS):
+            return
+        if routing.is_known_otherwise(router, name):
             return
         if await is_served(name, router, team_id):
             return

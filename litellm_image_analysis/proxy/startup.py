@@ -114,7 +114,7 @@ def report_suffixed_models(suffix: str | None, vision_model: str) -> None:
 
     Args:
         suffix: the suffix. ``None`` if there is none.
-        vision_model: the configured vision model, which nobody calls to have images analysed.
+        vision_model: the configured vision model. Clients do not ask for image analysis in front of it.
     """
     router = running_router()
     if router is None or suffix is None:

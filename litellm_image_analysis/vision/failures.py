@@ -77,13 +77,12 @@ _CURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             (
-                *(
-                    r"missing credentials",
-                    r"missing .{0,40}api[ _]key",
-                    r"no api[ _]key",
-                    r"unable to locate credentials",
-                ),
-                *(r"default credentials were not found", r"api_base is required"),
+                r"missing credentials",
+                r"missing .{0,40}api[ _]key",
+                r"no api[ _]key",
+                r"unable to locate credentials",
+                r"default credentials were not found",
+                r"api_base is required",
             ),
             (
                 "it has no API key or no address. Set api_key or api_base in the deployment's litellm_params, or the"

@@ -44,7 +44,7 @@ LITELLM_S = {"key_model_access_denied", "budget_exceeded"}
 """Codes of refusals that have LiteLLM's own error."""
 PLACE = re.compile(r"^(messages|input|contents)\[0]\.(content|parts)\[1]")
 SECRET = "SECRET"
-"""In every error of the provider. It reaches nobody."""
+"""In every error of the provider. Neither clients nor the log get it."""
 
 KEYS: dict[str, dict[str, Any]] = {
     MASTER_KEY: {},
@@ -318,7 +318,7 @@ BREAKAGES: dict[str, Breakage] = {
         status=400, code="image_analysis_not_held", url="gs://bucket/receipt.png"
     ),
 }
-"""What may be wrong, in the words of the table."""
+"""The breakages of requests, by the words of the table."""
 
 said: dict[str, tuple[Breakage, str, str]] = {}
 """What came of it: what the client and the operator were told."""
@@ -331,10 +331,10 @@ async def started_app(
     config = proxy_config(shared_upstream)
     keyless = {"model": "openai/seeing-mini", "api_base": shared_upstream.base_url}
     local = {"model_name": "local-ocr", "litellm_params": {"model": "local-ocr/rapidocr"}}
-    with closed_port() as nobody:
+    with closed_port() as port:
         config["model_list"] += [
             {"model_name": "no-key", "litellm_params": keyless, "model_info": VISION_PRICE},
-            deployment("unreachable", "seeing-mini", f"http://127.0.0.1:{nobody}/v1"),
+            deployment("unreachable", "seeing-mini", f"http://127.0.0.1:{port}/v1"),
             local,
         ]
         async with running_app(config, tmp_path_factory.mktemp("app")) as client:
