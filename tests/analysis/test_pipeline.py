@@ -1033,3 +1033,13 @@ def different_questions(turns: Sequence[tuple[list[str], str]], grouping: str) -
     if grouping == "per_message":
         return {(*marks, question) for marks, question in turns if marks}
     return {(mark, question) for marks, question in turns for mark in marks}
+
+
+@pytest.mark.parametrize("grouping", ["per_image", "per_message"])
+async def test_an_image_damaged_behind_its_header_is_not_sent_and_the_others_are(grouping: str) -> None:
+    body = body_with("A", "B")
+    body["messages"][0]["content"][1]["image_url"]["url"] += "!!!!"
+    eyes = Eyes()
+    report = await report_on(body, eyes, grouping=grouping)
+    assert eyes.marks == ["B"]
+    assert (report.images, report.failed, report.reasons) == (2, 1, ("damaged",))
