@@ -1038,7 +1038,7 @@ def different_questions(turns: Sequence[tuple[list[str], str]], grouping: str) -
 @pytest.mark.parametrize("grouping", ["per_image", "per_message"])
 async def test_an_image_damaged_behind_its_header_is_not_sent_and_the_others_are(grouping: str) -> None:
     body = body_with("A", "B")
-    body["messages"][0]["content"][1]["image_url"]["url"] += "!!!!"
+    body["messages"][0]["content"][1]["image_url"]["url"] += f"{'A' * 400}!!!!"
     eyes = Eyes()
     report = await report_on(body, eyes, grouping=grouping)
     assert eyes.marks == ["B"]
