@@ -24,7 +24,7 @@ from support.upstream import Rule, Upstream, running_upstream
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason, Outcome
-from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.prompt import Asked, VisionRequest
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
 from litellm_image_analysis.vision.gate import Gate
 
@@ -75,7 +75,7 @@ async def at_an_open_gate() -> Callable[[int], Awaitable[float]]:
         return Failed(FailureReason.UNAVAILABLE)
 
     gate = Gate(ImageAnalysisConfig(circuit_pause_seconds=3600), lambda *_: None, lambda *_: None)
-    ask, request = gate.guarded(fail, "key"), VisionRequest("key", "scope", "eyes", [], 1)
+    ask, request = gate.guarded(fail, "key"), VisionRequest("key", "scope", "eyes", Asked("", "", ()), 1)
     for _ in range(FAILURES):
         await ask(request)
 

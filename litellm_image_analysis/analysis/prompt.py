@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.request.values import cut
@@ -46,6 +47,45 @@ MAX_QUESTION_CHARACTERS = 8000
 """A longer question is cut in the middle, because it may contain a pasted document."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a vision model is asked. Its formats are written on first use, since a cached answer needs none.
+
+    Attributes:
+        instructions: the system prompt.
+        words: the question.
+        images: each image with the label before it, ``""`` for none.
+    """
+
+    instructions: str
+    words: str
+    images: Sequence[tuple[str, ImageSource]]
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        """The complete conversation, in OpenAI's chat format."""
+        content = [{"type": "text", "text": self.words}]
+        for label, source in self.images:
+            content += [{"type": "text", "text": label}] if label else []
+            content += [_image_part(source)]
+        return [{"role": "system", "content": self.instructions}, {"role": "user", "content": content}]
+
+    @cached_property
+    def input(self) -> list[dict[str, Any]] | None:
+        """The user message in the format of OpenAI's Responses API, if the images are files at OpenAI.
+
+        No other API reads these.
+        """
+        if not any(_is_openai_file(source) for _, source in self.images):
+            return None
+        content: list[dict[str, Any]] = [{"type": "input_text", "text": self.words}]
+        for label, source in self.images:
+            image = {"file_id" if _is_openai_file(source) else "image_url": source.url, "detail": source.detail}
+            content += [{"type": "input_text", "text": label}] if label else []
+            content += [{"type": "input_image", **{key: value for key, value in image.items() if value is not None}}]
+        return [{"role": "user", "content": content}]
+
+
 @dataclass(frozen=True, slots=True)
 class VisionRequest:
     """One call to a vision model.
@@ -54,24 +94,31 @@ class VisionRequest:
         key: the cache key, made from all values that determine the answer. Equal requests have equal keys.
         scope: the tenant, part of the key.
         model: model group or LiteLLM model name.
-        messages: the complete conversation, in OpenAI's chat format.
+        asked: the instructions, the question and the images.
         max_output_tokens: limit of the answer.
         may_change: whether the key may later stand for another image, because the image is given as a URL.
         is_elsewhere: whether an image is behind a URL or stored at a provider. A failure may be that of its server.
-        input: the user message in the format of OpenAI's Responses API, if the images are files at OpenAI. No other
-            API reads these.
         sizes: the encoded size of each different image in bytes, by its digest. 0 for a URL or file id.
     """
 
     key: str
     scope: str
     model: str
-    messages: list[dict[str, Any]]
+    asked: Asked
     max_output_tokens: int
     may_change: bool = False
     is_elsewhere: bool = False
-    input: list[dict[str, Any]] | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The complete conversation, in OpenAI's chat format."""
+        return self.asked.messages
+
+    @property
+    def input(self) -> list[dict[str, Any]] | None:
+        """The user message in the format of OpenAI's Responses API, if no other API reads the images."""
+        return self.asked.input
 
     @property
     def max_characters(self) -> int:
@@ -112,20 +159,15 @@ def vision_request(
     words = _question_text(question) if len(images) == 1 else _question_about_all(len(images), question)
     labels = [f"Image {number}:" for number, _ in images] if len(images) > 1 else [""]
     system = INSTRUCTIONS if instructions is None else instructions
-    content = [{"type": "text", "text": words}]
-    for label, source in zip(labels, sources, strict=True):
-        content += [{"type": "text", "text": label}] if label else []
-        content += [_image_part(source)]
     digests = [source.digest for source in sources]
     return VisionRequest(
         key=tenant.key(_VERSION, model, str(max_output_tokens), system, words, *labels, *digests),
         scope=tenant.scope,
         model=model,
-        messages=[{"role": "system", "content": system}, {"role": "user", "content": content}],
+        asked=Asked(system, words, list(zip(labels, sources, strict=True))),
         max_output_tokens=max_output_tokens,
         may_change=any(source.may_change for source in sources),
         is_elsewhere=any(source.kind in ("remote", "held") for source in sources),
-        input=_responses_input(words, labels, sources) if any(map(_is_openai_file, sources)) else None,
         sizes={source.digest: source.encoded_bytes for source in sources},
     )
 
@@ -140,15 +182,6 @@ def _image_part(source: ImageSource) -> dict[str, Any]:
         return {"type": "file", "file": {"file_id": source.url, "format": source.format or "image/png"}}
     image = {"url": source.url, "detail": source.detail, "format": source.format}
     return {"type": "image_url", "image_url": {key: value for key, value in image.items() if value is not None}}
-
-
-def _responses_input(words: str, labels: Sequence[str], sources: Sequence[ImageSource]) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = [{"type": "input_text", "text": words}]
-    for label, source in zip(labels, sources, strict=True):
-        image = {"file_id" if _is_openai_file(source) else "image_url": source.url, "detail": source.detail}
-        content += [{"type": "input_text", "text": label}] if label else []
-        content += [{"type": "input_image", **{key: value for key, value in image.items() if value is not None}}]
-    return [{"role": "user", "content": content}]
 
 
 def _question_text(question: str, subject: str = "The image") -> str:

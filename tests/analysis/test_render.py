@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.strategies import texts, thorough
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason
-from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.prompt import Asked, VisionRequest
 from litellm_image_analysis.analysis.render import analysis_text, failure_text, file_text, reference_text
 from litellm_image_analysis.cache import stored_outcome
 from litellm_image_analysis.request import FoundImage
@@ -57,7 +57,9 @@ def second_of_two() -> FoundImage:
 def rendered(
     text: str, *, vision_model: str = "eyes", images: Sequence[FoundImage] = (second_of_two(),), **analysis: Any
 ) -> str:
-    request = VisionRequest("0123456789abcdef", "team:research", vision_model, messages=[], max_output_tokens=1500)
+    request = VisionRequest(
+        "0123456789abcdef", "team:research", vision_model, asked=Asked("", "", ()), max_output_tokens=1500
+    )
     return analysis_text(images, Analysed(text, **analysis), request)
 
 
@@ -124,7 +126,9 @@ def test_a_pointer_is_one_line_without_a_fence() -> None:
 
 
 def test_another_question_about_the_image_has_another_fence() -> None:
-    request = VisionRequest("fedcba9876543210", "team:research", "eyes", messages=[], max_output_tokens=1500)
+    request = VisionRequest(
+        "fedcba9876543210", "team:research", "eyes", asked=Asked("", "", ()), max_output_tokens=1500
+    )
     text = analysis_text([second_of_two()], Analysed("A cat."), request)
     assert ANY_FENCE.findall(text) == ["<image-analysis-fedcba987654>", "</image-analysis-fedcba987654>"]
 

@@ -23,7 +23,7 @@ from support.eyes import Eyes
 from support.redis_server import RedisServer
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.prompt import Asked, VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.cache import cache as cache_module
 from litellm_image_analysis.cache import lease, redis_store, stored_outcome
@@ -50,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def request_for(key: str = "cat", *, scope: str = SCOPE, may_change: bool = False) -> VisionRequest:
-    return VisionRequest(key, scope, "eyes", [], 100, may_change=may_change)
+    return VisionRequest(key, scope, "eyes", Asked("", "", ()), 100, may_change=may_change)
 
 
 async def until(condition: Callable[[], object]) -> None:

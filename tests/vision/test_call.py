@@ -20,14 +20,14 @@ from litellm.types.llms.openai import ResponsesAPIResponse
 from litellm.types.utils import Choices, Message
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.analysis.prompt import VisionRequest, vision_request
+from litellm_image_analysis.analysis.prompt import Asked, VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.vision.call import current_vision_call, make_ask
 
-ASKED = [{"role": "user", "content": "What is it?"}]
-REQUEST = VisionRequest("key", "team:research", "eyes", messages=ASKED, max_output_tokens=7)
+ASKED = Asked("You are the eyes.", "What is it?", [("", ImageSource("https://images.example.com/cat.png"))])
+REQUEST = VisionRequest("key", "team:research", "eyes", ASKED, max_output_tokens=7)
 TENANT = Tenant("team:research", b"secret")
 SECRET = "the provider's own words"
 MODEL: dict[str, Any] = {"model": "eyes", "llm_provider": "openai"}

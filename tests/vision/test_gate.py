@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from support.eyes import Eyes
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
-from litellm_image_analysis.analysis.prompt import VisionRequest
+from litellm_image_analysis.analysis.prompt import Asked, VisionRequest
 from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.vision.circuit_breaker import FAILURES, Change
 from litellm_image_analysis.vision.gate import BUSY_SECONDS, COUNTED, MOST_MODELS, Gate, ModelGroup, ModelStatus
+
+NOTHING = Asked("", "", ())
 
 CAT = Analysed("a cat")
 BROKEN = Failed(FailureReason.UNAVAILABLE)
@@ -35,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("no_blocking_calls")
 
 
 def request_for(model: str = "eyes", key: str = "cat") -> VisionRequest:
-    return VisionRequest(key, "team:research", model, [], 100)
+    return VisionRequest(key, "team:research", model, NOTHING, 100)
 
 
 class Door:
@@ -308,7 +310,7 @@ class TestPayers:
     ) -> None:
         """OpenAI answers 404 to a file id that it does not know, Gemini 403."""
         door = Door()
-        held = VisionRequest("file", "team:research", "eyes", [], 100, is_elsewhere=True)
+        held = VisionRequest("file", "team:research", "eyes", NOTHING, 100, is_elsewhere=True)
         for number in range(2 * FAILURES):
             await door.gate.guarded(Eyes(Failed(reason)), f"key {number % 2}")(held)
         assert door.told == []
@@ -316,14 +318,14 @@ class TestPayers:
     @pytest.mark.parametrize("reason", [FailureReason.UNAVAILABLE, FailureReason.RATE_LIMITED])
     async def test_a_provider_that_fails_counts_wherever_the_image_is(self, reason: FailureReason) -> None:
         door = Door()
-        held = VisionRequest("file", "team:research", "eyes", [], 100, is_elsewhere=True)
+        held = VisionRequest("file", "team:research", "eyes", NOTHING, 100, is_elsewhere=True)
         for _ in range(FAILURES):
             await door.gate.guarded(Eyes(Failed(reason)), "key")(held)
         assert door.told == [("eyes", Change.OPENED_FOR_KEY, reason)]
 
     async def test_images_that_hang_behind_urls_do_not_count(self) -> None:
         door = Door(timeout_seconds=60)
-        remote = VisionRequest("url", "team:research", "eyes", [], 100, is_elsewhere=True)
+        remote = VisionRequest("url", "team:research", "eyes", NOTHING, 100, is_elsewhere=True)
         for number in range(2 * FAILURES):
             call = asyncio.ensure_future(
                 door.gate.guarded(Eyes(may_end=False), f"key {number % 2}")(remote),
@@ -335,7 +337,7 @@ class TestPayers:
 
     async def test_an_image_that_hangs_behind_a_url_does_not_keep_an_open_circuit_open(self) -> None:
         door = Door()
-        remote = VisionRequest("url", "team:research", "eyes", [], 100, is_elsewhere=True)
+        remote = VisionRequest("url", "team:research", "eyes", NOTHING, 100, is_elsewhere=True)
         for number in range(FAILURES):
             await door.ask(Eyes(BROKEN), f"key {number % 2}")
         door.now += PAUSE_SECONDS
