@@ -46,8 +46,8 @@ def flaw_of(source: ImageSource) -> Flaw | None:
 
 
 def _is_base64(payload: str) -> bool:
-    try:
-        return base64.b64decode(payload, validate=True) != b""
+    try:  # Python takes a sign of padding too many
+        return len(payload) % 4 == 0 and base64.b64decode(payload, validate=True) != b""
     except ValueError:
         return False
 
