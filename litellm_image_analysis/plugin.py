@@ -17,6 +17,7 @@ from litellm_image_analysis.config import ImageAnalysisConfig, config_of
 from litellm_image_analysis.engine import containment, routing, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.event_loops import take_turn
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
@@ -203,6 +204,7 @@ class ImageAnalysis(CustomLogger):
         del cache  # the proxy's auth cache, which never holds analyses
         if call_type in WIRE_FORMATS and self._is_deferred(data, user_api_key_dict):
             return data
+        await take_turn()
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -94,18 +93,18 @@ async def rewrite(
     plan = await computed(partial(_checked_plan, found, config, target), in_thread=takes_long)
     if isinstance(plan, RequestError):
         return plan
-    started = monotonic()
-    requests = _distinct(plan)
-    known = await target.answers.recall(requests)
-    if len(known) < len(requests):
-        damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
-        if damaged:
-            plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
-            requests = _distinct(plan)
-            known = await target.answers.recall(requests)
-    seconds_left = config.timeout_seconds - (monotonic() - started)
-    answered = await _ask_all(requests, known, config, target, seconds_left)
-    duration_ms = round((monotonic() - started) * 1000)
+    requests, started = _distinct(plan), anyio.current_time()
+    known: Mapping[str, Outcome] = {}
+    with anyio.move_on_after(config.timeout_seconds) as time_limit:
+        known = await target.answers.recall(requests)
+        if len(known) < len(requests):
+            damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
+            if damaged:
+                plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
+                requests = _distinct(plan)
+                known = await target.answers.recall(requests)
+    answered = await _ask_all(requests, known, config, target, time_limit.deadline)
+    duration_ms = round((anyio.current_time() - started) * 1000)
 
     def result() -> Rewrite:
         outcomes = _outcomes(plan, answered)
@@ -159,11 +158,11 @@ async def _ask_all(
     known: Mapping[str, Outcome],
     config: ImageAnalysisConfig,
     target: VisionTarget,
-    seconds: float,
+    deadline: float,
 ) -> dict[str, Outcome]:
     """Take the known answers and make the other calls concurrently, up to ``max_concurrency``.
 
-    A call without an answer after these seconds has failed. Calls beyond the limits of a request are not made.
+    A call without an answer at the deadline has failed. Calls beyond the limits of a request are not made.
     """
     unknown = [request for request in requests if request.key not in known]
     if not unknown:
@@ -177,7 +176,10 @@ async def _ask_all(
     async def ask(request: VisionRequest) -> None:
         outcomes[request.key] = await target.answers.ask(request, target.ask, limiter)
 
-    with anyio.move_on_after(seconds):
+    with anyio.CancelScope(deadline=deadline):
+        if len(latest) == 1:
+            await ask(latest[0])
+            return outcomes
         async with anyio.create_task_group() as group:
             for request in latest:
                 group.start_soon(ask, request)
