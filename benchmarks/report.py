@@ -43,7 +43,7 @@ image in the request. The share of complete answers is that of the worst round.
 def bound_of(row: Row) -> str:
     """Return the bound of a figure in words, or nothing."""
     bounds = (("≥", row.at_least), ("≤", row.at_most))
-    return ", ".join(f"{sign} {_number(bound, row.unit)}" for sign, bound in bounds if bound is not None)
+    return ", ".join(f"{sign} {bound:,.10g}" for sign, bound in bounds if bound is not None)
 
 
 def verdict_of(row: Row, *, is_quick: bool = False) -> str:
@@ -68,7 +68,9 @@ def _number(value: float, unit: Unit) -> str:
         return "-"
     if unit in _COUNTED:
         return f"{value:,.10g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    if unit == "ratio":
+        return f"{value:.4g}"  # bounds of some ratios are a few thousandths above 1
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def page(results: Mapping[str, Any], peers: Mapping[str, Any]) -> str:
