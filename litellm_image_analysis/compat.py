@@ -243,6 +243,9 @@ class RouterView(Protocol):
     def fallbacks(self) -> list[Mapping[str, Any]]:
         """Its fallbacks by model group. Those of ``*`` are for all."""
 
+    def all_fallbacks(self) -> list[Mapping[str, Any]]:
+        """Its fallbacks of every kind, by model group: after errors, too long requests, and content policies."""
+
     def aliases(self) -> dict[str, Any]:
         """The mapping in which LiteLLM looks names up (``model_group_alias``), itself and no copy."""
 
@@ -260,6 +263,15 @@ class RouterView(Protocol):
 def view_of(router: Router) -> RouterView:
     """How to read this Router."""
     return _Registry(router) if hasattr(router, "registry") else _Attributes(router)
+
+
+FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+"""The names of fallbacks: of a Router's settings, and of a request's own parameters."""
+
+
+def _fallbacks_of(settings: Any) -> list[Mapping[str, Any]]:
+    lists = (getattr(settings, name, None) for name in FALLBACKS)
+    return [each for found in lists for each in found or () if isinstance(each, Mapping)]
 
 
 class _Attributes:
@@ -312,6 +324,9 @@ class _Attributes:
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
         return [each for each in self._router.fallbacks or () if isinstance(each, Mapping)]
+
+    def all_fallbacks(self) -> list[Mapping[str, Any]]:
+        return _fallbacks_of(self._router)
 
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._router.model_group_alias)
@@ -375,6 +390,9 @@ class _Registry:
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
         return [each for each in self._router.settings().fallbacks or () if isinstance(each, Mapping)]
+
+    def all_fallbacks(self) -> list[Mapping[str, Any]]:
+        return _fallbacks_of(self._router.settings())
 
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._registry.aliases())
