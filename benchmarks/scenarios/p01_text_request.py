@@ -14,7 +14,7 @@ from litellm_image_analysis.request.activation import Mode
 
 _MODES: tuple[Mode, ...] = ("on_request", "auto")
 _METADATA_KEYS = 50
-"""Some fewer than the 53 of LiteLLM 1.108.7, because others have others."""
+"""The least that a proxy's request has. LiteLLM 1.108.7 gives it 53."""
 
 _SCOPE: Json = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
 _BODY: Json = {"type": "http.request", "body": b"{}", "more_body": False}

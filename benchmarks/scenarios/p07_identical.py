@@ -48,6 +48,7 @@ async def measure(run: Run) -> Result:
         [
             Row(f"{most:,} identical, vision calls", max(calls[most]), "calls", at_most=1, at_least=1, is_exact=True),
             Row(f"{most:,} identical, wall time over one request", times[str(most)].wall / one, "ratio", at_most=1.6),
+            Row(f"{most:,} identical, CPU of each request", times[str(most)].cpu / most * 1e6, "µs"),
             Row(f"{most:,} identical, longest stall of the event loop", stall[most], "s", at_most=0.1),
         ],
         [
