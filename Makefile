@@ -116,7 +116,6 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks --report $(ARGS)
 
 bench-parts: $(VENV)/installed
-	$(BIN)/python benchmarks/hook_overhead.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py

@@ -174,8 +174,6 @@ class TestTheLog:
         assert self.told(caplog, {"model": "openai/one", "model_info": info}, mode=mode) == []
 
 
-BLIND: dict[str, Any] = {"supports_vision": False}
-SEEING: dict[str, Any] = {"supports_vision": True}
 FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 
