@@ -13,7 +13,7 @@ FLOOR_LITELLM := 1.84.0
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench build format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build format constraints clean
 .DEFAULT_GOAL := check
 
 # Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned. uv needs a tenth of pip's
@@ -47,13 +47,13 @@ test: $(VENV)/installed
 	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 
-# docs/versions.md says why tests skip there. Wire formats and analysis do not depend on LiteLLM, and properties are not
-# tested again. An app that is started twice in one process has no prices on this version, and the tests of admission find
-# no exhausted budget if they run after other tests (the reason is not known).
+# docs/versions.md says why tests skip there. Wire formats and analysis do not depend on LiteLLM, and neither properties
+# nor benchmarks are tested again. An app that is started twice in one process has no prices on this version, and the
+# tests of admission find no exhausted budget if they run after other tests (the reason is not known).
 test-floor: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/proxy/test_admission.py
-	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --ignore tests/analysis --deselect tests/proxy/test_admission.py \
-		-m "not hypothesis"
+	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --ignore tests/analysis --ignore tests/test_benchmarks.py \
+		--deselect tests/proxy/test_admission.py -m "not hypothesis"
 	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_providers.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 	$(FLOOR)/bin/python -m pytest tests/e2e/test_everywhere.py
@@ -110,8 +110,13 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Writes docs/performance.md, also with ARGS="P4 --from docs/performance/results.json", which measures P4 anew, but not
+# with ARGS=--quick.
+ARGS ?=
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/hook_overhead.py
+	$(BIN)/python -m benchmarks --report $(ARGS)
+
+bench-parts: $(VENV)/installed
 	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py

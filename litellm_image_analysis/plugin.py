@@ -17,6 +17,7 @@ from litellm_image_analysis.config import ImageAnalysisConfig, config_of
 from litellm_image_analysis.engine import containment, routing, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.event_loops import take_turn
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
@@ -203,6 +204,7 @@ class ImageAnalysis(CustomLogger):
         del cache  # the proxy's auth cache, which never holds analyses
         if call_type in WIRE_FORMATS and self._is_deferred(data, user_api_key_dict):
             return data
+        await take_turn()
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
@@ -231,31 +233,50 @@ class ImageAnalysis(CustomLogger):
         return False
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
-        """Replace the images of a request that asks for it. LiteLLM's limits come first if the late hook is there."""
+        """Replace the images of a request that asks for it, or whose deployments need it.
+
+        LiteLLM's limits come first if the late hook is in place.
+        """
+        if call_type not in WIRE_FORMATS:
+            return
+        wire_format, run_guardrails = WIRE_FORMATS[call_type], None
         requested = pop_requested(data)
+        if requested is None:
+            with containment.log_and_continue("deciding for all deployments of a request"):
+                requested = self._auto_mode.before_routing(data, wire_format)
         if not isinstance(requested, RequestedAnalysis):
             return
-        context, wire_format, run_guardrails = requested.context, WIRE_FORMATS[call_type], None
         try:
-            with containment.contained_analysis(data, wire_format, context):
-                accepted = partial(
-                    vision_support.accepted_files_of_group, context.router, data.get("model"), caller.team_id
-                )
-                found = await self._analyzer.find(data, wire_format, context.config, accepted)
-                if found.images:
-                    context = await admission.check_vision(requested, data, self.config)
-                check_budget = partial(budgets.check_vision, context, data, again=True)
-                await connections.cancel_on_disconnect(
-                    self._analyzer.replace(data, found, wire_format, context, check_budget=check_budget)
-                )
-                with containment.log_and_continue("attaching the cost"):
-                    total.attach_cost(metadata_of(data), call_type, is_shown=False)
-                if found:
+            with containment.contained_analysis(data, wire_format, requested.context):
+                if await self._replace_attachments(data, wire_format, requested, call_type):
                     run_guardrails = rerun_guardrails(data, caller, call_type)
         except RequestError as error:
             raise http_errors.http_error(error, call_type) from None
         if run_guardrails is not None:
             await run_guardrails()
+
+    async def _replace_attachments(
+        self, data: dict[str, Any], wire_format: WireFormat, requested: RequestedAnalysis, call_type: str
+    ) -> bool:
+        """Replace the images and files of a request. Returns whether there are any."""
+        context = requested.context
+        team_id = context.caller.team_id
+        accepted = partial(vision_support.accepted_files_of_group, context.router, data.get("model"), team_id)
+        found = await self._analyzer.find(data, wire_format, context.config, accepted, checks_shape=requested.is_asked)
+        if not requested.is_asked:
+            if not found:
+                return False
+            self._check_alone()
+            await self._analyzer.check_shape(data, wire_format, context.config)
+        if found.images:
+            context = await admission.check_vision(requested, data, self.config)
+        check_budget = partial(budgets.check_vision, context, data, again=True)
+        await connections.cancel_on_disconnect(
+            self._analyzer.replace(data, found, wire_format, context, check_budget=check_budget)
+        )
+        with containment.log_and_continue("attaching the cost"):
+            total.attach_cost(metadata_of(data), call_type, is_shown=False)
+        return bool(found)
 
     async def async_filter_deployments(
         self,

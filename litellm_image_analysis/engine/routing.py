@@ -185,11 +185,16 @@ def deployments(router: Router | None, name: object, team_id: str | None) -> lis
         return []
     found: list[tuple[str, Mapping[str, Any]]] = []
     for each in name.split(","):
-        known = _deployments(router, each.strip(), team_id)
-        found += [
-            (str((one.get("litellm_params") or {}).get("model") or ""), one.get("model_info") or {}) for one in known
-        ] or [(each.strip(), {})]
+        found += known_deployments(router, each.strip(), team_id) or [(each.strip(), {})]
     return found
+
+
+def known_deployments(router: Router | None, name: str, team_id: str | None) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return LiteLLM's model and the ``model_info`` of each deployment behind one name. None if it is not known."""
+    return [
+        (str((one.get("litellm_params") or {}).get("model") or ""), one.get("model_info") or {})
+        for one in _deployments(router, name, team_id)
+    ]
 
 
 def _deployments(router: Router | None, name: str, team_id: str | None) -> list[Any]:

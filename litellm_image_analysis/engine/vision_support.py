@@ -10,6 +10,7 @@ from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.billing.request_state import metadata_buckets
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
@@ -80,6 +81,33 @@ def _is_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | Non
     if policy is None and mode == "on_request":
         return False  # most calls: without a look at LiteLLM's cost map
     return is_due(mode, policy, accepts_images(model, model_info))
+
+
+def is_analysed_everywhere(router: Router, name: str, team_id: str | None, mode: Mode) -> bool:
+    """Whether the images of all deployments that may serve a name are analysed without being asked for.
+
+    These are the deployments of the model group and of its fallbacks, and of their fallbacks. ``False`` if they are not
+    known.
+
+    Args:
+        router: the router.
+        name: the name of the model group.
+        team_id: the caller's team.
+        mode: the settings'.
+    """
+    fallbacks = view_of(router).all_fallbacks()
+    known, left = {name}, [name]
+    while left:
+        group = left.pop()
+        deployments = routing.known_deployments(router, group, team_id)
+        if not deployments or not all(is_analysed(model, info, mode) for model, info in deployments):
+            return False
+        for targets in (each[key] for each in fallbacks for key in (group, "*") if key in each):
+            if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
+                return False
+            left += {*targets} - known
+            known |= {*targets}
+    return True
 
 
 def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:

@@ -31,6 +31,7 @@ class DeferredAnalysis:
         request: the request without its conversation. It has the rules, which are read if analysis is needed.
         problem: the error in the settings of the key or the team. It is raised only if analysis is needed.
         outcomes: the outcomes of the request's images, for its next attempts.
+        is_settled: whether the decision was made before routing, so that its deployments need not decide.
     """
 
     context: ProxyContext
@@ -38,6 +39,7 @@ class DeferredAnalysis:
     request: Mapping[str, Any] = field(default_factory=dict)
     problem: RequestError | None = None
     outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)
+    is_settled: bool = False
 
     def context_with_rules(self) -> ProxyContext:
         """Return the context with the rules of the request."""
@@ -47,6 +49,10 @@ class DeferredAnalysis:
         """Save this object in the metadata of the request, unless they already hold one."""
         if deferred_analysis(data) is None:
             update_state(self.home, deferred=self)
+
+    def settle(self) -> None:
+        """Save that the decision was made."""
+        update_state(self.home, deferred=replace(self, is_settled=True))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeferredAnalysis:
         """Itself."""

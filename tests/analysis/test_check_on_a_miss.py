@@ -35,14 +35,14 @@ async def rewritten(body: dict[str, Any], config: ImageAnalysisConfig, cache: Ca
         return Analysed("A cat.")
 
     target = VisionTarget("eyes", ask, TENANT, RequestCache(cache))
-    result = await rewrite(body, chat.find_images(body), chat, config, target)
+    result = await rewrite(body, chat.find(body).images, chat, config, target)
     assert isinstance(result, Rewrite)
     return result, asked
 
 
 def checked_at_once(body: dict[str, Any], config: ImageAnalysisConfig) -> tuple[set[str], set[FailureReason]]:
     """The keys of all vision requests and the reasons of all failures, if each image is checked before any plan."""
-    found = chat.find_images(body)
+    found = chat.find(body).images
     sources = [image.source for image in found if image.source is not None]
     damaged = [slow_reading.digest_of(source) for source in sources if slow_reading.flaw_of(source) == "damaged"]
     steps = [step.ask for step in make_plan(found, config, TENANT, "eyes", damaged=damaged)]

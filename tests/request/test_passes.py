@@ -16,7 +16,7 @@ SEARCHES_FOR_ONE_CHARACTER = 6
 @every_wire
 def test_the_key_of_an_image_takes_one_pass(wire: Wire) -> None:
     counted = Counted(wire.text(PAYLOAD))
-    [found] = wire.wire_format.find_images(wire.body(counted))
+    [found] = wire.wire_format.find(wire.body(counted)).images
     assert found.source is not None
     assert found.source.first_flaw is None
     assert len(found.source.digest) == 64

@@ -59,11 +59,11 @@ def test_of_all_images_of_any_request(wire: Wire, data: st.DataObject) -> None:
     turns = data.draw(st.lists(st.builds(wire.message, spellings), max_size=3))
     body = {**body, wire.conversation: [*(earlier if isinstance(earlier, list) else []), *turns]}
     assert keys_and_flaws(wire, body) == keys_and_flaws(wire, subclassed(body))
-    sources = [image.source for image in wire.wire_format.find_images(body) if image.source is not None]
+    sources = [image.source for image in wire.wire_format.find(body).images if image.source is not None]
     expected = [(slow_reading.digest_of(source), slow_reading.flaw_of(source)) for source in sources]
     assert keys_and_flaws(wire, body) == expected
 
 
 def keys_and_flaws(wire: Wire, body: dict[str, Any]) -> list[tuple[str, str | None]]:
-    sources = (image.source for image in wire.wire_format.find_images(body))
+    sources = (image.source for image in wire.wire_format.find(body).images)
     return [(source.digest, source.flaw) for source in sources if source is not None]

@@ -254,13 +254,13 @@ async def _events(body: Body, text: str) -> AsyncIterator[str]:
 
 
 @contextmanager
-def running_upstream() -> Iterator[Upstream]:
-    """Serve an ``Upstream`` on a free loopback port until the block ends."""
+def running_upstream(port: int = 0) -> Iterator[Upstream]:
+    """Serve an ``Upstream`` on this loopback port until the block ends; on a free one, if none is given."""
     upstream = Upstream()
     paths = ("/v1/chat/completions", "/v1/responses", "/v1/responses/compact")
     app = Starlette(routes=[Route(path, upstream.chat, methods=["POST"]) for path in paths])
     # A connection that is kept longer than the proxy keeps it is never closed just when the proxy uses it again.
-    settings = uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off", timeout_keep_alive=600)
+    settings = uvicorn.Config(app, port=port, log_level="error", ws="none", lifespan="off", timeout_keep_alive=600)
     server = uvicorn.Server(settings)
     started = threading.Event()
 
