@@ -23,7 +23,8 @@ from litellm_image_analysis.request import chat
 
 TENANT = Tenant("team:research", b"secret")
 
-uris = image_texts | st.sampled_from([data_uri("a"), data_uri("b"), f"{data_uri('a')}?"])
+WHOLE, OTHER = data_uri("a", size=200), data_uri("b", size=200)
+uris = image_texts | st.sampled_from([WHOLE, OTHER, f"{WHOLE}?", f"{OTHER}?"])
 
 
 async def rewritten(body: dict[str, Any], config: ImageAnalysisConfig, cache: Cache) -> tuple[Rewrite, list[str]]:

@@ -324,7 +324,12 @@ def _spelled_base64(content: bytes, is_url_safe: bool, is_padded: bool, inserted
 _shares = st.floats(0, 1)
 base64_texts = st.builds(
     _spelled_base64,
-    st.builds(lambda head, rest: head + rest, st.sampled_from(_FILES), st.binary(max_size=40)),
+    st.builds(
+        lambda head, rest, more: head + rest + more,
+        st.sampled_from(_FILES),
+        st.binary(max_size=40),
+        st.sampled_from([b"", bytes(90)]),  # behind what is read to know the kind of file
+    ),
     st.booleans(),
     st.booleans(),
     st.lists(st.tuples(_shares, _BLANK), max_size=2) | st.lists(st.tuples(_shares, _WRONG), max_size=1),
@@ -353,7 +358,8 @@ def plain_conversations(content: str, part: str | None) -> Strategy:
         content: the key of a message's content.
         part: the type of its text parts. ``None`` if they have none.
     """
-    parts = _object({"text": _words} | ({} if part is None else {"type": st.just(part)}))
+    keys = {"text": _words} | ({} if part is None else {"type": st.just(part)})
+    parts = st.one_of(_object(keys), _object(keys), _object(keys, vendor=_odd))
     turns = _object(
         {content: st.one_of(_words, st.none(), st.lists(parts, max_size=3))},
         role=st.sampled_from(ROLES),
