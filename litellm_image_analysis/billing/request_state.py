@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,8 @@ def state_in(metadata: Mapping[str, Any]) -> RequestState:
 def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
     """The request's metadata mapping, which LiteLLM keeps under one of two names, by route. Made if it is missing."""
     known = metadata_buckets(data)
+    if len(known) == 1:
+        return known[0]
     # The Router has metadata of its own, which are not always in the request's mapping.
     own = [bucket for bucket in known if state_in(bucket).deferred is not None]
     for bucket in (*own, *known):
@@ -70,7 +72,11 @@ def metadata_buckets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     Before LiteLLM 1.100, a caller's own ``litellm_metadata`` stand beside it on some routes. Only the proxy's mapping
     has the caller's auth as an object, because JSON makes no such objects.
     """
-    found = [data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)]
+    found = []
+    for name in METADATA_BUCKETS:
+        bucket = data.get(name)
+        if isinstance(bucket, dict):
+            found.append(bucket)
     if len(found) < 2:
         return found
     return sorted(found, key=lambda bucket: isinstance(bucket.get(_AUTH), _JSON))
@@ -83,8 +89,8 @@ def load_state(data: Mapping[str, Any]) -> RequestState:
         data: the request, or the keyword arguments of a call.
     """
     states = [state for _, state in _states(data)]
-    if len(states) == 1:
-        return states[0]
+    if len(states) < 2:
+        return states[0] if states else _NOTHING
     known = {field.name: [getattr(state, field.name) for state in states] for field in fields(RequestState)}
     return RequestState(**{name: next((v for v in values if v is not None), None) for name, values in known.items()})
 
@@ -110,8 +116,10 @@ def pop_requested(data: Mapping[str, Any]) -> object | None:
     return requested
 
 
-def _states(data: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], RequestState]]:
+def _states(data: Mapping[str, Any]) -> list[tuple[dict[str, Any], RequestState]]:
+    found = []
     for name in METADATA_BUCKETS:
         metadata = data.get(name)
         if isinstance(metadata, dict) and STATE_KEY in metadata:
-            yield metadata, state_in(metadata)
+            found.append((metadata, state_in(metadata)))
+    return found

@@ -171,7 +171,10 @@ def _policy(model: str, model_info: Mapping[str, Any]) -> Policy | None:
 
 
 def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = (bucket.get("model_info") for bucket in (kwargs, *metadata_buckets(kwargs)))
+    own = kwargs.get("model_info")
+    if isinstance(own, Mapping):
+        return own
+    found = (bucket.get("model_info") for bucket in metadata_buckets(kwargs))
     return next((info for info in found if isinstance(info, Mapping)), {})
 
 

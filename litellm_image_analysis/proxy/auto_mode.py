@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cachetools import TTLCache
 
 from litellm_image_analysis.billing import metadata, total
-from litellm_image_analysis.billing.request_state import metadata_of
+from litellm_image_analysis.billing.request_state import metadata_buckets, metadata_of
 from litellm_image_analysis.compat import FALLBACKS
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.proxy import admission, budgets
@@ -143,10 +143,10 @@ class AutoMode:
     def _asks(kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
         """Return whether the name of a fallback has the suffix."""
         context = deferred.context
-        group = metadata.called_group(kwargs)
-        if not routing.may_ask(group, context.config.suffix, context.router):
-            return False
-        return isinstance(routing.activation_of(group, context.config, context.router), Active)
+        named = (bucket.get("model_group") for bucket in metadata_buckets(kwargs))
+        if not any(routing.may_ask(name, context.config.suffix, context.router) for name in named):
+            return False  # most calls: without finding out which of them the Router wrote
+        return isinstance(routing.activation_of(metadata.called_group(kwargs), context.config, context.router), Active)
 
     async def _analyse(
         self,
