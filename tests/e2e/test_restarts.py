@@ -78,7 +78,10 @@ async def ask_on(gateway: Proxy, callers: dict[str, Caller], is_over: asyncio.Ev
             routes = [route for route in ROUTES if (route, model) != UNBILLED]
             route, stream = routes[number // 4 % len(routes)], number // 16 % 2 == 0
             path, body = ROUTES[route](model, mark, marks, stream=stream)
-            told.note(asked, await client.post(path, json=body, headers=callers[mark].headers))
+            try:
+                told.note(asked, await client.post(path, json=body, headers=callers[mark].headers))
+            except httpx.TimeoutException as error:
+                told.wrong.append(f"{asked}: {error!r} from {path}, stream={stream}, for {model}")
 
     async with httpx.AsyncClient(
         base_url=gateway.url, timeout=200, limits=httpx.Limits(max_connections=None)
@@ -112,7 +115,9 @@ def test_everybody_is_answered_and_every_cent_is_billed(gateway: Proxy, upstream
     with gateway.client() as admin:
         callers = {secrets.token_hex(6): Caller(admin) for _ in range(CALLERS)}
         told, kills = asyncio.run(under_fire(gateway, callers, eyes))
-        sys.stdout.write(f"{dict(told.answered)}, {kills} kills\n")
+        sys.stdout.write(f"{dict(told.answered)}, {kills} kills, {upstream.in_flight} main calls in flight\n")
+        if told.wrong:
+            sys.stdout.write(f"the end of the proxy's log:\n{gateway.log[-20_000:]}\n")
         assert told.wrong == []
         assert kills > SECONDS / 10
         assert min(told.answered[asked] for asked in (*ASKED, "new image, failed")) > 0
