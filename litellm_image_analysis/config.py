@@ -157,9 +157,9 @@ class CacheConfig(_Settings):
         description="a number of seconds above 0, such as 86400",
     )
     remote_url_ttl_seconds: _SecondsOrNone = Field(
-        title="seconds that the analysis of an http(s) or gs:// URL is cached, whose image may change",
+        title="seconds that the analysis of an http(s) or gs:// URL is cached. The image may change",
         default=600.0,
-        description="a number of seconds such as 600, or 0 to forget what http(s) URLs show at once",
+        description="a number of seconds such as 600, or 0 for no caching",
     )
     max_bytes: _Size = Field(
         title="size of the cache in memory, in one process. The least recently used analyses are dropped first",
@@ -177,7 +177,7 @@ class CacheConfig(_Settings):
         description="a URL such as redis://:password@host:6379/0, or null for the gateway's own Redis",
     )
     secret: SecretStr | None = Field(
-        title="key of the keyed hashes that name analyses. With null, the proxy's salt key, else its master key",
+        title="secret for the cache keys. With null, it is derived from the proxy's salt key, or else its master key",
         default=None,
         description="a long random string, or null to use the proxy's salt or master key",
     )
@@ -218,7 +218,7 @@ class ImageAnalysisConfig(_Settings):
     vision_model: Name = Field(
         title="model group (proxy) or LiteLLM model name (in code) that analyses images",
         default="gpt-4o-mini",
-        description="the name of a model that can see, such as gpt-4o-mini",
+        description="the name of a model that accepts images, such as gpt-4o-mini",
     )
     suffix: Name | None = Field(
         title="suffix of a model name that activates analysis",
@@ -242,7 +242,7 @@ class ImageAnalysisConfig(_Settings):
     )
     mode: Mode = Field(
         title="on_request: a request asks for analysis. auto: also if the deployment is known to be text-only, "
-        "see [`library.md`](library.md#without-being-asked-mode-auto)",
+        "see [`library.md`](library.md#automatic-analysis-mode-auto)",
         default="on_request",
         description="on_request or auto",
     )
@@ -284,7 +284,7 @@ class ImageAnalysisConfig(_Settings):
     circuit_pause_seconds: _SecondsOrNone = Field(
         title="seconds without calls to a vision model after five failures in a row. With 0, there is no pause",
         default=10.0,
-        description="a number of seconds such as 10, or 0 to ask a vision model however often it fails",
+        description="a number of seconds such as 10, or 0 for no pause",
     )
     on_failure: Literal["placeholder", "reject", "keep"] = Field(
         title="an image whose analysis failed. placeholder: a note replaces it. reject: the request fails. "
@@ -364,7 +364,7 @@ class ImageAnalysisConfig(_Settings):
         description="pass, reject, or null to follow remote_urls",
     )
     context_tags: tuple[_Tag, ...] = Field(
-        title="tags of blocks around the user's words that are no part of a question. See [`routes.md`](routes.md)",
+        title="tags of blocks around the user's words that are not part of the question. See [`routes.md`](routes.md)",
         default=TAGS,
         description="a list of tag names such as [system-reminder]",
     )
@@ -440,7 +440,7 @@ def config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
             ' settings by name: ImageAnalysis(vision_model="gpt-4o-mini")'
         )
     if settings:
-        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass one of both")
+        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass only one of them")
     return config
 
 

@@ -95,7 +95,7 @@ class TestSettings:
             ImageAnalysis(vison_model="eyes")  # type: ignore[call-arg]
 
     def test_both_ways_at_once_are_refused(self) -> None:
-        with pytest.raises(ConfigError, match="got config and mode, suffix; pass one of both"):
+        with pytest.raises(ConfigError, match="got config and mode, suffix; pass only one of them"):
             ImageAnalysis(ImageAnalysisConfig(), mode="auto", suffix=None)
 
     @pytest.mark.parametrize("config", ["gpt-4o-mini", {"redis_url": "redis://:SECRET@host"}, CacheConfig()])

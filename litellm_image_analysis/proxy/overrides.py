@@ -23,7 +23,7 @@ class Overrides(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    vision_model: Name | None = Field(default=None, description="the name of a model that can see")
+    vision_model: Name | None = Field(default=None, description="the name of a model that accepts images")
     mode: Mode | None = Field(default=None, description="on_request or auto")
     enabled: Flag | None = Field(default=None, description="true or false")
     prompt: Words | None = Field(default=None, description="instructions for the vision model")

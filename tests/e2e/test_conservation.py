@@ -100,29 +100,29 @@ def stops() -> list[Rule]:
 
 
 SITUATIONS: dict[str, Situation] = {
-    "all is well": Situation(),
+    "no fault": Situation(),
     "three images": Situation(images=3),
-    "asked three times": Situation(statuses=(200, 200, 200)),
-    "asked twice, LiteLLM's response cache on": Situation(statuses=(200, 200), policy="keep"),
-    "the vision call is tried again": Situation(fails_once, body=(("ocr_model", "retried-eyes"),)),
+    "the same request three times": Situation(statuses=(200, 200, 200)),
+    "the same request twice, LiteLLM's response cache on": Situation(statuses=(200, 200), policy="keep"),
+    "the vision call is retried": Situation(fails_once, body=(("ocr_model", "retried-eyes"),)),
     "the vision call falls back to another model": Situation(fails(of_fragile), body=(("ocr_model", "fragile-eyes"),)),
     "the main call falls back to another model": Situation(fails(of_fragile), model="fragile-chat-ocr"),
     "the vision call fails": Situation(fails(of_vision)),
     "the vision call fails, `on_failure: reject`": Situation(fails(of_vision), (502,), policy="reject"),
     "the vision call fails, `on_failure: keep`": Situation(fails(of_vision), model="multimodal-ocr", policy="keep"),
-    "the vision call says nothing": Situation(lambda: [Rule(of_vision, text="")]),
-    "the vision call says nothing, `on_failure: reject`": Situation(
+    "the vision model returns no text": Situation(lambda: [Rule(of_vision, text="")]),
+    "the vision model returns no text, `on_failure: reject`": Situation(
         lambda: [Rule(of_vision, text="")], (502,), policy="reject"
     ),
-    "not asked for, `mode: auto`": Situation(model="text-only"),
-    "not asked for, a vision model falls back to a text-only one": Situation(
+    "no activation, `mode: auto`": Situation(model="text-only"),
+    "no activation, a model with vision falls back to a text-only one": Situation(
         fails(of_fragile), images=2, model="fragile-multimodal"
     ),
     "the main call fails": Situation(fails(of_main), (500,)),
     "both fail": Situation(fails(lambda _: True), (500,)),
-    "the caller hangs up at once": Situation(stalls, leaves="at once"),
-    "the caller hangs up during the vision call": Situation(stalls, leaves="while it looks"),
-    "the caller hangs up during the answer": Situation(stops, model="bridged-ocr", leaves="during the answer"),
+    "the client disconnects at once": Situation(stalls, leaves="at once"),
+    "the client disconnects during the vision call": Situation(stalls, leaves="while it looks"),
+    "the client disconnects during the answer": Situation(stops, model="bridged-ocr", leaves="during the answer"),
 }
 """What a request may meet."""
 

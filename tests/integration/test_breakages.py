@@ -64,7 +64,7 @@ STARTS: dict[str, tuple[dict[str, Any], bool]] = {
         {"callback_settings": {"image_analysis": {"cache": {"backnd": "redis"}}}},
         False,
     ),
-    "the settings are no mapping": ({"callback_settings": {"image_analysis": "gpt-4o-mini"}}, False),
+    "the settings are not a mapping": ({"callback_settings": {"image_analysis": "gpt-4o-mini"}}, False),
     "the callback is the class": (
         {"litellm_settings": {"callbacks": ["litellm_image_analysis.ImageAnalysis"]}},
         False,
@@ -275,7 +275,7 @@ BREAKAGES: dict[str, Breakage] = {
     "`ocr_model` names no model": Breakage(
         status=400, code="invalid_ocr_model", model="deepseek-chat", body={"ocr_model": "gpt-4o-mni"}
     ),
-    "`ocr_model` is no name": Breakage(
+    "`ocr_model` is not a name": Breakage(
         status=400, code="invalid_ocr_model", model="deepseek-chat", body={"ocr_model": 5}
     ),
     "`ocr_model` is not among `allowed_vision_models`": Breakage(
