@@ -61,7 +61,7 @@ def wrong_callback(path: str) -> ConfigError:
     Args:
         path: the name as it is in the config.
     """
-    message = f"litellm_settings.callbacks: {path} is no callback. Write litellm_image_analysis.image_analysis"
+    message = f"litellm_settings.callbacks: {path} is not a callback. Write litellm_image_analysis.image_analysis"
     startup.announce_at_exit(message)
     return ConfigError(message)
 

@@ -120,7 +120,7 @@ def test_another_name_as_a_callback_is_told_the_right_one(
     for known in {name} & set(vars(litellm_image_analysis)):
         monkeypatch.delattr(litellm_image_analysis, known)
     path = f"litellm_image_analysis.{name}"
-    advice = f"litellm_settings.callbacks: {path} is no callback. Write litellm_image_analysis.image_analysis"
+    advice = f"litellm_settings.callbacks: {path} is not a callback. Write litellm_image_analysis.image_analysis"
     with pytest.raises(ConfigError, match=re.escape(advice)):
         get_instance_fn(path)
     [announce] = at_exit

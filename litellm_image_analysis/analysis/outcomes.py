@@ -35,10 +35,10 @@ class FailureReason(Enum):
     CIRCUIT_OPEN = (
         "circuit_open",
         503,
-        "the vision model keeps failing and is not asked for a moment",
+        "the vision model keeps failing, so calls to it are paused",
         "Try again later.",
     )
-    BUSY = ("busy", 503, "the gateway has too many images to look at", "Try again later.")
+    BUSY = ("busy", 503, "too many vision calls are waiting in the gateway", "Try again later.")
     EMPTY = ("empty", 502, "the vision model returned no text", "Try again, or name another vision model.")
     OUT_OF_TOKENS = (
         "max_output_tokens",
@@ -84,9 +84,9 @@ class FailureReason(Enum):
         "the image is neither a data: URI of an image type with base64 nor an http(s) URL",
         "Send it as one of these.",
     )
-    UNSUPPORTED_TYPE = ("unsupported_type", 400, "the image is of a type that is not looked at", _SEND_A_FILE)
-    MISLABELLED = ("mislabelled", 400, "the image's data is no image", _SEND_A_FILE)
-    DAMAGED = ("damaged", 400, "the image's data is not base64 of a whole image", "Send the file anew.")
+    UNSUPPORTED_TYPE = ("unsupported_type", 400, "the image's type is not supported", _SEND_A_FILE)
+    MISLABELLED = ("mislabelled", 400, "the image's data is not an image", _SEND_A_FILE)
+    DAMAGED = ("damaged", 400, "the image's data is not the base64 of a complete image", "Send the file again.")
     NOT_HELD = (
         "not_held",
         400,

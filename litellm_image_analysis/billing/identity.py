@@ -48,8 +48,8 @@ def check_supported(config: ImageAnalysisConfig) -> None:
     if config.billing == "per_request":
         raise ConfigError(
             f"{SETTINGS_PATH}.billing: per_request would lose money: LiteLLM writes no row for a stream of"
-            " /v1/messages or generateContent whose client hangs up, and counts the cost of a request that fails"
-            " against no budget. Use billing: per_call; a session's rows belong together."
+            " /v1/messages or generateContent whose client disconnects, and counts the cost of a request that fails"
+            " against no budget. Use billing: per_call: the rows of a request have the same session_id."
         )
     if not config.count_vision_tokens and INTERNAL_CALL_ORIGIN is None:
         raise ConfigError(

@@ -101,7 +101,7 @@ async def _is_served(context: ProxyContext) -> bool:
 async def _check_listed(context: ProxyContext, source: str) -> None:
     name, allowed = context.vision_model, context.config.allowed_vision_models
     if allowed is not None and name not in allowed:
-        problem = f"{name!r} is no vision model of this gateway's."
+        problem = f"{name!r} is not an allowed vision model of this gateway."
         raise await wrong_choice(problem, context, status_code=403, source=source)
     if not await _is_served(context):
         raise await wrong_choice(f"this gateway serves no model {name!r}.", context, source=source)

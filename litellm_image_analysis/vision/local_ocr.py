@@ -167,7 +167,7 @@ def _decode(url: str, name: str) -> tuple[Image.Image, bool]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         _refuse(too_large)
     except _DAMAGED:
-        _refuse(f"{name} is no intact image of a known format ({', '.join(_FORMATS)}).")
+        _refuse(f"{name} is not an intact image of a known format ({', '.join(_FORMATS)}).")
 
 
 def _scans(encoded: bytes, name: str) -> int:
@@ -197,7 +197,7 @@ def _encoded_image(url: str, name: str) -> bytes:
         _refuse(f"{name} is a URL. {PROVIDER} does not fetch URLs: send the image as a data: URI with base64.")
     header, _, payload = url.partition(",")
     if not (header[:5].lower() == "data:" and header[-7:].lower() == ";base64"):
-        _refuse(f"{name} is no data: URI with base64.")
+        _refuse(f"{name} is not a data: URI with base64.")
     try:
         return base64.b64decode(payload, validate=True)
     except ValueError:
@@ -313,7 +313,7 @@ class LocalOCR(CustomLLM):
             raise NotFoundError(f"{PROVIDER} has only the model {MODEL}.", model=model, llm_provider=PROVIDER)
         urls = _image_urls(messages)
         if not urls:
-            _refuse(f"{PROVIDER} reads images, and the messages hold none (image_url content parts).")
+            _refuse(f"{PROVIDER} reads images, and the messages contain none (image_url content parts).")
         return self._workers.submit(self._transcribe, urls, abandoned)
 
     def _transcribe(self, urls: Sequence[str], abandoned: threading.Event) -> str:

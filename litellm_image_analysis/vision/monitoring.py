@@ -68,8 +68,8 @@ def log_circuit(vision_model: str, change: Change, reason: FailureReason | None)
         LOGGER.info("image analysis: vision_model=%s answers again; its circuit is closed%s", name, for_whom)
         return
     LOGGER.warning(
-        "image analysis: vision_model=%s failed %d times in a row%s, at last with reason=%s: its circuit is open%s."
-        " It is asked by one call at a time, after a pause, until it answers.",
+        "image analysis: vision_model=%s failed %d times in a row%s, the last time with reason=%s: its circuit is"
+        " open%s. After a pause, one call at a time tries it until it answers.",
         name,
         FAILURES,
         for_whom,

@@ -115,7 +115,8 @@ def test_a_vision_model_that_keeps_failing_is_not_asked_and_what_is_remembered_i
     assert len(warnings) == 1
     assert "WARNING" in warnings[0]
     assert (
-        "vision_model=gpt-4o-mini failed 5 times in a row for one key, at last with reason=unavailable" in warnings[0]
+        "vision_model=gpt-4o-mini failed 5 times in a row for one key, the last time with reason=unavailable"
+        in warnings[0]
     )
     assert "secret words" not in warnings[0] + told
 

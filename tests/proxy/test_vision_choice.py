@@ -84,7 +84,7 @@ class TestChosen:
         assert not isinstance(error, access.AccessDeniedError)
         assert (error.status_code, error.param, error.code) == (403, "ocr_model", "invalid_ocr_model")
         assert error.message == (
-            f"ocr_model: {name!r} is no vision model of this gateway's. Vision models you may call: eyes."
+            f"ocr_model: {name!r} is not an allowed vision model of this gateway. Vision models you may call: eyes."
         )
 
     async def test_an_empty_list_leaves_no_choice(self, router: Router) -> None:
@@ -180,7 +180,12 @@ class TestPreferred:
     @pytest.mark.parametrize(
         ("name", "config", "status", "problem"),
         [
-            ("gpt-4o-mini", LISTED, 403, "'gpt-4o-mini' is no vision model of this gateway's. Vision models you may"),
+            (
+                "gpt-4o-mini",
+                LISTED,
+                403,
+                "'gpt-4o-mini' is not an allowed vision model of this gateway. Vision models you may",
+            ),
             ("ears", DEFAULTS, 400, "this gateway serves no model 'ears'. Vision models you may call: eyes,"),
         ],
     )

@@ -322,18 +322,18 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><text>secret</text></svg>'
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("", "no data: URI with base64"),
-        (SECRET, "no data: URI with base64"),
-        (f"data:image/png,{SECRET}", "no data: URI with base64"),
-        (f"file:///{SECRET}.png", "no data: URI with base64"),
-        (f"data:image/svg+xml;utf8,{SVG.decode()}", "no data: URI with base64"),
+        ("", "not a data: URI with base64"),
+        (SECRET, "not a data: URI with base64"),
+        (f"data:image/png,{SECRET}", "not a data: URI with base64"),
+        (f"file:///{SECRET}.png", "not a data: URI with base64"),
+        (f"data:image/svg+xml;utf8,{SVG.decode()}", "not a data: URI with base64"),
         (f"data:image/png;base64,{SECRET[:-3]}", "malformed base64"),
         (f"data:image/png;base64,{SECRET[:-2]}\u00e9=", "malformed base64"),
         (f"data:image/png;base64,*{SECRET}", "malformed base64"),
-        ("data:image/png;base64,", "no intact image of a known format (PNG, JPEG, WEBP, GIF, BMP)"),
-        (f"data:image/png;base64,{SECRET}", "no intact image of a known format"),
-        (data_uri(SVG, "image/svg+xml"), "no intact image of a known format"),
-        (data_uri(RECEIPT.read_bytes()[:-3000]), "no intact image of a known format"),
+        ("data:image/png;base64,", "not an intact image of a known format (PNG, JPEG, WEBP, GIF, BMP)"),
+        (f"data:image/png;base64,{SECRET}", "not an intact image of a known format"),
+        (data_uri(SVG, "image/svg+xml"), "not an intact image of a known format"),
+        (data_uri(RECEIPT.read_bytes()[:-3000]), "not an intact image of a known format"),
     ],
 )
 def test_what_is_no_image_is_refused_without_being_quoted(url: str, reason: str) -> None:
@@ -344,14 +344,14 @@ def test_what_is_no_image_is_refused_without_being_quoted(url: str, reason: str)
 
 @pytest.mark.parametrize("file_format", ["TIFF", "ICO", "PPM"])
 def test_an_unknown_format_is_refused(file_format: str) -> None:
-    assert "no intact image of a known format" in refusal(data_uri(encoded(blank(), file_format)))
+    assert "not an intact image of a known format" in refusal(data_uri(encoded(blank(), file_format)))
 
 
 @pytest.mark.parametrize("image_url", [None, {}, {"url": None}, 7])
 def test_an_image_part_without_a_url_is_refused(image_url: object) -> None:
     pytest.importorskip("PIL")
     messages = [{"role": "user", "content": [{"type": "image_url", "image_url": image_url}]}]
-    with pytest.raises(BadRequestError, match="no data: URI"):
+    with pytest.raises(BadRequestError, match="not a data: URI"):
         LocalOCR(FakeReader).completion(MODEL, messages)
 
 
@@ -362,7 +362,7 @@ def test_an_image_with_too_many_pixels_is_refused_from_its_header(size: tuple[in
 
 
 def test_an_image_at_the_limit_is_decoded() -> None:
-    assert "no intact image" in refusal(data_uri(png_header(8_000, 5_000)))
+    assert "not an intact image" in refusal(data_uri(png_header(8_000, 5_000)))
 
 
 # Pillow writes 6 scans for a progressive JPEG in shades of grey.
@@ -439,7 +439,7 @@ def test_a_refusal_says_which_image_is_meant() -> None:
 
 @pytest.mark.parametrize("content", ["What is the total?", None, [], [{"type": "text", "text": "image_url"}]])
 def test_a_chat_without_images_is_refused(content: Content | str | None) -> None:
-    with pytest.raises(BadRequestError, match="the messages hold none"):
+    with pytest.raises(BadRequestError, match="the messages contain none"):
         LocalOCR(FakeReader).completion(MODEL, [{"role": "user", "content": content}])
 
 
