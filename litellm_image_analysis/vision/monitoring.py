@@ -1,6 +1,6 @@
 """Prometheus metrics of circuits, calls and the queue, if ``prometheus_client`` is installed.
 
-They are on its default registry, which LiteLLM's ``prometheus`` callback serves at ``/metrics``. With several workers,
+They are in its default registry, which LiteLLM's ``prometheus`` callback serves at ``/metrics``. With several workers,
 that callback sums the values that each worker writes to files, and does not use custom collectors.
 """
 
@@ -27,7 +27,7 @@ _FOR_WHOM = {
 }
 
 
-@cache  # a process can register the name of a metric once
+@cache  # a process can register the name of a metric only once
 def observer() -> Observer:
     """Return the observer of a gate. It does nothing if ``prometheus_client`` is not installed."""
     return _Metrics().show if find_spec("prometheus_client") else lambda model, load, refused: None
