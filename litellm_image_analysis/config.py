@@ -34,7 +34,7 @@ _MIB = 1024 * 1024
 
 
 def _no_bool(value: object) -> object:
-    """Refuse YAML's ``yes`` and ``true`` as numbers, which Python accepts."""
+    """Refuse YAML's ``yes`` and ``true`` as numbers, although Python accepts them."""
     if isinstance(value, bool):
         raise ValueError("a number is needed")  # noqa: TRY004 - pydantic collects ValueError
     return value
@@ -61,7 +61,7 @@ Words = Annotated[str, Field(pattern=r"\S")]
 
 
 class CacheSettings(TypedDict, total=False):
-    """The settings of ``CacheConfig``, as keyword arguments or as a mapping. Sizes are bytes or such as ``"64MiB"``."""
+    """The settings of ``CacheConfig``, as keyword arguments or a mapping. Sizes: bytes, or texts like ``"64MiB"``."""
 
     backend: Literal["memory", "redis", "off"]
     ttl_seconds: float
@@ -73,7 +73,7 @@ class CacheSettings(TypedDict, total=False):
 
 
 class Settings(TypedDict, total=False):
-    """The settings of ``ImageAnalysisConfig``, as keyword arguments. Sizes are bytes or such as ``"20MiB"``."""
+    """The settings of ``ImageAnalysisConfig``, as keyword arguments. Sizes are bytes or texts such as ``"20MiB"``."""
 
     vision_model: str
     suffix: str | None
@@ -114,10 +114,10 @@ class Settings(TypedDict, total=False):
 class _Settings(BaseModel):
     """A group of settings. Frozen. An unknown key is an error.
 
-    A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
+    The title of a field is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # the input may be a password
 
     def __init__(self, /, *values: object, **settings: Any) -> None:
         name = type(self).__name__
@@ -132,14 +132,14 @@ class _Settings(BaseModel):
 
 
 vars(_Settings.__init__)["__pydantic_base_init__"] = True
-"""Tells pydantic not to call it for a group within other settings, whose errors have a longer path."""
+"""Tells pydantic not to call ``__init__`` for a group within other settings, whose errors have a longer path."""
 
 
 class CacheConfig(_Settings):
     """Settings of the cache. Frozen.
 
     Raises:
-        ConfigError: a value is wrong, or a setting is unknown. The message says what would be right.
+        ConfigError: a value is wrong, or a setting is unknown. The message names the valid values.
     """
 
     if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class ImageAnalysisConfig(_Settings):
     """Settings of image analysis. Frozen.
 
     Raises:
-        ConfigError: a value is wrong, or a setting is unknown. The message says what would be right.
+        ConfigError: a value is wrong, or a setting is unknown. The message names the valid values.
     """
 
     if TYPE_CHECKING:
@@ -403,14 +403,14 @@ class ImageAnalysisConfig(_Settings):
 
     @classmethod
     def from_settings(cls, settings: object, path: str = SETTINGS_PATH) -> ImageAnalysisConfig:
-        """Build from parsed YAML.
+        """Build the settings from parsed YAML.
 
         Args:
-            settings: the mapping under ``path``; ``None`` (an empty YAML key) means all defaults.
-            path: where the settings stand, for messages.
+            settings: the mapping under ``path``. ``None`` (an empty YAML key) stands for all defaults.
+            path: the place of the settings in the config, for messages.
 
         Raises:
-            ConfigError: one line a problem: the path, the value, what would be right.
+            ConfigError: the message has one line for each problem, with the path, the value and the valid values.
         """
         if settings is None:
             settings = {}
@@ -423,14 +423,14 @@ class ImageAnalysisConfig(_Settings):
 
 
 def config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
-    """Return the settings of an instance of ``ImageAnalysis``, given as a config or one by one.
+    """Return the settings of an instance of ``ImageAnalysis``, from a config or from single settings.
 
     Args:
         config: the config, or ``None``.
         settings: single settings.
 
     Raises:
-        ConfigError: they are given in two ways, or as something else.
+        ConfigError: both are given, or ``config`` is of another type.
     """
     if config is None:
         return ImageAnalysisConfig(**settings)
@@ -471,7 +471,7 @@ def _problem(error: Mapping[str, object], settings: type[BaseModel], path: str) 
 
 
 def _group(settings: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """Return the settings under this one, if it is a group of settings."""
+    """Return the type of a setting that is a group of settings, else ``None``."""
     field = settings.model_fields.get(name)
     kind = field.annotation if field is not None else None
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

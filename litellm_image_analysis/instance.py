@@ -54,9 +54,10 @@ def from_proxy_settings() -> ImageAnalysis:
 
 
 def wrong_callback(path: str) -> ConfigError:
-    """Return the error for a name in a proxy's ``litellm_settings.callbacks`` that is no callback.
+    """Return the error for a name in a proxy's ``litellm_settings.callbacks`` that is not a callback.
 
-    LiteLLM before 1.108 accepts a class or a module there, and never calls it. The proxy does not start.
+    LiteLLM before 1.108 accepts a class or a module there, but never calls it. With this error, the proxy does not
+    start.
 
     Args:
         path: the name as it is in the config.

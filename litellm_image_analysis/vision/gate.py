@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COUNTED = frozenset(
     {FailureReason.TIMEOUT, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED, FailureReason.RATE_LIMITED}
 )
-"""Failures of the vision model itself. After any other failure, the model counts as available."""
+"""Failures of the vision model itself. Other failures open no circuit."""
 
 BUSY_SECONDS = 5
 """Seconds for ``Retry-After`` when the queue is full."""
