@@ -69,9 +69,7 @@ class FakeVision:
             self._mistakes.append(mistake)  # image analysis treats it like a bug and continues, but the test must fail
             raise
         if isinstance(answer, Exception):
-            return replace(
-                failure_of(answer), blames_model=False
-            )  # it opens no circuit, because that would affect later tests
+            return replace(failure_of(answer), blames_model=False)  # an open circuit would affect later tests
         return outcome_of_text(answer, request.max_characters, cost=cost, call_id=f"fake-{len(self.calls)}")
 
     def _answer_to(self, call: FakeCall) -> str | Exception:

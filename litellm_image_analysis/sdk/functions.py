@@ -1,8 +1,8 @@
 """LiteLLM's functions with image analysis, also for positional arguments and blocking calls.
 
-LiteLLM does not call callbacks for these. The functions here have LiteLLM's signatures and return values. The
-registered instance of ``ImageAnalysis`` does the work. If there is none, ``litellm_image_analysis.image_analysis`` is
-registered, with the settings in ``litellm.callback_settings`` or the defaults.
+LiteLLM does not show these to callbacks. The functions here have LiteLLM's signatures and return values. The registered
+instance of ``ImageAnalysis`` does the work. If there is none, ``litellm_image_analysis.image_analysis`` is registered,
+with the settings in ``litellm.callback_settings`` or the defaults.
 """
 
 from __future__ import annotations
