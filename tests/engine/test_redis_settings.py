@@ -56,7 +56,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def litellms_cache() -> Iterator[Callable[[RedisCache], RedisCache]]:
-    """Create LiteLLM's Redis caches outside of an event loop, in which they ping in the background. Close them."""
+    """Close LiteLLM's Redis caches at the end. Within an event loop they would also ping in background tasks."""
     made: list[RedisCache] = []
 
     def keep(cache: RedisCache) -> RedisCache:

@@ -1,6 +1,6 @@
-"""What goes wrong in the first hour, and what is said about it: to the client on all routes, and in the log.
+"""Common mistakes and failures, and their messages: to the client on all routes, and in the log.
 
-The test makes the tables of ``docs/troubleshooting.md``. Every message says what, where and what to do.
+The test makes the tables of ``docs/troubleshooting.md``. Every message names the problem, its place and a remedy.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ SVG = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9
 CUT_SHORT = "data:image/png;base64,iVBORw0KGgo"
 HUGE = "data:image/gif;base64,R0lGODlh////fwAAACwAAAAA////fwAA"
 LITELLM_S = {"key_model_access_denied", "budget_exceeded"}
-"""Codes of refusals that have LiteLLM's own error."""
+"""Codes of refusals by LiteLLM, with its own error."""
 PLACE = re.compile(r"^(messages|input|contents)\[0]\.(content|parts)\[1]")
 SECRET = "SECRET"
-"""In every error of the provider. Neither clients nor the log get it."""
+"""A text in every error of the provider. It must not reach clients or the log."""
 
 KEYS: dict[str, dict[str, Any]] = {
     MASTER_KEY: {},
@@ -187,15 +187,15 @@ ROUTES: dict[str, Callable[[str, str], tuple[str, Body]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Breakage:
-    """Something that is wrong with a request or behind it.
+    """A mistake in a request or the config, or a failure of a provider.
 
     Attributes:
         status: the HTTP status with ``on_failure: reject``.
         code: the code of the error.
-        vision_model: the model group that looks at the image.
+        vision_model: the vision model.
         settings: other settings of the plugin.
         model: the model that the client asks for.
-        url: the image. ``None`` for one that nothing is wrong with.
+        url: the image. ``None`` for a valid one.
         key: the client's key.
         body: other parameters of the request.
         answer: how the vision model's provider answers.
@@ -318,10 +318,10 @@ BREAKAGES: dict[str, Breakage] = {
         status=400, code="image_analysis_not_held", url="gs://bucket/receipt.png"
     ),
 }
-"""The breakages of requests, by the words of the table."""
+"""The breakages of requests, by their names in the table."""
 
 said: dict[str, tuple[Breakage, str, str]] = {}
-"""What came of it: what the client and the operator were told."""
+"""The breakages with the messages to the client and the operator."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -343,7 +343,7 @@ async def started_app(
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def callers(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keys, as an operator's own authentication knows them."""
+    """The keys, by custom authentication."""
     del app
     from litellm.proxy import proxy_server
 

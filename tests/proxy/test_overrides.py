@@ -1,4 +1,4 @@
-"""What a key's or a team's metadata may change, what it may not, and how wrong metadata are told."""
+"""Settings in the metadata of a key or team, and errors for wrong metadata."""
 
 from __future__ import annotations
 
