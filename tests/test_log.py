@@ -1,4 +1,4 @@
-"""The request's one line in the log, and when it is let through."""
+"""The log line of a request, and the levels at which it is logged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.fixture
 def quiet_proxy(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LiteLLM's loggers as a proxy leaves them: WARNING, nothing asked for."""
+    """LiteLLM's loggers as in a proxy by default, with the level WARNING."""
     caplog.set_level(logging.WARNING, "LiteLLM")
     caplog.set_level(logging.NOTSET, LOGGER.name)
     monkeypatch.delenv("LITELLM_LOG", raising=False)

@@ -1,4 +1,4 @@
-"""README tells the truth: its settings, its instructions, its YAML and its code."""
+"""README and docs are correct: settings, instructions, YAML and code."""
 
 from __future__ import annotations
 

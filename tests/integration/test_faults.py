@@ -192,9 +192,7 @@ class Asked:
 
     def __init__(self, fault: Fault, images: int) -> None:
         self.name = f"request {secrets.token_hex(6)}"
-        self.bad = (
-            f"{fault.word} {'' if fault.result is None else self.name}"  # unique marks, except for the large answer
-        )
+        self.bad = f"{fault.word} {'' if fault.result is None else self.name}"  # unique, if the answer is small
         self.others = [f"fine {number}" if fault.hangs else f"fine {fault.word} {number}" for number in range(4)]
         self.marks = [*self.others[:2], self.bad, *self.others[2:]] if images == 5 else [self.bad]
         number = 1 + self.marks.index(self.bad)
