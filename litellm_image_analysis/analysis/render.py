@@ -38,7 +38,7 @@ def analysis_text(images: Sequence[FoundImage], analysis: Analysed, request: Vis
 def _introduction(images: Sequence[FoundImage], request: VisionRequest) -> str:
     """Return the introduction to an analysis for the text model."""
     shown, it = ("the image", "it") if len(images) == 1 else ("the images", "them")
-    # The user of a coding agent does not see what a tool returned.
+    # The user of a coding agent does not see the results of tools.
     answer = "Answer" if images[0].is_result else f"The user sees {shown}, not this text: answer"
     return (
         f"{_labels(images)}, described by {_name(request.model)} because you cannot see images. {answer} as if you had"

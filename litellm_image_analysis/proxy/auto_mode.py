@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Attempt(NamedTuple):
-    """What changes for one call of a deployment.
+    """The changes for one call of a deployment.
 
     Attributes:
         request: the keyword arguments to call with. ``None`` for no change.

@@ -98,7 +98,7 @@ def decide(
 
 
 def _no_name(parameter: object) -> str | None:
-    """Return what a value is if it cannot be a model's name, else ``None``. A wildcard deployment accepts any name.
+    """Describe a value that cannot be a model's name. ``None`` for names, because a wildcard deployment accepts any.
 
     The name is part of headers, log lines and rows. PostgreSQL refuses all rows of a statement for one NUL character.
     """

@@ -128,7 +128,7 @@ def _png_size(file: Base64) -> Size:
 
 
 def _largest(sizes: Iterator[tuple[int, int]]) -> Size:
-    """Return the largest size by area, the first of equal ones. What follows a size may be unreadable."""
+    """Return the largest size by area, or the first of equal ones. The data after a size may be unreadable."""
     largest = None
     try:
         for width, height in sizes:

@@ -257,7 +257,7 @@ class Run:
         return peak_mib() - self._warm_mib
 
     def report(self) -> None:
-        """Tell how it went; too much memory is a failure."""
+        """Print the result. Too much memory is a failure."""
         seconds = time.monotonic() - self._started
         guided = "coverage-guided" if WITH_ATHERIS else "random"
         sys.stdout.write(
@@ -270,12 +270,12 @@ class Run:
 
 
 def peak_mib() -> float:
-    """The most memory this process has had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run(executions: int, seed: int = 0) -> Run:
-    """Run random bytes, the same for the same seed."""
+    """Run random bytes. The same seed gives the same bytes."""
     made, this = random.Random(seed), Run(executions)
     for _ in range(executions):
         this(made.randbytes(made.randrange(10, 80)))
@@ -283,7 +283,7 @@ def run(executions: int, seed: int = 0) -> Run:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--executions", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))

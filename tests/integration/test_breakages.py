@@ -385,7 +385,7 @@ async def test_the_client_and_the_operator_are_told(
         answer = {"gate": hanging} if broken.answer.get("hangs") else broken.answer
         upstream.rules.append(Rule(of_vision, **answer))
     log_module._told.clear()
-    url = broken.url or data_uri(name)  # of its own: others may still wait for an answer about theirs
+    url = broken.url or data_uri(name)  # a new image, because calls for other images may still run
     told = [await ask(app, broken, route, url) for route in ROUTES]
     assert len({PLACE.sub("", message) for message in told}) == 1
     if broken.code not in LITELLM_S:
@@ -397,7 +397,7 @@ async def test_the_client_and_the_operator_are_told(
 
 
 async def ask(app: httpx.AsyncClient, broken: Breakage, route: str, url: str) -> str:
-    """Ask on a route, check the error's shape there, and return its message."""
+    """Send the request on a route, check the error's format there, and return its message."""
     path, body = ROUTES[route](broken.model, url)
     response = await app.post(path, json={**body, **broken.body}, headers={"Authorization": f"Bearer {broken.key}"})
     assert response.status_code == broken.status, response.text
@@ -412,14 +412,14 @@ async def ask(app: httpx.AsyncClient, broken: Breakage, route: str, url: str) ->
 
 
 def assert_reads_well(message: str) -> None:
-    """It is a sentence, and says what to do."""
+    """Check that the message is a sentence and says what to do."""
     assert message.endswith((".", ")")), message
     advice = r"[Tt]ry|[Ss]end|[Ww]rite|[Nn]ame|[Aa]sk|[Cc]all|[Cc]hange|[Aa]dd|[Cc]an|it must be|may"
     assert re.search(advice, message), message
 
 
 def logged(log: pytest.LogCaptureFixture) -> str:
-    """The line that helps the operator most: the cause of an error, else the request's."""
+    """The log line with the cause of an error, else the line of the request."""
     lines = [record for record in log.records if record.name == "LiteLLM.image_analysis"]
     causes = [line for line in lines if line.levelno == logging.ERROR]
     warnings = [line for line in lines if line.levelno == logging.WARNING]
@@ -430,7 +430,7 @@ def logged(log: pytest.LogCaptureFixture) -> str:
 
 
 def cell(words: str) -> str:
-    # Which models take images is in LiteLLM's cost map, to which other tests of this process add.
+    # The models that accept images are in LiteLLM's cost map, to which other tests of this process add.
     words = re.sub(r"(one of|you may call): [^.]*\.", r"\1: gpt-4o-mini, ….", words)
     return words.replace("|", "\\|").replace("<", "&lt;")
 

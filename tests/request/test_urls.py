@@ -1,6 +1,6 @@
 """URLs that plainly name a public host. All wire formats use the same check."""
 
-# ruff: noqa: RUF001 - characters that look like others are what is tested
+# ruff: noqa: RUF001 - the tests need characters that look like others
 
 from __future__ import annotations
 
