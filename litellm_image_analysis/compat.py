@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import litellm
@@ -121,7 +122,7 @@ def credential_overrides(model: str, caller: UserAPIKeyAuth, router: Router | No
 
     apply = litellm_pre_call_utils._apply_credential_overrides_from_model_config  # noqa: SLF001
     data: dict[str, Any] = {"model": model}
-    options: dict[str, Any] = {"llm_router": router} if "llm_router" in inspect.signature(apply).parameters else {}
+    options: dict[str, Any] = {"llm_router": router} if _has_parameter(apply, "llm_router") else {}
     apply(data=data, user_api_key_dict=caller, **options)
     return {name: value for name, value in data.items() if name != "model"}
 
@@ -151,7 +152,7 @@ def user_check_options(caller: UserAPIKeyAuth) -> dict[str, Any]:
     """Options of ``can_user_call_model`` for a key's own aliases. Empty before LiteLLM 1.104."""
     from litellm.proxy.auth.auth_checks import can_user_call_model
 
-    has_aliases = "key_model_aliases" in inspect.signature(can_user_call_model).parameters
+    has_aliases = _has_parameter(can_user_call_model, "key_model_aliases")
     return {"key_model_aliases": caller.aliases or None} if has_aliases else {}
 
 
@@ -193,10 +194,17 @@ def has_own_limits() -> bool:
 def guardrails_only() -> Callable[..., Awaitable[dict[str, Any]]] | None:
     """LiteLLM's function that runs pre-call hooks, if it can be limited to guardrails. ``None`` before LiteLLM 1.99."""
     pre_call_hook: Any = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
-    if pre_call_hook is None or "guardrails_only" not in inspect.signature(pre_call_hook).parameters:
+    if pre_call_hook is None or not _has_parameter(
+        getattr(pre_call_hook, "__func__", pre_call_hook), "guardrails_only"
+    ):
         return None
     run: Callable[..., Awaitable[dict[str, Any]]] = pre_call_hook
     return run
+
+
+@lru_cache(maxsize=8)
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters
 
 
 class RouterView(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -93,16 +94,18 @@ async def rewrite(
     plan = await computed(partial(_checked_plan, found, config, target), in_thread=takes_long)
     if isinstance(plan, RequestError):
         return plan
-    started = anyio.current_time()
-    known: Mapping[str, Outcome] = {}
-    with anyio.move_on_after(config.timeout_seconds) as time_limit:
-        known = await target.answers.recall(_distinct(plan))
+    started = monotonic()
+    requests = _distinct(plan)
+    known = await target.answers.recall(requests)
+    if len(known) < len(requests):
         damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
         if damaged:
             plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
-            known = await target.answers.recall(_distinct(plan))
-    answered = await _ask_all(_distinct(plan), known, config, target, time_limit.deadline)
-    duration_ms = round((anyio.current_time() - started) * 1000)
+            requests = _distinct(plan)
+            known = await target.answers.recall(requests)
+    seconds_left = config.timeout_seconds - (monotonic() - started)
+    answered = await _ask_all(requests, known, config, target, seconds_left)
+    duration_ms = round((monotonic() - started) * 1000)
 
     def result() -> Rewrite:
         outcomes = _outcomes(plan, answered)
@@ -156,16 +159,16 @@ async def _ask_all(
     known: Mapping[str, Outcome],
     config: ImageAnalysisConfig,
     target: VisionTarget,
-    deadline: float,
+    seconds: float,
 ) -> dict[str, Outcome]:
     """Take the known answers and make the other calls concurrently, up to ``max_concurrency``.
 
-    A call without an answer at the deadline has failed. Calls beyond the limits of a request are not made.
+    A call without an answer after these seconds has failed. Calls beyond the limits of a request are not made.
     """
     unknown = [request for request in requests if request.key not in known]
-    outcomes = {**known, **{request.key: Failed(FailureReason.TIMEOUT) for request in unknown}}
     if not unknown:
-        return outcomes
+        return dict(known)
+    outcomes = {**known, **{request.key: Failed(FailureReason.TIMEOUT) for request in unknown}}
     latest, skipped = within_limits(unknown, config)
     target.answers.skip(skipped)
     outcomes |= skipped
@@ -174,7 +177,7 @@ async def _ask_all(
     async def ask(request: VisionRequest) -> None:
         outcomes[request.key] = await target.answers.ask(request, target.ask, limiter)
 
-    with anyio.CancelScope(deadline=deadline):
+    with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as group:
             for request in latest:
                 group.start_soon(ask, request)
@@ -183,8 +186,16 @@ async def _ask_all(
 
 def _outcomes(plan: Sequence[Step], answered: Mapping[str, Outcome]) -> list[Outcome]:
     """Return the outcome of each step. The first of equal vision requests made the call."""
-    first, later = dict(answered), {key: outcome.as_cached() for key, outcome in answered.items()}
-    return [step.ask if isinstance(step.ask, Failed) else first.pop(step.ask.key, later[step.ask.key]) for step in plan]
+    seen: set[str] = set()
+    outcomes: list[Outcome] = []
+    for step in plan:
+        if isinstance(step.ask, Failed):
+            outcomes.append(step.ask)
+            continue
+        outcome = answered[step.ask.key]
+        outcomes.append(outcome.as_cached() if step.ask.key in seen else outcome)
+        seen.add(step.ask.key)
+    return outcomes
 
 
 def _by_image(found: Sequence[FoundImage], plan: Sequence[Step], outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -69,11 +69,16 @@ _TURN = re.compile(
 )
 """Marks of turns, roles, tools and thoughts in chat templates. Servers of open models recognise them in any text."""
 
+_SUSPECT = re.compile(rf"[\[\r{_BRACKETS}{_COMPOSED_BRACKETS}くㄑ𡿨{_HIDDEN}{_JOINERS}]")
+"""The characters that every imitation and every invisible character begins with. Most texts have none of them."""
+
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
 
 def sanitized(text: str) -> str:
     """Return the text with imitations of tags and chat turns escaped, and invisible characters shown by their code."""
+    if not _SUSPECT.search(text):
+        return text
     text = _TAG.sub("&lt;", text)
     if _ANY_BRACKET.search(text) and _TAG.search(_as_read(text)):
         text = _ANY_BRACKET.sub("&lt;", text)

@@ -73,8 +73,9 @@ def log_request(request_id: object, report: Report) -> None:
         fields["files_not_read"] = report.files
     if report.reasons:
         fields["reasons"] = ",".join(dict.fromkeys(report.reasons))
-    line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())
     level = logging.WARNING if report.failed else logging.INFO
-    LOGGER.log(level, "image analysis: %s", line, extra={"image_analysis": fields})
+    if LOGGER.isEnabledFor(level):
+        line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())
+        LOGGER.log(level, "image analysis: %s", line, extra={"image_analysis": fields})
     for cure in report.cures:
         tell_operator(f"vision model {quoted(report.vision_model)}: {cure}")

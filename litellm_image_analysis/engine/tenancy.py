@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import CacheConfig
 
 _THIS_PROCESS: Final = f"process:{secrets.token_hex(8)}"
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _RANDOM_SECRET: Final = secrets.token_bytes(32)
 
 
@@ -60,8 +62,7 @@ def owner(caller: UserAPIKeyAuth | None) -> str | None:
 
 def _hashed(key: str) -> str:
     """Hash a key unless it is a hash. LiteLLM gives virtual keys as SHA-256. Custom authentication gives any text."""
-    is_hash = len(key) == sha256().digest_size * 2 and all(digit in "0123456789abcdef" for digit in key)
-    return key if is_hash else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return key if _SHA256.fullmatch(key) else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shared_secret(config: CacheConfig) -> bytes | None:

@@ -17,9 +17,9 @@ from litellm_image_analysis.request.activation import Active
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
+    from litellm_image_analysis.engine.analyzer import Analyzer
     from litellm_image_analysis.proxy.deferred import DeferredAnalysis
-    from litellm_image_analysis.request import WireFormat
+    from litellm_image_analysis.request import Attachments, WireFormat
 
 
 class Attempt(NamedTuple):

@@ -73,14 +73,34 @@ class FoundImage:
         return str(head) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in rest)
 
 
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """The images and other files of a request.
+
+    Attributes:
+        images: its images, in order.
+        files: its files that are no images, in order.
+    """
+
+    images: Sequence[FoundImage] = ()
+    files: Sequence[FoundFile] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.images or self.files)
+
+
+NO_ATTACHMENTS = Attachments()
+
+
 class WireFormat(Protocol):
     """The functions of a wire format's module."""
 
     CONTENT: tuple[str, ...]
     """The body's keys with the conversation. The messages are under the last one."""
 
-    def find_images(self, body: Body, context_tags: Sequence[str] = ...) -> list[FoundImage]:
-        """Return all images of the request, in order.
+    def find(self, body: Body, context_tags: Sequence[str] = ...) -> Attachments:
+        """Return all images and other files of the request.
 
         Args:
             body: the request.
@@ -89,9 +109,6 @@ class WireFormat(Protocol):
 
     def is_plain_text(self, body: Body) -> bool:
         """Return whether the request is known to be plain text, without images and files."""
-
-    def find_files(self, body: Body) -> list[FoundFile]:
-        """Return all files of the request that are not images, in order."""
 
     def replace_images(self, body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
         """Return the body's top-level values that change if the image or file at each path is replaced by its text.

@@ -24,6 +24,8 @@ def without_context(words: str, tags: Sequence[str] = TAGS) -> str:
         words: the text.
         tags: names of the tags, without brackets.
     """
+    if "</" not in words:  # no block is closed
+        return words
     rest, bounds = (0, len(words)), _bounds(words, 0, len(words))
     while (inner := _without_last(words, *_without_first(words, *bounds, tags), tags)) != bounds:
         rest = bounds = _bounds(words, *inner)

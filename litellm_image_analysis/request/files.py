@@ -85,7 +85,7 @@ _HOLDERS = (
     *("file", "source", "resource", "input_audio", "audio_url", "input_video", "video", "video_url", "image_url"),
     *("inlineData", "inline_data", "fileData", "file_data", "audio"),
 )
-_GOOGLE_S = ("inlineData", "inline_data", "fileData", "file_data")
+_GOOGLE_S = frozenset(("inlineData", "inline_data", "fileData", "file_data"))
 _CONTENTS = ("file_data", "data", "blob", "base64", "image")
 _REFERENCES = ("url", "file_url", "document_url", "fileUri", "file_uri", "uri", "file_id", *_HOLDERS)
 _TYPES = ("mimeType", "mime_type", "mediaType", "media_type", "format")
@@ -143,7 +143,9 @@ _BY_SIGNATURE: tuple[tuple[bytes, str], ...] = (
 def file_facts(part: Json) -> FileFacts | None:
     """Return the known properties of the file in a content part without an image. ``None`` if there is no file."""
     default = _DEFAULT_TYPES.get(values.kind(part))
-    if default is None and not any(isinstance(part.get(name), Mapping) for name in _GOOGLE_S):
+    if default is None and (
+        part.keys().isdisjoint(_GOOGLE_S) or not any(values.is_object(part.get(name)) for name in _GOOGLE_S)
+    ):
         return None
     holders = [part, *(values.mapping(part.get(name)) for name in _HOLDERS)]
     source = values.mapping(part.get("source"))

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, Once, tool_call, written
 from litellm_image_analysis.request.embedded import replacement, without_images
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -30,14 +29,9 @@ RESPONSE_KEY = "image_analysis"
 """Key in a function response for the texts of its images, because function responses have no text parts."""
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of the system instruction and of ``body["contents"]``, in order."""
-    return places.images_in(_contents(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of the system instruction and of ``body["contents"]`` that are not images, in order."""
-    return places.files_in(_contents(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of the system instruction and of ``body["contents"]``, in order."""
+    return places.attachments_in(_contents(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:

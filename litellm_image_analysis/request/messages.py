@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, Question, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, Question, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, Once, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -24,14 +23,9 @@ CONTENT: tuple[str, ...] = ("system", "messages")
 PLAIN = PlainText("content", "text")
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of ``body["system"]`` and ``body["messages"]``, in order."""
-    return places.images_in(_messages(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of ``body["system"]`` and ``body["messages"]`` that are not images, in order."""
-    return places.files_in(_messages(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of ``body["system"]`` and ``body["messages"]``, in order."""
+    return places.attachments_in(_messages(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, Once, results_before, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -27,14 +26,9 @@ _TEXT_PARTS = {"input_text", "output_text", "text"}
 _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of ``body["input"]``, in order. If it is a string, there are none."""
-    return places.images_in(_messages(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of ``body["input"]`` that are not images, in order."""
-    return places.files_in(_messages(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of ``body["input"]``, in order. If it is a string, there are none."""
+    return places.attachments_in(_messages(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:

@@ -104,7 +104,7 @@ def viewer(
 async def answer_to(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> Rewrite | RequestError:
     who = eyes if isinstance(eyes, Viewer) else viewer(eyes)
     target = VisionTarget("eyes", who.look, who.tenant, RequestCache(who.cache), who.file_providers)
-    return await rewrite(body, chat.find_images(body), chat, ImageAnalysisConfig(**settings), target)
+    return await rewrite(body, chat.find(body).images, chat, ImageAnalysisConfig(**settings), target)
 
 
 async def rewritten(body: dict[str, Any], eyes: AskVision | Viewer, **settings: Any) -> Rewrite:
@@ -647,7 +647,7 @@ class TestLimitsOfOneRequest:
         target = VisionTarget("eyes", eyes, RESEARCH, RequestCache(empty_cache()))
         for _ in range(2):
             config = ImageAnalysisConfig(max_images=2)
-            result = await rewrite(body, chat.find_images(body), chat, config, target)
+            result = await rewrite(body, chat.find(body).images, chat, config, target)
             assert isinstance(result, Rewrite)
             assert result.report.failed == 3
         assert len(eyes.asked) == 2

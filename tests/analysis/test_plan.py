@@ -237,7 +237,7 @@ def test_every_image_is_in_exactly_one_step_whatever_the_request(
     drawn: tuple[WireFormat, dict[str, Any]], grouping: str
 ) -> None:
     wire_format, body = drawn
-    found = wire_format.find_images(body)
+    found = wire_format.find(body).images
     plan = planned(found, grouping=grouping)
     assert sorted((image.path for step in plan for image in step.images), key=str) == sorted(
         (image.path for image in found), key=str
@@ -254,7 +254,7 @@ def test_every_image_is_in_exactly_one_step_whatever_the_request(
 @given(st.tuples(st.just(chat), chat_bodies) | st.tuples(st.just(messages), messages_bodies))
 def test_one_call_a_message_and_question_and_no_more(drawn: tuple[WireFormat, dict[str, Any]]) -> None:
     wire_format, body = drawn
-    plan = planned(wire_format.find_images(body), **TOGETHER)
+    plan = planned(wire_format.find(body).images, **TOGETHER)
     asked = [step.images[0] for step in plan if isinstance(step.ask, VisionRequest)]
     calls = [(message_holding(image), image.question) for image in asked]
     assert len(calls) == len(set(calls))

@@ -207,7 +207,7 @@ def fuzz_one(data: bytes) -> None:
 
     tenant, cache = Tenant("team:fuzz", b"secret"), Cache(CacheConfig(backend="off"), 60)
     target = VisionTarget("eyes", look, tenant, RequestCache(cache), file_providers={"openai"})
-    result = loop.run_until_complete(rewrite(body, wire_format.find_images(body), wire_format, config, target))
+    result = loop.run_until_complete(rewrite(body, wire_format.find(body).images, wire_format, config, target))
     assert objects(body) == before, "the caller's own body was changed"
     refused = result if isinstance(result, RequestError) else result.rejection
     if refused is not None:
@@ -215,7 +215,7 @@ def fuzz_one(data: bytes) -> None:
         return
     assert not isinstance(result, RequestError)
     after = {**body, **result.changes}
-    assert config.on_failure == "keep" or wire_format.find_images(after) == [], "an image is left"
+    assert config.on_failure == "keep" or wire_format.find(after).images == [], "an image is left"
     opened, closed = (tags_in(after, tag) - tags_in(body, tag) for tag in (f"<{FENCE}-", f"</{FENCE}-"))
     assert opened == closed, "a fence is broken"
 

@@ -60,8 +60,8 @@ async def test_so_do_those_of_its_shape(limits: dict[str, int]) -> None:
 
 
 async def test_a_request_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = Mock(wraps=chat.find_images)
-    monkeypatch.setattr(chat, "find_images", search)
+    search = Mock(wraps=chat.find)
+    monkeypatch.setattr(chat, "find", search)
     with pytest.raises(RequestError, match="max_image_parts"):
         await attempted()
     assert search.call_count == 1

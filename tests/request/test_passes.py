@@ -86,7 +86,7 @@ def google_body(text: str) -> dict[str, Any]:
 )
 def test_the_key_of_an_image_takes_one_pass(wire_format: WireFormat, body: Any, text: str) -> None:
     counted = Counted(text)
-    [found] = wire_format.find_images(body(counted))
+    [found] = wire_format.find(body(counted)).images
     assert found.source is not None
     assert found.source.first_flaw is None
     assert len(found.source.digest) == 64

@@ -98,7 +98,7 @@ def spoken(value: Any, speaker: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[An
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_an_image_says_never_leaves_its_own_message(case: Case) -> None:
     wire_format, body, own = case
-    [image] = wire_format.find_images(body)
+    [image] = wire_format.find(body).images
     assert image.path[: len(own)] == own
     after = {**body, **wire_format.replace_images(body, {image.path: SAYS})}
     assert json.dumps(after).count(SAYS) == 1
@@ -116,7 +116,7 @@ def test_what_an_image_says_never_leaves_its_own_message(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_said_by_whom_the_image_was_shown(case: Case) -> None:
     wire_format, body, _ = case
-    [image] = wire_format.find_images(body)
+    [image] = wire_format.find(body).images
     after = {**body, **wire_format.replace_images(body, {image.path: SAYS})}
     [showed] = {_who(speaker) for speaker, words in spoken(body) if BASE64 in words}
     [says] = {_who(speaker) for speaker, words in spoken(after) if SAYS in words}

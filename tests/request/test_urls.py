@@ -342,7 +342,7 @@ every_wire_format = pytest.mark.parametrize(("wire_format", "carriers"), CARRIER
 
 def refusal(wire_format: WireFormat, body: dict[str, Any], **settings: Any) -> FailureReason | None:
     """The reason why there is no vision call for the request's image. ``None`` if there is one."""
-    [step] = make_plan(wire_format.find_images(body), ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
+    [step] = make_plan(wire_format.find(body).images, ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
     return step.ask.reason if isinstance(step.ask, Failed) else None
 
 
@@ -366,7 +366,7 @@ class TestAllWireFormats:
     def test_a_good_url_is_sent_on_as_it_is(self, url: str, wire_format: WireFormat, carriers: list[Carrier]) -> None:
         for carry in carriers:
             assert refusal(wire_format, carry(url)) is None
-            [image] = wire_format.find_images(carry(url))
+            [image] = wire_format.find(carry(url)).images
             assert image.source is not None
             assert image.source.url == url
 

@@ -166,8 +166,8 @@ class TestNotAsked:
             )
 
     async def test_a_request_is_searched_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        search = Mock(wraps=chat.find_images)
-        monkeypatch.setattr(chat, "find_images", search)
+        search = Mock(wraps=chat.find)
+        monkeypatch.setattr(chat, "find", search)
         assert await self.due(**self.BLIND)
         assert search.call_count == 1
 
