@@ -44,6 +44,14 @@ WIRE_FORMATS: dict[str, WireFormat] = {**library.WIRE_FORMATS, "acompact_respons
 _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
 """LiteLLM's call types whose body goes to a provider as it is."""
 
+_PREPARING_A_REQUEST = containment.log_and_continue("preparing a request that does not ask")
+_DECIDING = containment.log_and_continue("deciding for all deployments of a request")
+_PREPARING_A_CALL = containment.log_and_continue("preparing a call")
+_SAVING_A_COST = containment.log_and_continue("saving the cost of a call")
+_TELLING_LOGGERS = containment.log_and_continue("reporting the price of the call to loggers")
+_WRITING_HEADERS = containment.log_and_continue("writing response headers")
+"""The guards that every request passes, made once."""
+
 _WATCH_SECONDS = 1.0
 _SECONDS_AFTER_A_BUG = 60.0
 
@@ -226,7 +234,7 @@ class ImageAnalysis(CustomLogger):
 
     def _is_deferred(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> bool:
         """Leave the decision to the deployment if the request does not ask. Returns whether it does not."""
-        with containment.log_and_continue("preparing a request that does not ask"):
+        with _PREPARING_A_REQUEST:
             if not admission.may_ask(data, self.config):
                 admission.defer(data, self.config, caller).remember(data)
                 return True
@@ -242,7 +250,7 @@ class ImageAnalysis(CustomLogger):
         wire_format, run_guardrails = WIRE_FORMATS[call_type], None
         requested = pop_requested(data)
         if requested is None:
-            with containment.log_and_continue("deciding for all deployments of a request"):
+            with _DECIDING:
                 requested = self._auto_mode.before_routing(data, wire_format)
         if not isinstance(requested, RequestedAnalysis):
             return
@@ -309,10 +317,10 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        with containment.log_and_continue("checking the route of a call"):
-            if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
+        if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
+            with containment.log_and_continue("checking the route of a call"):
                 unserved.check_call(kwargs, name, self.config, self._library.router)
-        with containment.log_and_continue("preparing a call"):
+        with _PREPARING_A_CALL:
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
             else:
@@ -338,8 +346,10 @@ class ImageAnalysis(CustomLogger):
 
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
+        if WIRE_FORMATS.get(name) is not generate_content:
+            return None
         with containment.log_and_continue("completing the metadata of a call"):
-            if WIRE_FORMATS.get(name) is generate_content and load_state(kwargs).report is not None:
+            if load_state(kwargs).report is not None:
                 return metadata.filled_buckets(kwargs)
         return None
 
@@ -347,7 +357,7 @@ class ImageAnalysis(CustomLogger):
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
     ) -> None:
         """Save the cost of the call. SDK: write the total to the response's hidden parameters."""
-        with containment.log_and_continue("saving the cost of a call"):
+        with _SAVING_A_COST:
             if call_type is not None:
                 library.after_call(request_data, response, call_type.value)
 
@@ -360,7 +370,7 @@ class ImageAnalysis(CustomLogger):
     def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
         """SDK: the same for loggers that run in a thread."""
         del call_type
-        with containment.log_and_continue("reporting the price of the call to loggers"):
+        with _TELLING_LOGGERS:
             total.log_base_cost(kwargs)
         return kwargs, result
 
@@ -369,7 +379,7 @@ class ImageAnalysis(CustomLogger):
     ) -> None:
         """SDK: save the cost of a stream."""
         del response_obj, start_time, end_time
-        with containment.log_and_continue("saving the cost of a stream"):
+        with _SAVING_A_COST:
             total.finish(kwargs)
 
     async def async_post_call_failure_hook(
@@ -395,7 +405,7 @@ class ImageAnalysis(CustomLogger):
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
         """Proxy: response headers with vision model, number of images, duration and cost."""
-        with containment.log_and_continue("writing response headers"):
+        with _WRITING_HEADERS:
             report = load_state(data).report
             if report is not None:
                 return summary.response_headers(report, total.get_base_cost(data, response))

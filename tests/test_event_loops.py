@@ -1,4 +1,4 @@
-"""Values that belong to an event loop: one each, and none for a loop that is over."""
+"""Values that belong to an event loop: one for each loop, and none for a closed loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from litellm_image_analysis.event_loops import AT_ONCE, PerLoop, computed
 
 
 class Thing:
-    """Made once for each loop."""
+    """A value that is made once for each loop."""
 
 
 async def test_a_loop_keeps_its_value() -> None:

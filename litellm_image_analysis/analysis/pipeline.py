@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.request import Body, FoundImage, Path, WireFormat
 
-_IMAGES_ON_AN_EVENT_LOOP = 10
+_IMAGES_ON_AN_EVENT_LOOP = 30
 
 
 @dataclass(frozen=True, slots=True)

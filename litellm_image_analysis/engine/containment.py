@@ -58,7 +58,7 @@ class Contained:
 
     def __enter__(self) -> None:
         data = self._data
-        if data is not None:
+        if data is not None:  # otherwise one object serves all requests
             parts = (data, *map(data.get, METADATA_BUCKETS))
             self._held = [(part, dict(part)) for part in parts if isinstance(part, dict)]
 

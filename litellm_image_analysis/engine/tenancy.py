@@ -1,4 +1,4 @@
-"""Which callers share analyses and which take turns, and the secret that the processes of a gateway share."""
+"""The callers that share analyses or take turns, and the secret that the processes of a gateway share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None, *, owns_model: bo
     Args:
         config: the settings of the cache.
         caller: the virtual key of the request.
-        owns_model: whether the vision model is its team's own. Its analyses stay in the team with every ``scope``.
+        owns_model: whether the vision model is the team's own. Its analyses then stay in the team with every ``scope``.
     """
     scope = GLOBAL_SCOPE if config.scope == "global" and not owns_model else _scope(caller)
     return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
@@ -61,7 +61,7 @@ def owner(caller: UserAPIKeyAuth | None) -> str | None:
 
 
 def _hashed(key: str) -> str:
-    """Hash a key unless it is a hash. LiteLLM gives virtual keys as SHA-256, custom authentication gives any text."""
+    """Hash a key unless it is a hash. LiteLLM gives virtual keys as SHA-256. Custom authentication gives any text."""
     return key if _SHA256.fullmatch(key) else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 

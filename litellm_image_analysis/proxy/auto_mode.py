@@ -1,4 +1,4 @@
-"""Proxy: image analysis for requests that did not ask for it, before each call of a deployment (``mode: auto``)."""
+"""Proxy: automatic image analysis before each call of a deployment (``mode: auto``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cachetools import TTLCache
 
 from litellm_image_analysis.billing import metadata, total
-from litellm_image_analysis.billing.request_state import metadata_of
+from litellm_image_analysis.billing.request_state import metadata_buckets, metadata_of
 from litellm_image_analysis.compat import FALLBACKS
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.proxy import admission, budgets
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Attempt(NamedTuple):
-    """What changes for one call of a deployment.
+    """The changes for one call of a deployment.
 
     Attributes:
         request: the keyword arguments to call with. ``None`` for no change.
@@ -52,7 +52,7 @@ _CURRENT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class AutoMode:
-    """Image analysis without being asked, on a proxy.
+    """Automatic image analysis on a proxy.
 
     Attributes:
         config: the operator's settings.
@@ -102,9 +102,9 @@ class AutoMode:
     async def before_call(
         self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, deferred: DeferredAnalysis
     ) -> Attempt:
-        """Replace the images of a call that needs or asks for it.
+        """Replace the images of a call that needs or asks for analysis.
 
-        It needs analysis if its deployment takes no images, or is set to ``image_analysis: always``. It asks for
+        A call needs analysis if its deployment accepts no images, or is set to ``image_analysis: always``. It asks for
         analysis if it is a fallback to a name with the suffix.
 
         Args:
@@ -143,10 +143,10 @@ class AutoMode:
     def _asks(kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
         """Return whether the name of a fallback has the suffix."""
         context = deferred.context
-        group = metadata.called_group(kwargs)
-        if not routing.may_ask(group, context.config.suffix, context.router):
-            return False
-        return isinstance(routing.activation_of(group, context.config, context.router), Active)
+        named = (bucket.get("model_group") for bucket in metadata_buckets(kwargs))
+        if not any(routing.may_ask(name, context.config.suffix, context.router) for name in named):
+            return False  # most calls: without finding out which of them the Router wrote
+        return isinstance(routing.activation_of(metadata.called_group(kwargs), context.config, context.router), Active)
 
     async def _analyse(
         self,
@@ -159,7 +159,7 @@ class AutoMode:
             raise deferred.problem
         context = deferred.context_with_rules()
         await self.analyzer.check_shape(request, wire_format, context.config)
-        as_sent = {**request, "model": metadata.called_group(request)}  # not the deployment's model
+        as_sent = {**request, "model": metadata.called_group(request)}  # the name of the group, not the deployment's
         if found.images:
             requested = RequestedAnalysis(context, chosen_by_caller=False)
             context = await admission.check_vision(requested, as_sent, self.config)

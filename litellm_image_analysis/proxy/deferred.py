@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.engine.context import ProxyContext
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)  # not frozen: that takes twice as long to make
 class DeferredAnalysis:
     """The values for analysing the images of a request, in case a deployment needs it.
 
@@ -51,8 +51,8 @@ class DeferredAnalysis:
             update_state(self.home, deferred=self)
 
     def settle(self) -> None:
-        """Save that the decision was made."""
-        update_state(self.home, deferred=replace(self, is_settled=True))
+        """Note that the decision was made."""
+        self.is_settled = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeferredAnalysis:
         """Itself."""

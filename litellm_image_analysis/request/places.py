@@ -1,4 +1,4 @@
-"""The places of a request that may hold an image or another file, and what is there."""
+"""The places of a request that may contain an image or another file, and their content."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def result(value: object, here: Path, question: Question) -> Iterator[Place]:
 
 
 def content_of(part: Json | ResultPart) -> Json:
-    """Return the content part in a place, or an empty object if it is none."""
+    """Return the content part in a place, or an empty object if there is none."""
     return values.mapping(part.value) if isinstance(part, ResultPart) else part
 
 
 def image_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | None:
-    """Return the image of a content part as ``read`` does. A file that is an image counts, another file does not."""
+    """Return the image of a content part, as ``read`` does. This includes a file that is an image."""
     held = _held_in(part, read)
     return held if isinstance(held, tuple) else None
 
 
 def _held_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | FileFacts | None:
-    """Return the image of a content part as ``read`` does, else what is known of its file, else ``None``."""
+    """Return the image of a content part as ``read`` does, else the known properties of its file, else ``None``."""
     found = read(part)
     if found is not None and not (found[0] is not None and found[0].is_other_file):
         return found
@@ -92,7 +92,7 @@ def _held_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | FileFac
 
 
 def _image_of(file: FileFacts) -> ImageSource | None:
-    """Return the image that a file is, by its type or its first bytes."""
+    """Return a file as an image if its type or its first bytes show that it is one."""
     if file.content is not None:
         source = ImageSource.encoded(file.media_type, file.content)
         return source if source.is_image else None

@@ -27,12 +27,12 @@ _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 
 
 def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
-    """Return all images and other files of ``body["input"]``, in order. A string has none."""
+    """Return all images and other files of ``body["input"]``, in order. If it is a string, there are none."""
     return places.attachments_in(_messages(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:
-    """Return whether ``body["input"]`` is plain text, so that it has no images and no files."""
+    """Return whether ``body["input"]`` is plain text, without images and files."""
     return PLAIN.all_match(body.get("input"))
 
 
@@ -106,7 +106,7 @@ def _results(items: Mapping[int, Json], index: int) -> list[str | None]:
 
 
 def _calls(items: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
-    """Yield all calls of the request. With ``previous_response_id``, the provider may store others."""
+    """Yield all tool calls of the request. With ``previous_response_id``, the provider may store further calls."""
     for index, item in items.items():
         if values.kind(item) in _CALLS:
             yield index, values.text(item.get("call_id")), item
@@ -125,7 +125,7 @@ def _texts(content: object) -> list[str | None]:
 
 
 def _is_said(items: Mapping[int, Json], index: int) -> bool:
-    """Return whether an item is a message, and none of the assistant directly before a call."""
+    """Return whether an item is a message, but not a message of the assistant directly before a tool call."""
     item = items[index]
     return "role" in item and not (_ends_turn(item) and values.kind(items.get(index + 1, {})) in _CALLS)
 
@@ -135,7 +135,7 @@ def _has_image(item: Json) -> bool:
 
 
 def _ends_turn(item: Json) -> bool:
-    """Return whether a message is one of the assistant."""
+    """Return whether a message is from the assistant."""
     return item.get("role") == "assistant"
 
 

@@ -1,4 +1,4 @@
-"""Cache, vision call, bill and log put together around one request."""
+"""Cache, vision call, billing and log together, for one request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_URLS = ImageAnalysisConfig(remote_urls="reject")
 
 
 async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[str, Any]:
-    """A request after its images were replaced; nobody is asked about a URL that is not allowed."""
+    """A request after its images were replaced. Its URL is not allowed, so there is no vision call."""
     data: dict[str, Any] = {"messages": [message(text("?"), *parts)], "metadata": {}, "litellm_call_id": "call-1"}
     await Analyzer(config).replace(
         data, Attachments(chat.find(data).images), chat, RequestContext(config=config, vision_model="eyes")

@@ -1,4 +1,4 @@
-"""A bug of our own costs a request nothing that asked for nothing, and follows ``on_failure`` for the others."""
+"""A bug in this package does not change a request that does not ask. For other requests, ``on_failure`` applies."""
 
 from __future__ import annotations
 

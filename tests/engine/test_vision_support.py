@@ -1,4 +1,4 @@
-"""Who is taken to be blind, and what the operator is told of those nobody has said it of."""
+"""Deployments that count as text-only, and the message to the operator about unknown ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_deployment_s_own_word_goes_first_then_its_base_model_s() -> None:
 
 
 class TestFiles:
-    """Which files a model is known to take."""
+    """The files that a model is known to accept."""
 
     @pytest.mark.parametrize(
         ("model", "model_info", "kinds"),
@@ -77,7 +77,7 @@ class TestFiles:
         assert kinds("one") == []
         assert kinds("both,both") == ["document"]
         assert kinds("both, one") == []
-        assert kinds("anthropic/claude-sonnet-4-5") == ["document"]  # nobody serves it
+        assert kinds("anthropic/claude-sonnet-4-5") == ["document"]  # no deployment serves it
         assert kinds(None) == []
         assert vision_support.accepted_files_of_group(None, "anthropic/claude-sonnet-4-5", None) == ["document"]
 

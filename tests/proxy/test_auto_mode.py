@@ -1,4 +1,4 @@
-"""What a proxy does for an attempt that may need image analysis, before it pays for anything."""
+"""The steps before the vision call for an attempt on a proxy that may need image analysis."""
 
 from __future__ import annotations
 

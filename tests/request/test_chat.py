@@ -50,7 +50,7 @@ def user(*parts: Part) -> dict[str, Any]:
 
 
 def calls(*named: tuple[str, str], **more: Any) -> dict[str, Any]:
-    """An assistant message that calls tools by id and name."""
+    """An assistant message with tool calls, by id and name."""
     tool_calls = [
         {"id": call_id, "type": "function", "function": {"name": name, "arguments": '{"url": "/"}'}}
         for call_id, name in named
@@ -214,7 +214,7 @@ class TestQuestion:
         assert questions(user(text("first")), asked, user(image(), image())) == ["What is it?", "What is it?"]
 
     def test_a_turn_goes_on_over_tool_calls(self) -> None:
-        """So an image a tool could not put into its result is asked for by what the user wants to know."""
+        """An image that a tool cannot put into its result therefore gets the user's question."""
         called = calls(("call_1", "screenshot"), content="Let me see.")
         assert questions(user(text("What is it?")), called, result(text("Saved.")), user(image())) == [
             'It is a result of the tool screenshot, called with: {"url": "/"}\nThe user had asked: What is it?'
@@ -222,7 +222,7 @@ class TestQuestion:
 
     @pytest.mark.parametrize("attached", ["Attached media from tool result:", "Attached image(s) from tool result:"])
     def test_an_image_after_tool_messages_is_their_result(self, attached: str) -> None:
-        """As opencode, pi and Cline send it. Their words are none of the user's."""
+        """opencode, pi and Cline send it in this way. The texts in such a message are not the user's."""
         first, second = calls(("call_1", "read"), ("call_2", "shot")), calls(("call_3", "read"))
         assert questions(
             user(text("What do they say?")),
@@ -271,7 +271,7 @@ class TestQuestion:
 
 class TestReplace:
     def test_a_text_part_of_another_api_becomes_one_of_this_one(self) -> None:
-        """LiteLLM refuses it. It is kept in a request that is not rewritten."""
+        """LiteLLM refuses it. It stays in a request that is not rewritten."""
         other = {"type": "input_text", "text": "What is it?", "cache_control": {"type": "ephemeral"}}
         body = {"messages": [user(other), user(image())]}
         assert replace_images(body, {("messages", 1, "content", 0): "a note"})["messages"] == [

@@ -1,4 +1,4 @@
-"""Files that are no images: what is known of them, and where each wire format has them."""
+"""Files that are not images: their known properties, and their places in each wire format."""
 
 from __future__ import annotations
 

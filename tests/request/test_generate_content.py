@@ -60,7 +60,7 @@ def questions(*contents: Part) -> list[str]:
 
 
 def with_notes(body: dict[str, Any]) -> dict[str, Any]:
-    """The body with each image replaced by a note on its place among its parts."""
+    """The body with each image replaced by a note with its place."""
     return body | replace_images(body, {found.path: f"note {found.path[-1]}" for found in find(body).images})
 
 
@@ -196,7 +196,7 @@ class TestQuestion:
         assert questions(user(text("first")), without_role, user(image(), image())) == ["What is it?", "What is it?"]
 
     def test_a_turn_goes_on_over_function_calls(self) -> None:
-        """Gemini models without images in function responses get them beside the response."""
+        """Gemini models that do not accept images in function responses get them beside the response."""
         assert questions(
             user(text("What is it?")),
             model(text("Let me see."), function_call()),
@@ -260,7 +260,7 @@ class TestReplace:
         assert answer["image_analysis"] == "first\n\nsecond"
 
     def test_a_functions_own_answer_under_that_name_is_not_lost(self) -> None:
-        """As when a function analyses images itself, or when a response is rewritten in two steps."""
+        """A function may analyse images itself, and a response may be rewritten in two steps."""
         after = noted(function_response(image(), response={"image_analysis": "Two cats."}))
         assert "Two cats." in json.dumps(after)
         assert "note 0" in json.dumps(after)

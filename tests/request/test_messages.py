@@ -214,7 +214,7 @@ class TestQuestion:
 
     @pytest.mark.parametrize("kind", ["server_tool_use", "mcp_tool_use"])
     def test_an_answer_for_which_the_provider_ran_a_tool_itself_ends_the_turn(self, kind: str) -> None:
-        """The client has nothing to add to it: its next message is a new one."""
+        """The client adds no result to it, so its next message begins a new turn."""
         answer = assistant(tool_use(type=kind), tool_result(type="web_search_tool_result"), text("A cat."))
         assert questions(user(text("What is it?")), answer, user(image())) == [""]
 
@@ -346,7 +346,7 @@ class TestDocumentOfBlocks:
         assert with_notes(whole(image(cache_control=EPHEMERAL))) == whole(text(NOTE, cache_control=EPHEMERAL))
 
     def test_documents_in_it_are_no_blocks_of_the_format(self) -> None:
-        """They are not searched, so that no depth is too deep."""
+        """They are not searched, so any depth is possible."""
         inner = self.book(image())
         for _ in range(100_000):
             inner = self.book(inner)

@@ -1,4 +1,4 @@
-"""Image parts where they do not belong: another format's, a tool's, an SDK's."""
+"""Image parts of other formats: another API's, a tool's, an SDK's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTS: list[tuple[dict[str, Any], ImageSource | None]] = [
     ({"type": "image"}, None),
     ({"type": "image", "data": 5, "source": "x"}, None),
 ]
-"""An image part, and the image in it."""
+"""An image part and its image."""
 
 each_part = pytest.mark.parametrize(("part", "source"), PARTS)
 PLACES: dict[str, tuple[WireFormat, str, Any]] = {

@@ -1,4 +1,4 @@
-"""How often the characters of an image are read. It counts and does not time, so it is the same on every machine."""
+"""How often the characters of an image are read. The tests count and do not measure time, so all machines agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.wires import Wire, every_wire
 
 PAYLOAD = base64.b64encode(png_header(100, 100) + bytes(3_000_000)).decode()
 SEARCHES_FOR_ONE_CHARACTER = 6
-"""Blanks and the URL-safe characters. Each takes a fiftieth of the time of a hash."""
+"""Passes that search for blanks and URL-safe characters. Each takes a fiftieth of the time of a hash."""
 
 
 @every_wire

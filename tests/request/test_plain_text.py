@@ -1,4 +1,4 @@
-"""Messages that are skipped because they are plain text: none of them has an image or a file."""
+"""Messages that are not searched because they are plain text: none of them has an image or a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from litellm_image_analysis.request import chat, generate_content, messages, pla
 from litellm_image_analysis.request.plain_text import DEPTH, PlainText
 
 NEVER = PlainText("nothing", "nothing", is_result=("role", "content", "parts", "type"))
-"""Matches no message of a request, so that all are read."""
+"""Matches no message, so that all messages are searched."""
 
 WIRES = {
     "chat": (chat, chat_bodies),

@@ -1,4 +1,4 @@
-"""Every wire_format, any request: every image is found, and nothing but images changes."""
+"""Any request in every wire format: all images are found, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def google_answers(parts: list[Any]) -> dict[int, Json]:
 
 
 def google_parts(parts: list[Any], words: Mapping[int, str]) -> None:
-    """Texts in place of images, or in the nearest function response before them, else the first one."""
+    """Parts with texts in place of images, or in the nearest function response before them, else in the first one."""
     answers = google_answers(parts)
     told: dict[int, list[str]] = {}
     for place in sorted(words):
@@ -131,7 +131,7 @@ def google_answer(answer: Json, words: list[str]) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Wire:
-    """A wire_format, requests in it, and what has to become of them."""
+    """A wire format, requests in it, and their expected results."""
 
     wire_format: WireFormat
     bodies: st.SearchStrategy[Json]
@@ -141,7 +141,7 @@ class Wire:
     fixture: str
 
     def texts(self, body: Json) -> dict[Path, str]:
-        """For each image, a text of its own."""
+        """A different text for each image."""
         return {found.path: f"What {found.place} shows." for found in self.wire_format.find(body).images}
 
     def rewritten(self, body: Json, texts: Texts | None = None) -> Json:
@@ -153,7 +153,7 @@ class Wire:
         return copy
 
     def remade(self, body: Json, path: Path) -> Path:
-        """The outermost value that is not only copied but made anew in an image's place."""
+        """The outermost value that is replaced, and not only copied, for an image."""
         if self.wire_format is chat:
             return path[:3]
         if self.wire_format is not generate_content:
@@ -175,7 +175,7 @@ every_wire_format = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
 
 def is_shared(before: Any, after: Any, paths: set[Path]) -> bool:
-    """Whether both are the same objects but for what leads to the paths."""
+    """Whether both share all objects, except those on the paths."""
     if () in paths:
         return True
     if not paths:
@@ -282,7 +282,7 @@ def google_results(count: int, words: str) -> Json:
 
 
 class TestManyResultsOfOneLongCall:
-    """A request of a megabyte, whose images would need gigabytes if each had a copy of the call in its question."""
+    """A request of a megabyte. Its images would need gigabytes if each question had its own copy of the call."""
 
     every_request = pytest.mark.parametrize(
         ("wire_format", "results"),
@@ -355,7 +355,7 @@ def test_parts_without_images_take_no_memory(wire: Wire) -> None:
 
 
 def least_memory_of(find: Callable[[], object], calls: int = 3) -> int:
-    """The smallest peak of some calls, as coverage's tables and other threads may grow in one."""
+    """The smallest peak of several calls, because coverage and other threads may use memory during one."""
     peaks = []
     for _ in range(calls):
         tracemalloc.start()
@@ -372,7 +372,7 @@ class TestCodingAgents:
 
     @every_wire_format
     def test_no_depth_is_too_deep(self, wire: Wire) -> None:
-        """A limit keeps requests flat; what reads them does not rely on it."""
+        """A limit refuses deep requests, but the wire formats do not rely on it."""
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
@@ -386,7 +386,7 @@ class TestCodingAgents:
 
     @every_wire_format
     def test_images_with_one_question_share_one_string(self, wire: Wire) -> None:
-        """A message of megabytes with thousands of images would need as many copies of it otherwise."""
+        """Otherwise a message of megabytes with thousands of images would be copied thousands of times."""
 
         def doubled(value: Any) -> Any:
             if isinstance(value, list):
@@ -414,7 +414,7 @@ class TestCodingAgents:
 
     @every_wire_format
     def test_each_turn_repeats_the_questions_of_the_turn_before(self, wire: Wire) -> None:
-        """What an agent sends with every turn is its whole history: the answers kept for it have to be found again."""
+        """An agent sends its whole history with every turn, and cached answers must be found again."""
         body = json.loads((FIXTURES / wire.fixture).read_text())
         turns = body[wire.conversation]
         found = wire.wire_format.find(body).images

@@ -180,7 +180,7 @@ class TestQuestion:
         ]
 
     def test_a_call_kept_at_the_provider_leaves_the_text_beside(self) -> None:
-        """With ``previous_response_id`` the request holds the output, but not the call."""
+        """With ``previous_response_id`` the request has the output, but not the call."""
         assert questions(output([text("Saved."), image()]), call()) == ["Saved."]
 
     def test_a_users_image_is_asked_for_by_all_text_of_its_message(self) -> None:
@@ -195,7 +195,7 @@ class TestQuestion:
         ]
 
     def test_a_turn_goes_on_over_tool_calls(self) -> None:
-        """So an image a tool attached as a user message is asked for by what the user wants to know."""
+        """An image that a tool attaches as a user message therefore gets the user's question."""
         reasoning: Item = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
         assert questions(user(text("What is it?")), reasoning, call(), output("attached"), user(image())) == [
             f"{SHOT}\nThe user had asked: What is it?"

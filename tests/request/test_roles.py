@@ -1,4 +1,4 @@
-"""What an image says stays where the image was: in its own message, of its own role, in its own tool's result."""
+"""The text that replaces an image stays in the image's own message, role and tool result."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _ROLES = ("role", "type", "tool_call_id", "tool_use_id", "call_id", "name")
 
 
 def spoken(value: Any, speaker: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Every string of a body with those who say it: roles, kinds of item and ids on the way to it."""
+    """Every string of a body with its sources: roles, item types and ids on the path to it."""
     if isinstance(value, dict):
         own = tuple(value[key] for key in _ROLES if key in value and value[key] not in ("text", "image"))
         for key, inner in value.items():
