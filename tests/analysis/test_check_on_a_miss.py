@@ -60,7 +60,8 @@ async def test_what_is_asked_and_what_fails(
 ) -> None:
     parts = [[WIRES["chat"].message(uri)["content"][0] for uri in each] for each in messages]
     body = {"messages": [{"role": "user", "content": content} for content in parts]}
-    config, cache = ImageAnalysisConfig(grouping=grouping), Cache(CacheConfig(), 60)
+    config = ImageAnalysisConfig(grouping=grouping, max_image_pixels=2**64)
+    cache = Cache(CacheConfig(), 60)
     first, asked = await rewritten(body, config, cache)
     keys, reasons = checked_at_once(body, config)
     assert set(asked) == keys
