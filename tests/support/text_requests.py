@@ -37,6 +37,7 @@ async def serve(plugin: ImageAnalysis, requests: Iterable[dict[str, Any]]) -> No
     """Do what LiteLLM asks of the plugin for each request."""
     for data in requests:
         await plugin.async_pre_call_hook(CALLER, None, data, "acompletion")
+        await plugin._late_hook.async_pre_call_hook(CALLER, None, data, "acompletion")
         await plugin.async_pre_call_deployment_hook(data, CallTypes.acompletion)
         await plugin.async_post_call_response_headers_hook(data, CALLER, None)
 
