@@ -32,7 +32,7 @@ MEDIA_TYPES: Mapping[str, Format] = {
 
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_PIECE = 128 * 1024
+_PIECE = 64 * 1024
 
 _MOST_SEGMENTS = 200  # number of segments of a JPEG that are searched for its sizes. Cameras write about ten
 _BETWEEN_SEGMENTS = 1024  # number of bytes after a segment that are searched for the next one

@@ -34,7 +34,7 @@ T = TypeVar("T")
 BLIND = {"supports_vision": False}
 MARGIN = 1.05
 """Of the figures that are written here: those of today."""
-PIECE = 128 * 1024
+PIECE = 64 * 1024
 """Characters of an image that are hashed or checked at once."""
 
 
@@ -118,8 +118,6 @@ def payload(mark: int = 0, size: int = 1000) -> str:
 
 class TestAnImage:
     SIZE = 5_000_000
-    SEARCHES = 6
-    """For four kinds of blanks and the two URL-safe characters, at a fiftieth of the time of a hash each."""
     HEADERS = 8_000
     """Characters that are read of an image's head and header."""
 
@@ -132,7 +130,7 @@ class TestAnImage:
         counted = Counted(text)
         await gateway.serve(wire.body(counted))
         assert len(gateway.shown) == 1
-        assert (counted.passes, counted.searches) == ([], self.SEARCHES)
+        assert (counted.passes, counted.searches) == ([], 0)
         assert counted.sliced < len(text) + self.HEADERS
 
     @every_wire
@@ -143,11 +141,11 @@ class TestAnImage:
         gateway, counted = gateway_of(wire, way), Counted(wire.text(payload(size=self.SIZE)))
         await gateway.serve(wire.body(counted))
         assert len(gateway.shown) == 1
-        assert (counted.passes, counted.searches) == ([], self.SEARCHES)
+        assert (counted.passes, counted.searches) == ([], 0)
         assert counted.sliced < (2 if wire.holds_uri else 3) * len(counted) + self.HEADERS
 
     @every_wire
-    async def test_memory_holds_two_pieces_of_it(
+    async def test_memory_holds_three_pieces_of_it(
         self, gateway_of: Callable[..., Gateway], wire: Wire, way: Way
     ) -> None:
         """One as text and one as bytes. A new image whose URL has to be made is in memory once more."""
@@ -155,9 +153,9 @@ class TestAnImage:
         remembered, new, other = (wire.text(payload(mark, self.SIZE)) for mark in range(3))
         await gateway.serve(wire.body(remembered))
         await gateway.serve(wire.body(other))  # what is made for the first time
-        assert await peak_of(gateway.serve(wire.body(remembered))) < 2 * PIECE + 32 * 1024
+        assert await peak_of(gateway.serve(wire.body(remembered))) < 3 * PIECE + 32 * 1024
         of_url = 0 if wire.holds_uri else len(new)
-        assert await peak_of(gateway.serve(wire.body(new))) < of_url + 2 * PIECE + 32 * 1024
+        assert await peak_of(gateway.serve(wire.body(new))) < of_url + 3 * PIECE + 32 * 1024
 
 
 class TestVisionCalls:
