@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ TEXT, VISION, MULTIMODAL = "deepseek-chat", "gpt-4o-mini", "multimodal"
 """Model groups of each proxy. The text model is known to be text-only."""
 
 _PLUGIN = "litellm_image_analysis.image_analysis"
-_SETTLE_SECONDS = 0.05
+_SETTLE_SECONDS, _IDLE_CPU_SECONDS = 0.05, 0.002
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,11 @@ class Gateway:
 
     def cpu(self) -> float:
         """Return the CPU time of the proxy once it is idle: LiteLLM logs a request after the response."""
-        before = cpu_seconds(self.pid)
-        while True:
+        before, now = -math.inf, cpu_seconds(self.pid)
+        while now - before > _IDLE_CPU_SECONDS:
             time.sleep(_SETTLE_SECONDS)
-            now = cpu_seconds(self.pid)
-            if now == before:
-                return now
-            before = now
+            before, now = now, cpu_seconds(self.pid)
+        return now
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
@@ -129,9 +128,7 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 
 @contextmanager
-def running_gateways(
-    run: Run, configs: Mapping[str, dict[str, Any]], env: dict[str, str] | None = None
-) -> Iterator[dict[str, Gateway]]:
+def running_gateways(run: Run, configs: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Gateway]]:
     """Start proxies at once, by name, and stop them when the block ends.
 
     In a quick run they are forked from a process that has imported LiteLLM. They share its memory, so only what they
@@ -140,11 +137,10 @@ def running_gateways(
     Args:
         run: tells whether it is quick.
         configs: config of each proxy, by name.
-        env: more environment.
     """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, ThreadPoolExecutor() as starters:
         starting = [
-            running_proxy(config, Path(folder) / name, env, fresh=not run.is_quick) for name, config in configs.items()
+            running_proxy(config, Path(folder) / name, fresh=not run.is_quick) for name, config in configs.items()
         ]
         proxies = list(starters.map(stack.enter_context, starting))
         yield {

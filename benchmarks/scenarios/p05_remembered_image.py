@@ -41,7 +41,7 @@ async def _compared(run: Run, gateways: dict[str, Gateway], size: int) -> dict[s
     variants: dict[str, Variant[Any]] = {
         name: gateways[name].variant(_request(model, size)) for name, model in _MODELS.items()
     }
-    return await run.compare(variants, rounds=7, calls=max(10, min(100, 10 * _MEGABYTE // size)))
+    return await run.compare(variants, rounds=7, calls=max(20, min(200, 40 * _MEGABYTE // size)))
 
 
 def _rows(size: int, times: dict[str, Times]) -> list[Row]:
