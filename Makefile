@@ -1,23 +1,23 @@
-# make demo   the main job on a fresh machine, without an API key
-# make test   all tests, and what they need
-# make check  everything a change has to pass
+# make demo   a complete run on a new machine, without an API key
+# make test   all tests. Installs their dependencies
+# make check  all checks that a change must pass
 # make test-floor   unit tests and the main routes on the oldest LiteLLM that is supported
-# make test-compat  every way to call, on about every third LiteLLM from the oldest to the newest
-# make nightly      what takes long: all of test-compat, and a hundred times the examples, at random
+# make test-compat  every way to call, on about every third version of LiteLLM from the oldest to the newest
+# make nightly      all long runs: fuzz, soak, test-compat, and property tests with many new random examples
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FLOOR := .venv-floor
 FLOOR_LITELLM := 1.84.0
-# What is left out is named, so that a folder that is moved is not left out in silence.
+# Excluded folders are listed, so that a new or moved folder is always tested.
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench build format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build format constraints clean
 .DEFAULT_GOAL := check
 
-# Without dependencies: pip (23.2) takes an extra of a pinned package for one that is not pinned. uv needs a tenth of pip's
-# time, but does not know pip's configuration: where uv reaches no index, pip installs.
+# With --no-deps, because pip 23.2 treats an extra of a pinned package as not pinned. uv needs a tenth of pip's
+# time, but does not read pip's configuration: if uv reaches no index, pip installs.
 # $(call install,<folder of the environment>,<requirements>)
 install = \
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(1) --no-deps --require-hashes -r $(2) \
@@ -40,50 +40,51 @@ $(FLOOR)/installed: $(VENV)/installed constraints/floor.txt pyproject.toml
 demo: $(VENV)/installed
 	@$(BIN)/python examples/quickstart.py
 
-# Workers take a file each. Many tests wait for another process, so there is one more worker than there are cores.
+# Each worker runs one file at a time. Many tests wait for another process, so there is one more worker than cores.
 WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 test: $(VENV)/installed
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 
-# docs/versions.md says why tests skip there. Wire formats and analysis do not depend on LiteLLM, and properties are not
-# tested again. An app that is started twice in one process has no prices on this version, and the tests of admission find
-# no exhausted budget if they run after other tests (the reason is not known).
+# docs/versions.md says why some tests skip. Wire formats and analysis do not depend on LiteLLM, so their tests, the
+# property tests and those of the benchmarks are left out. On this version, an app that is started twice in one process
+# has no prices, and the tests of admission find no exhausted budget if they run after other tests (the reason is not
+# known).
 test-floor: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/proxy/test_admission.py
-	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --ignore tests/analysis --deselect tests/proxy/test_admission.py \
-		-m "not hypothesis"
+	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --ignore tests/analysis --ignore tests/test_benchmarks.py \
+		--deselect tests/proxy/test_admission.py -m "not hypothesis"
 	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_providers.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py
 	$(FLOOR)/bin/python -m pytest tests/e2e/test_everywhere.py
 
-# Each version in an environment of its own; VERSIONS="1.99.4 1.109.3-over-1.108.7" for some of constraints/litellm-*.txt.
+# Each version has its own environment. VERSIONS="1.99.4 1.109.3-over-1.108.7" selects some of constraints/litellm-*.txt.
 VERSIONS ?=
 test-compat: $(VENV)/installed
 	$(BIN)/python tests/versions/sweep.py $(VERSIONS)
 
-# The long runs: odd bodies, a soak, every LiteLLM, a vision model that is restarted all the time, and new examples for every
-# property, most of them where a request is rewritten and where text replaces an image. A failure becomes an example.
+# The long runs: unusual bodies, a soak, other versions of LiteLLM, a vision model that restarts often, and new examples for
+# every property test, most of them for code that rewrites a request. A failure becomes an @example of its test.
 nightly: fuzz soak test-compat
 	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/request tests/analysis/test_sanitize.py tests/analysis/test_render.py --timeout 0
 	HYPOTHESIS_EXAMPLES=2000 $(BIN)/python -m pytest $(UNIT_TESTS) --timeout 0
 	RESTARTS_SECONDS=300 ACCOUNT_RUNS=50 $(BIN)/python -m pytest tests/e2e/test_restarts.py tests/e2e/test_account.py --timeout 0
 	REAL_CLIENTS=1 $(BIN)/python -m pytest tests/clients --timeout 0
 
-# Whole request bodies through all that happens to one; coverage-guided where atheris is installed in .venv.
+# Whole request bodies through all steps of the plugin. Coverage-guided if atheris is installed in .venv.
 EXECUTIONS ?= 1000000
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/bodies.py --executions $(EXECUTIONS)
 
 soak: mixed neighbours
 
-# Requests of all kinds through a real proxy, whose memory, tasks and files may not grow.
+# Requests of all kinds through a real proxy, whose memory, tasks and open files must not grow.
 REQUESTS ?= 100000
 mixed: $(VENV)/installed
 	$(BIN)/python tests/soak/mixed.py --requests $(REQUESTS)
 
-# A tenant that misbehaves beside one that behaves. The tests have a short run of it, which does not judge times.
+# A tenant that misbehaves beside one that behaves. The tests have a short run of it, which does not check times.
 NEIGHBOURS_REQUESTS ?= 1500
 neighbours: $(VENV)/installed
 	$(BIN)/python tests/soak/neighbours.py --requests $(NEIGHBOURS_REQUESTS)
@@ -101,7 +102,7 @@ coverage: test
 
 check: lint test coverage
 
-# The source distribution and the wheel, in dist/.
+# Build the source distribution and the wheel in dist/.
 build: $(VENV)/installed
 	$(BIN)/python -m hatchling build
 
@@ -109,17 +110,22 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Writes docs/performance.md, also with ARGS="P4 --from docs/performance/results.json", which measures P4 anew, but not
+# with ARGS=--quick.
+ARGS ?=
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/hook_overhead.py
+	$(BIN)/python -m benchmarks --report $(ARGS)
+
+bench-parts: $(VENV)/installed
 	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/under_load.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/large_requests.py
 
-# Pins every dependency by version, for all platforms and Pythons, and by hash where others are to be kept out: the newest,
-# those of the oldest LiteLLM, which reads REDIS_HOST with redis-py before 6 only, and those of each LiteLLM of the sweep.
-# LiteLLM 1.95 to 1.97 import what fastapi 0.140.7 dropped. The proxies of the last two do not install: their LiteLLM is put
-# over the dependencies of an older one.
+# Pin every dependency by version, for all platforms and Pythons: the newest versions and those of the oldest LiteLLM, both
+# with hashes, and those of each LiteLLM of the sweep. The oldest LiteLLM reads REDIS_HOST only with redis-py before 6.
+# LiteLLM 1.95 to 1.97 import names that fastapi 0.140.7 removed. The proxies of the newest two versions cannot be installed:
+# their LiteLLM is installed with the dependencies of an older one.
 PIN := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header
 WITH_PROXY := --group everywhere --extra proxy --extra redis

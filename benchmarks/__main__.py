@@ -11,7 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report
+from benchmarks.machine import about_this_run
+from benchmarks.measure import Result
+
 _TREE = Path(__file__).resolve().parents[1]
+_PEERS = _TREE / "benchmarks" / "peers.json"
 _SECONDS = 900
 
 
@@ -23,13 +28,19 @@ def modules() -> dict[str, str]:
 
 def run_one(module: str, package: Path, options: list[str]) -> dict[str, Any]:
     """Run a scenario in a process of its own, with the package in that folder."""
-    path = os.pathsep.join(map(str, (package, _TREE, _TREE / "tests")))
-    env = {**os.environ, "PYTHONPATH": path, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     command = [sys.executable, "-m", "benchmarks.one", module, *options]
     with tempfile.TemporaryDirectory() as folder:  # a working directory without the package
-        done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, check=True, timeout=_SECONDS)
+        done = subprocess.run(
+            command, cwd=folder, env=environment(package), stdout=subprocess.PIPE, check=True, timeout=_SECONDS
+        )
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def environment(package: Path) -> dict[str, str]:
+    """Return the environment of a process that measures the package in that folder."""
+    path = os.pathsep.join(map(str, (package, _TREE, _TREE / "tests")))
+    return {**os.environ, "PYTHONPATH": path, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
 def package_of(ref: str, folder: Path) -> Path:
@@ -43,50 +54,76 @@ def package_of(ref: str, folder: Path) -> Path:
 
 def main() -> int:
     """Run them. Returns 1 if a figure is not within its bounds."""
-    known = modules()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(known)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="only show that they work, and judge what is counted")
-    parser.add_argument("--before", metavar="REF", help="also measure the package as it was at this commit")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
+    if any(word.split("=")[0] == "--peer" for word in sys.argv[1:]):
+        command = [sys.executable, "-m", "benchmarks.peer", *sys.argv[1:]]
+        return subprocess.run(command, env=environment(_TREE), check=False).returncode
+    parser, known = _parser(), modules()
     arguments = parser.parse_args()
     unknown = [name for name in arguments.scenarios if name not in known]
     if unknown:
         parser.error(f"no scenario is called {', '.join(unknown)}: there are {', '.join(known)}")
-    options = ["--quick"] if arguments.quick else []
-    results: dict[str, Any] = {}
+    results = {name: result for path in arguments.earlier for name, result in report.read(path).items()}
+    names = arguments.scenarios or ([] if arguments.earlier else list(known))
+    run = {**about_this_run(), "command": _command(arguments)}
     missed = 0
     with tempfile.TemporaryDirectory() as folder:
-        earlier = None if arguments.before is None else package_of(arguments.before, Path(folder))
-        for name in arguments.scenarios or known:
-            before = None if earlier is None else run_one(known[name], earlier, options)
+        package = None if arguments.before is None else package_of(arguments.before, Path(folder))
+        options = ["--quick"] if arguments.quick else []
+        for name in names:
+            before = {} if package is None else {"before": run_one(known[name], package, options)}
             now = run_one(known[name], _TREE, options)
-            results[name] = {"now": now, **({} if before is None else {"before": before})}
-            missed += _print(name, now, before, is_quick=arguments.quick)
+            about = {key: now.pop(key) for key in ("title", "method")}
+            results[name] = {**about, "run": run, **before, "now": now}
+            missed += _print(name, results[name], is_quick=arguments.quick)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(results, indent=1))
+        arguments.json.write_text(report.as_text(results))
+    if arguments.report and arguments.quick:
+        print("No report is written: times of a quick run mean nothing.")
+    elif arguments.report:
+        report.write(results, report.read(_PEERS), _TREE / "docs")
     return 1 if missed else 0
 
 
-def _print(name: str, now: dict[str, Any], before: dict[str, Any] | None, *, is_quick: bool) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="--peer URL measures another service instead: see --peer URL --help.",
+    )
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(modules())}; all by default")
+    parser.add_argument("--quick", action="store_true", help="only show that they work, and judge what is counted")
+    parser.add_argument("--before", metavar="REF", help="also measure the package as it was at this commit")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
+    parser.add_argument("--report", action="store_true", help="write docs/performance.md and docs/performance/")
+    parser.add_argument(
+        "--from",
+        dest="earlier",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take results of an earlier run on this machine, and run only the named scenarios. A later FILE wins",
+    )
+    return parser
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command line without the places of files."""
+    before = [] if arguments.before is None else ["--before", arguments.before]
+    quick = ["--quick"] if arguments.quick else []
+    return " ".join(["python -m benchmarks", *arguments.scenarios, *before, *quick])
+
+
+def _print(name: str, result: dict[str, Any], *, is_quick: bool) -> int:
     """Print a scenario's rows. Returns how many are not within their bounds."""
-    then = {} if before is None else {row["what"]: row["value"] for row in before["rows"]}
+    before = {row.what: row for row in Result.from_json(result["before"]).rows} if "before" in result else {}
     missed = 0
-    for row in now["rows"]:
-        bound = (
-            f"≤ {row['at_most']:g}"
-            if row["at_most"] is not None
-            else f"≥ {row['at_least']:g}"
-            if row["at_least"] is not None
-            else ""
-        )
-        is_judged = row["is_exact"] or not is_quick
-        verdict = "" if not bound or not is_judged else "ok" if row["is_met"] else "MISSED"
-        missed += verdict == "MISSED"
-        earlier = f"{then[row['what']]:10.3f}" if row["what"] in then else " " * 10
-        print(
-            f"{name:<4}{row['what']:<78}{earlier}{row['value']:10.3f} {row['unit']:<12}{bound:<9}{verdict}", flush=True
-        )
+    for row in Result.from_json(result["now"]).rows:
+        verdict = report.verdict_of(row, is_quick=is_quick)
+        missed += verdict == "missed"
+        earlier = report.amount(before[row.what]) if row.what in before else ""
+        figures = f"{earlier:>16}{report.amount(row):>16}  {report.bound_of(row):<10}"
+        print(f"{name:<4}{row.what:<78}{figures}{verdict}", flush=True)
     return missed
 
 

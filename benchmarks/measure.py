@@ -77,6 +77,12 @@ class Result:
             "curves": list(map(asdict, self.curves)),
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Result:
+        """Return the result that a JSON object tells."""
+        rows = [Row(**{key: cell for key, cell in row.items() if key != "is_met"}) for row in value["rows"]]
+        return cls(rows, [Curve(**curve) for curve in value["curves"]])
+
 
 @dataclass(frozen=True)
 class Times:

@@ -22,7 +22,7 @@ def main() -> None:
     scenario: Scenario = importlib.import_module(f"benchmarks.scenarios.{arguments.module}").SCENARIO
     options = dict(option.split("=", 1) for option in arguments.option)
     result = asyncio.run(scenario.measure(Run(is_quick=arguments.quick, options=options)))
-    json.dump(result.as_json(), out)
+    json.dump({"title": scenario.title, "method": scenario.method, **result.as_json()}, out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """What the cache costs and saves, through the plugin's hook with a real router, in one run.
 
-- A thousand identical requests at once against one: the wall time's ratio.
-- Ten remembered images against none: a conversation's tenth turn adds hashing and lookups only.
 - A Redis that hangs: the first request after it stopped, and the later ones, against a healthy one.
 - Memory of 10,000 analyses of 2 KB.
 
-The vision model, on loopback, takes five seconds for the first and none for the others. Absolute times mean little on
-another machine.
+Absolute times mean little on another machine. Scenarios P7 and P8 measure identical requests and remembered images.
 """
 
 from __future__ import annotations
@@ -24,16 +21,13 @@ from litellm.router import Router
 from support.configs import VISION_PRICE, deployment
 from support.images import image, message, text
 from support.redis_server import RedisServer, running_redis
-from support.upstream import Rule, Upstream, running_upstream
+from support.upstream import Upstream, running_upstream
 
 from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.analysis.outcomes import Analysed
 from litellm_image_analysis.cache.memory import Memory
 
-CROWD = 1000
-SECONDS_A_CALL = 5.0
 ROUNDS = 200
-IMAGE_BYTES = 100_000
 KEY = UserAPIKeyAuth(api_key="sk-bench")
 CACHE = DualCache()
 
@@ -44,30 +38,6 @@ async def seconds(plugin: ImageAnalysis, *parts: dict[str, Any]) -> float:
     start = time.perf_counter()
     await plugin.async_pre_call_hook(KEY, CACHE, data, "acompletion")
     return time.perf_counter() - start
-
-
-async def crowd(upstream: Upstream) -> str:
-    """A thousand at once against one alone."""
-    plugin = ImageAnalysis()
-    await seconds(plugin, image("the first request pays for imports"))
-    upstream.rules.append(Rule(lambda _: True, delay_seconds=SECONDS_A_CALL))
-    one = await seconds(plugin, image("one"))
-    upstream.requests.clear()
-    start = time.perf_counter()
-    await asyncio.gather(*(seconds(plugin, image("many")) for _ in range(CROWD)))
-    many, calls = time.perf_counter() - start, len(upstream.requests)
-    upstream.rules.clear()
-    return f"{CROWD} at once {many:.2f} s and {calls} call, one {one:.2f} s, ratio {many / one:.2f}"
-
-
-async def remembered() -> str:
-    """Ten remembered images of 100 kB, in memory, against a request without any."""
-    plugin = ImageAnalysis()
-    images = [large(f"{number}") for number in range(10)]
-    await seconds(plugin, *images)
-    pairs = [(await seconds(plugin), await seconds(plugin, *images)) for _ in range(ROUNDS)]
-    none, ten = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
-    return f"10 remembered images of {IMAGE_BYTES // 1000} kB {ten:.2f} ms, none {none:.2f} ms"
 
 
 async def hung(server: RedisServer) -> str:
@@ -101,13 +71,6 @@ async def is_used(plugin: ImageAnalysis, server: RedisServer) -> bool:
     return bool(server.client.dbsize() != before)
 
 
-def large(mark: str) -> dict[str, Any]:
-    """An image of about ``IMAGE_BYTES``."""
-    part = image(mark)
-    part["image_url"]["url"] += "A" * IMAGE_BYTES
-    return part
-
-
 def memory() -> str:
     """What 10,000 analyses of 2 KB take, and what the cache believes they take."""
     tracemalloc.start()
@@ -128,8 +91,6 @@ async def measure(upstream: Upstream, server: RedisServer) -> None:
         deployment("gpt-4o-mini", "seeing-mini", upstream.base_url, **VISION_PRICE),
     ]
     proxy_server.llm_router = Router(model_list=models)
-    print(await crowd(upstream))
-    print(await remembered())
     print(await hung(server))
     print(memory())
 

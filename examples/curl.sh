@@ -4,7 +4,7 @@ set -eu
 here=$(dirname "$0")
 model=${MODEL:-deepseek-chat}
 
-# The body goes through a file: a picture is longer than a command line may be.
+# curl reads the body from standard input, because a picture is too long for a command line.
 curl --silent --show-error --fail-with-body --include "$PROXY_URL/v1/chat/completions" \
   --header "Authorization: Bearer $PROXY_KEY" --header "Content-Type: application/json" --data-binary @- <<JSON
 {

@@ -1,6 +1,6 @@
-"""Draw ``receipt.png``, the picture the examples and tests ask about.
+"""Draw ``receipt.png``, the picture of the examples and tests.
 
-Needs Pillow. Gives the same bytes every time with the same Pillow.
+Needs Pillow. The same version of Pillow always writes the same bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The OpenAI SDK in front of a proxy: the suffix, the parameter, and a stream.
+"""The OpenAI SDK with a proxy: the suffix, the parameter, and a stream.
 
-Set OPENAI_BASE_URL (such as http://127.0.0.1:4000/v1) and OPENAI_API_KEY (a key of the proxy's).
+Set OPENAI_BASE_URL (such as http://127.0.0.1:4000/v1) and OPENAI_API_KEY (a key of the proxy).
 """
 
 from __future__ import annotations

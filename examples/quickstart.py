@@ -1,9 +1,9 @@
-"""The main job in one run: a real LiteLLM proxy, a text-only model, and a question about a picture.
+"""A complete run: a real LiteLLM proxy, a text-only model, and a question about a picture.
 
-Starts ``litellm --config proxy_config.yaml`` on a free loopback port with a generated master key, sends
-``receipt.png`` with a question, shows what happened, and stops what it started. Without an API key the picture is
-read by ``local-ocr`` and the text model is the stand-in of ``stand_in.py``; with ``DEEPSEEK_API_KEY`` or
-``OPENAI_API_KEY`` set, the real ones.
+Starts ``litellm --config proxy_config.yaml`` on a free loopback port with a generated master key, sends ``receipt.png``
+with a question, shows the requests and answers, and stops the proxy. Without an API key, ``local-ocr`` reads the
+picture, and ``stand_in.py`` is the text model. With ``DEEPSEEK_API_KEY`` or ``OPENAI_API_KEY`` set, the real models are
+used.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def config_for(environment: dict[str, str]) -> tuple[dict[str, Any], str]:
 
 @contextmanager
 def running_proxy(folder: Path, config: dict[str, Any]) -> Iterator[httpx.Client]:
-    """Start a proxy with this config, wait until it serves, and stop it in the end."""
+    """Start a proxy with this config, wait until it serves, and stop it when the block ends."""
     (folder / "proxy_config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     for plugin in ("recorder.py", "stand_in.py"):
         shutil.copy(HERE / plugin, folder)
@@ -102,7 +102,7 @@ def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], lo
 
 
 def show(title: str, text: str) -> None:
-    """Print a part of the story."""
+    """Print a section of the output."""
     print(f"\n--- {title} ---\n{text.rstrip()}")
 
 

@@ -1,4 +1,4 @@
-"""A LiteLLM callback that writes down what is sent to a model, to see what a text-only model gets to read."""
+"""A LiteLLM callback that writes the requests to each model to a file. They show what a text-only model reads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A LiteLLM Router in a program: its text-only model takes images under its name with the suffix.
+"""A LiteLLM Router in a program. Its text-only model accepts images if its name has the suffix.
 
-Set OPENAI_API_KEY, and OPENAI_BASE_URL if another provider is to answer. MODEL and VISION_MODEL are LiteLLM's names.
+Set OPENAI_API_KEY, and OPENAI_BASE_URL for another provider. MODEL and VISION_MODEL are names of LiteLLM models.
 """
 
 from __future__ import annotations

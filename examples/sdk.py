@@ -1,4 +1,4 @@
-"""Image understanding for a text-only model in code that calls LiteLLM as a library, without a proxy.
+"""Image understanding for a text-only model, in code that uses LiteLLM as a library.
 
 Usage: sdk.py [MODEL [VISION_MODEL]]
 """
@@ -16,7 +16,7 @@ from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 
 
 async def main(model: str = "deepseek/deepseek-chat", vision_model: str = "gpt-4o-mini") -> None:
-    """Ask a text-only model about a picture, in the two ways there are."""
+    """Ask a text-only model about a picture, by suffix and by parameter."""
     litellm.callbacks = [ImageAnalysis(ImageAnalysisConfig(vision_model=vision_model))]
     picture = base64.b64encode((Path(__file__).parent / "receipt.png").read_bytes()).decode()
     content = [

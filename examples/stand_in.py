@@ -1,4 +1,4 @@
-"""A stand-in for a text-only model, for trying things out without an API key: it repeats what it has read."""
+"""A stand-in for a text-only model, for use without an API key. It answers with the text that it was given."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INTRODUCTION = "I am a stand-in for a text-only model and only repeat what I hav
 
 
 class StandIn(CustomLLM):
-    """Answers with the text of the last message; blind, so it refuses images as such models do."""
+    """Answers with the text of the last message, and refuses images as text-only models do."""
 
     async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
         """Repeat the last message."""

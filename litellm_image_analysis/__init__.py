@@ -1,8 +1,8 @@
 """Image understanding for every model behind LiteLLM, including text-only models.
 
-Importing this package does not import LiteLLM, which takes seconds. LiteLLM is imported when a name that needs it is
-first used. ``image_analysis`` is the instance that a proxy names in ``litellm_settings.callbacks``. Its settings are in
-``callback_settings.image_analysis``.
+Importing this package does not import LiteLLM, because that takes seconds. LiteLLM is imported on first use of a name
+that needs it. ``image_analysis`` is the instance that a proxy names in ``litellm_settings.callbacks``. Its settings are
+in ``callback_settings.image_analysis``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> object:
 
     Raises:
         AttributeError: the package has no such name.
-        ConfigError: a proxy's config names it as a callback, and it is none.
+        ConfigError: a proxy's config names it as a callback, but it is not a callback.
     """
     if name == "image_analysis":
         value: object = import_module(f"{__name__}.instance").from_proxy_settings()

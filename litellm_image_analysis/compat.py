@@ -1,6 +1,6 @@
 """The parts of LiteLLM that are not its public interface, each with the versions that have it.
 
-No other module uses a private name of LiteLLM, or asks whether the installed version has something.
+No other module uses a private name of LiteLLM or checks the features of the installed version.
 ``docs/litellm-internals.md`` lists what the plugin replaces or wraps in LiteLLM, and why.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import litellm
@@ -27,12 +28,12 @@ INTERNAL_CALL_ORIGIN: str | None = getattr(constants, "INTERNAL_CALL_ORIGIN_META
 
 LOGGING_PARAMETERS: tuple[str, ...] = (
     *StandardCallbackDynamicParams.__annotations__,
-    "litellm_trusted_callback_vars",  # of team and key. LiteLLM 1.84 has only the names above
+    "litellm_trusted_callback_vars",  # for teams and keys. LiteLLM 1.84 has only the names above
 )
-"""Keyword arguments of a call that loggers and their redaction read. A proxy sets them from its team and key."""
+"""Keyword arguments of a call for loggers and redaction. A proxy sets them from team and key."""
 
 HIDDEN_PARAMS = "_hidden_params"
-"""Attribute of a response, or key of one that is a mapping, that holds its cost."""
+"""Attribute of a response with its cost, or key if the response is a mapping."""
 
 POSITIONAL = {
     "acompletion": ("model", "messages"),
@@ -40,7 +41,7 @@ POSITIONAL = {
     "aresponses": ("input", "model"),
     "responses": ("input", "model"),
 }
-"""The parameters that a Router of LiteLLM 1.110 takes by position. The signatures of its methods do not name them."""
+"""The parameters that a Router of LiteLLM 1.110 accepts by position. The signatures of its methods do not name them."""
 
 _LIMITS = "parallel_request_limiter"
 _DYNAMIC_CALLBACKS = (
@@ -58,7 +59,7 @@ def is_proxy_loaded() -> bool:
 
 
 def proxy_global(name: str) -> object:
-    """A global of LiteLLM's proxy module. ``None`` without a proxy: the import would start half of one."""
+    """A global of LiteLLM's proxy module. ``None`` without a proxy, because importing the module has side effects."""
     return getattr(sys.modules.get(_PROXY_MODULE), name, None)
 
 
@@ -70,9 +71,9 @@ def proxy_config() -> Mapping[str, Any]:
 
 
 async def load_model_from_database(name: str) -> bool:
-    """Have the proxy load a model that another host has added to the database. ``False`` if there is none.
+    """Let the proxy load a model that another host has added to the database. ``False`` if there is none.
 
-    ``False`` in versions of LiteLLM that do not do so for a request, either.
+    Also ``False`` in versions of LiteLLM that do not load models during a request.
     """
     try:
         from litellm.proxy.common_utils.registry_read_through import model_registry_read_through
@@ -88,13 +89,13 @@ def hidden_params(response: Any) -> Mapping[str, Any]:
 
 
 def is_from_response_cache(logging: Any) -> bool:
-    """Whether LiteLLM's response cache answered the call of a logging object. No hook is told."""
+    """Whether LiteLLM's response cache answered the call of a logging object. Hooks do not get this information."""
     details = getattr(logging, "caching_details", None)
     return isinstance(details, Mapping) and details.get("cache_hit") is True
 
 
 def share_callbacks(parent: Any, child: Any) -> None:
-    """Give the call of a logging object the logging destinations of another: those of a team, a key, or a call."""
+    """Give the call of a logging object the logging destinations of another one: those of a team, a key, or a call."""
     for name in _DYNAMIC_CALLBACKS:
         known = getattr(parent, name, None)
         if known:
@@ -121,7 +122,7 @@ def credential_overrides(model: str, caller: UserAPIKeyAuth, router: Router | No
 
     apply = litellm_pre_call_utils._apply_credential_overrides_from_model_config  # noqa: SLF001
     data: dict[str, Any] = {"model": model}
-    options: dict[str, Any] = {"llm_router": router} if "llm_router" in inspect.signature(apply).parameters else {}
+    options: dict[str, Any] = {"llm_router": router} if _has_parameter(apply, "llm_router") else {}
     apply(data=data, user_api_key_dict=caller, **options)
     return {name: value for name, value in data.items() if name != "model"}
 
@@ -133,7 +134,7 @@ def cost_calculator(logging: Any) -> Callable[..., Any] | None:
 
 
 def auth_check(name: str) -> Callable[..., Any]:
-    """A function of LiteLLM's authorization checks. Some names have a leading underscore in LiteLLM 1.84."""
+    """One of LiteLLM's authorization checks. Some names have a leading underscore in LiteLLM 1.84."""
     from litellm.proxy.auth import auth_checks
 
     found: Callable[..., Any] = getattr(auth_checks, name, None) or getattr(auth_checks, f"_{name}")
@@ -151,7 +152,7 @@ def user_check_options(caller: UserAPIKeyAuth) -> dict[str, Any]:
     """Options of ``can_user_call_model`` for a key's own aliases. Empty before LiteLLM 1.104."""
     from litellm.proxy.auth.auth_checks import can_user_call_model
 
-    has_aliases = "key_model_aliases" in inspect.signature(can_user_call_model).parameters
+    has_aliases = _has_parameter(can_user_call_model, "key_model_aliases")
     return {"key_model_aliases": caller.aliases or None} if has_aliases else {}
 
 
@@ -167,7 +168,7 @@ def apply_model_aliases(model: str, caller: UserAPIKeyAuth) -> str:
 
 
 def budget_fallback() -> Callable[..., Awaitable[str | None]] | None:
-    """Returns the fallback of a key whose budget for a model is used up. ``None`` before LiteLLM 1.92."""
+    """A function that returns the fallback if a key's budget for a model is used up. ``None`` before LiteLLM 1.92."""
     return getattr(proxy_global("model_max_budget_limiter"), "get_fallback_model_within_budget", None)
 
 
@@ -186,17 +187,24 @@ def budget_exceeded_status() -> int:
 
 
 def has_own_limits() -> bool:
-    """Whether the proxy has registered its own limits, which it does after its router."""
+    """Whether the proxy has registered its own limits. It does so after it has created its router."""
     return _LIMITS in (getattr(proxy_global("proxy_logging_obj"), "proxy_hook_mapping", None) or {})
 
 
 def guardrails_only() -> Callable[..., Awaitable[dict[str, Any]]] | None:
     """LiteLLM's function that runs pre-call hooks, if it can be limited to guardrails. ``None`` before LiteLLM 1.99."""
     pre_call_hook: Any = getattr(proxy_global("proxy_logging_obj"), "pre_call_hook", None)
-    if pre_call_hook is None or "guardrails_only" not in inspect.signature(pre_call_hook).parameters:
+    if pre_call_hook is None or not _has_parameter(
+        getattr(pre_call_hook, "__func__", pre_call_hook), "guardrails_only"
+    ):
         return None
     run: Callable[..., Awaitable[dict[str, Any]]] = pre_call_hook
     return run
+
+
+@lru_cache(maxsize=8)
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters
 
 
 class RouterView(Protocol):
@@ -224,34 +232,46 @@ class RouterView(Protocol):
         """The deployments behind a name, or all of them, as entries of a model list."""
 
     def team_group(self, name: str, team_id: str) -> str | None:
-        """What a team's own name is routed by; ``None``: the team has no such name."""
+        """The model group for a team's own name. ``None`` if the team has no such name."""
 
     def serves_any_name(self) -> bool:
-        """Whether it routes names that it does not list: to a default deployment, or as they are."""
+        """Whether it routes names that it does not list, to a default deployment or as the names of models."""
 
     def matches_wildcard(self, name: str) -> bool:
         """Whether a wildcard deployment serves this name."""
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
-        """Its fallbacks by model group. Those of ``*`` are for all."""
+        """Its fallbacks by model group. Those of ``*`` apply to all groups."""
+
+    def all_fallbacks(self) -> list[Mapping[str, Any]]:
+        """Its fallbacks of every kind, by model group: after errors, too long requests, and content policies."""
 
     def aliases(self) -> dict[str, Any]:
-        """The mapping in which LiteLLM looks names up (``model_group_alias``), itself and no copy."""
+        """The mapping in which LiteLLM looks up names (``model_group_alias``), and not a copy of it."""
 
     def replace_aliases(self, aliases: dict[str, Any]) -> None:
-        """Have LiteLLM look names up in this very object from now on, which need not hold what it answers for."""
+        """Let LiteLLM look up names in this object from now on. The object may compute its values."""
 
     @property
     def alias_settings(self) -> tuple[Any, str] | None:
-        """The object, and its method, that tells the mapping in use as a setting; ``None`` if LiteLLM keeps another."""
+        """The object and the name of its method that shows this mapping. ``None`` without such a method."""
 
     def retire(self) -> None:
-        """Take it out of LiteLLM's lists of callbacks."""
+        """Remove it from LiteLLM's lists of callbacks."""
 
 
 def view_of(router: Router) -> RouterView:
-    """How to read this Router."""
+    """The view of this Router."""
     return _Registry(router) if hasattr(router, "registry") else _Attributes(router)
+
+
+FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+"""The names of fallbacks: of a Router's settings, and of a request's own parameters."""
+
+
+def _fallbacks_of(settings: Any) -> list[Mapping[str, Any]]:
+    lists = (getattr(settings, name, None) for name in FALLBACKS)
+    return [each for found in lists for each in found or () if isinstance(each, Mapping)]
 
 
 class _Attributes:
@@ -304,6 +324,9 @@ class _Attributes:
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
         return [each for each in self._router.fallbacks or () if isinstance(each, Mapping)]
+
+    def all_fallbacks(self) -> list[Mapping[str, Any]]:
+        return _fallbacks_of(self._router)
 
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._router.model_group_alias)
@@ -368,12 +391,15 @@ class _Registry:
     def fallbacks(self) -> list[Mapping[str, Any]]:
         return [each for each in self._router.settings().fallbacks or () if isinstance(each, Mapping)]
 
+    def all_fallbacks(self) -> list[Mapping[str, Any]]:
+        return _fallbacks_of(self._router.settings())
+
     def aliases(self) -> dict[str, Any]:
         return _or_empty(self._registry.aliases())
 
     def replace_aliases(self, aliases: dict[str, Any]) -> None:
-        # What LiteLLM is given to assign is copied. This is where its own code reads aliases, also in 1.110, whose
-        # routing itself knows the operator's aliases alone.
+        # LiteLLM copies assigned aliases. Its own code reads this object, also in 1.110, whose routing knows only the
+        # operator's aliases.
         self._registry._router._core_model_group_alias = aliases  # noqa: SLF001
 
     @property
@@ -386,4 +412,4 @@ class _Registry:
 
 
 def _or_empty(aliases: dict[str, Any] | None) -> dict[str, Any]:
-    return {} if aliases is None else aliases  # a mapping that is empty at the moment may answer later
+    return {} if aliases is None else aliases  # an empty mapping may compute values later

@@ -34,7 +34,7 @@ _MIB = 1024 * 1024
 
 
 def _no_bool(value: object) -> object:
-    """Refuse YAML's ``yes`` and ``true`` as numbers, which Python accepts."""
+    """Refuse YAML's ``yes`` and ``true`` as numbers, although Python accepts them."""
     if isinstance(value, bool):
         raise ValueError("a number is needed")  # noqa: TRY004 - pydantic collects ValueError
     return value
@@ -61,7 +61,7 @@ Words = Annotated[str, Field(pattern=r"\S")]
 
 
 class CacheSettings(TypedDict, total=False):
-    """The settings of ``CacheConfig``, as keyword arguments or as a mapping. Sizes are bytes or such as ``"64MiB"``."""
+    """The settings of ``CacheConfig``, as keyword arguments or a mapping. Sizes: bytes, or texts like ``"64MiB"``."""
 
     backend: Literal["memory", "redis", "off"]
     ttl_seconds: float
@@ -73,7 +73,7 @@ class CacheSettings(TypedDict, total=False):
 
 
 class Settings(TypedDict, total=False):
-    """The settings of ``ImageAnalysisConfig``, as keyword arguments. Sizes are bytes or such as ``"20MiB"``."""
+    """The settings of ``ImageAnalysisConfig``, as keyword arguments. Sizes are bytes or texts such as ``"20MiB"``."""
 
     vision_model: str
     suffix: str | None
@@ -114,10 +114,10 @@ class Settings(TypedDict, total=False):
 class _Settings(BaseModel):
     """A group of settings. Frozen. An unknown key is an error.
 
-    A field's title is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
+    The title of a field is its meaning in ``docs/settings.md``. Its description is part of the error for a wrong value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an input may be a password
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # the input may be a password
 
     def __init__(self, /, *values: object, **settings: Any) -> None:
         name = type(self).__name__
@@ -132,14 +132,14 @@ class _Settings(BaseModel):
 
 
 vars(_Settings.__init__)["__pydantic_base_init__"] = True
-"""Tells pydantic not to call it for a group within other settings, whose errors have a longer path."""
+"""Tells pydantic not to call ``__init__`` for a group within other settings, whose errors have a longer path."""
 
 
 class CacheConfig(_Settings):
     """Settings of the cache. Frozen.
 
     Raises:
-        ConfigError: a value is wrong, or a setting is unknown. The message says what would be right.
+        ConfigError: a value is wrong, or a setting is unknown. The message names the valid values.
     """
 
     if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class CacheConfig(_Settings):
         description="a number of seconds above 0, such as 86400",
     )
     remote_url_ttl_seconds: _SecondsOrNone = Field(
-        title="seconds that the analysis of an http(s) or gs:// URL is cached, whose image may change",
+        title="seconds that the analysis of an http(s) or gs:// URL is cached. The image may change",
         default=600.0,
-        description="a number of seconds such as 600, or 0 to forget what http(s) URLs show at once",
+        description="a number of seconds such as 600, or 0 for no caching",
     )
     max_bytes: _Size = Field(
         title="size of the cache in memory, in one process. The least recently used analyses are dropped first",
@@ -177,7 +177,7 @@ class CacheConfig(_Settings):
         description="a URL such as redis://:password@host:6379/0, or null for the gateway's own Redis",
     )
     secret: SecretStr | None = Field(
-        title="key of the keyed hashes that name analyses. With null, the proxy's salt key, else its master key",
+        title="secret for the cache keys. With null, it is derived from the proxy's salt key, or else its master key",
         default=None,
         description="a long random string, or null to use the proxy's salt or master key",
     )
@@ -208,7 +208,7 @@ class ImageAnalysisConfig(_Settings):
     """Settings of image analysis. Frozen.
 
     Raises:
-        ConfigError: a value is wrong, or a setting is unknown. The message says what would be right.
+        ConfigError: a value is wrong, or a setting is unknown. The message names the valid values.
     """
 
     if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class ImageAnalysisConfig(_Settings):
     vision_model: Name = Field(
         title="model group (proxy) or LiteLLM model name (in code) that analyses images",
         default="gpt-4o-mini",
-        description="the name of a model that can see, such as gpt-4o-mini",
+        description="the name of a model that accepts images, such as gpt-4o-mini",
     )
     suffix: Name | None = Field(
         title="suffix of a model name that activates analysis",
@@ -242,7 +242,7 @@ class ImageAnalysisConfig(_Settings):
     )
     mode: Mode = Field(
         title="on_request: a request asks for analysis. auto: also if the deployment is known to be text-only, "
-        "see [`library.md`](library.md#without-being-asked-mode-auto)",
+        "see [`library.md`](library.md#automatic-analysis-mode-auto)",
         default="on_request",
         description="on_request or auto",
     )
@@ -284,7 +284,7 @@ class ImageAnalysisConfig(_Settings):
     circuit_pause_seconds: _SecondsOrNone = Field(
         title="seconds without calls to a vision model after five failures in a row. With 0, there is no pause",
         default=10.0,
-        description="a number of seconds such as 10, or 0 to ask a vision model however often it fails",
+        description="a number of seconds such as 10, or 0 for no pause",
     )
     on_failure: Literal["placeholder", "reject", "keep"] = Field(
         title="an image whose analysis failed. placeholder: a note replaces it. reject: the request fails. "
@@ -364,7 +364,7 @@ class ImageAnalysisConfig(_Settings):
         description="pass, reject, or null to follow remote_urls",
     )
     context_tags: tuple[_Tag, ...] = Field(
-        title="tags of blocks around the user's words that are no part of a question. See [`routes.md`](routes.md)",
+        title="tags of blocks around the user's words that are not part of the question. See [`routes.md`](routes.md)",
         default=TAGS,
         description="a list of tag names such as [system-reminder]",
     )
@@ -403,14 +403,14 @@ class ImageAnalysisConfig(_Settings):
 
     @classmethod
     def from_settings(cls, settings: object, path: str = SETTINGS_PATH) -> ImageAnalysisConfig:
-        """Build from parsed YAML.
+        """Build the settings from parsed YAML.
 
         Args:
-            settings: the mapping under ``path``; ``None`` (an empty YAML key) means all defaults.
-            path: where the settings stand, for messages.
+            settings: the mapping under ``path``. ``None`` (an empty YAML key) stands for all defaults.
+            path: the place of the settings in the config, for messages.
 
         Raises:
-            ConfigError: one line a problem: the path, the value, what would be right.
+            ConfigError: the message has one line for each problem, with the path, the value and the valid values.
         """
         if settings is None:
             settings = {}
@@ -423,14 +423,14 @@ class ImageAnalysisConfig(_Settings):
 
 
 def config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
-    """Return the settings of an instance of ``ImageAnalysis``, given as a config or one by one.
+    """Return the settings of an instance of ``ImageAnalysis``, from a config or from single settings.
 
     Args:
         config: the config, or ``None``.
         settings: single settings.
 
     Raises:
-        ConfigError: they are given in two ways, or as something else.
+        ConfigError: both are given, or ``config`` is of another type.
     """
     if config is None:
         return ImageAnalysisConfig(**settings)
@@ -440,7 +440,7 @@ def config_of(config: object, settings: Settings) -> ImageAnalysisConfig:
             ' settings by name: ImageAnalysis(vision_model="gpt-4o-mini")'
         )
     if settings:
-        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass one of both")
+        raise ConfigError(f"ImageAnalysis: got config and {', '.join(settings)}; pass only one of them")
     return config
 
 
@@ -471,7 +471,7 @@ def _problem(error: Mapping[str, object], settings: type[BaseModel], path: str) 
 
 
 def _group(settings: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """Return the settings under this one, if it is a group of settings."""
+    """Return the type of a setting that is a group of settings, else ``None``."""
     field = settings.model_fields.get(name)
     kind = field.annotation if field is not None else None
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

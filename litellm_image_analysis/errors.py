@@ -8,7 +8,7 @@
         ├── access.AccessDeniedError    LiteLLM denies the caller access to the model
         └── AttemptError                the same in one attempt of LiteLLM's Router
 
-Inside the package, failures are values (see ``outcomes``). These exceptions are raised in the outer layers.
+Inside the package, failures are values (see ``analysis/outcomes.py``). The outer layers raise these exceptions.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class RequestError(ImageAnalysisError):
 
     Attributes:
         status_code: HTTP status for the response, also read by LiteLLM.
-        message: the problem, its place, and what to do, without image data and providers' texts.
+        message: the problem, its place, and a remedy, without image data and providers' texts.
         param: the part of the request body with the problem, or ``None``.
         code: machine-readable reason, such as ``"image_too_large"``.
-        retry_after_seconds: seconds until a new attempt makes sense, if known.
+        retry_after_seconds: seconds until a retry makes sense, if known.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ FAILED_DEPENDENCY = 424
 class AttemptError(RequestError):
     """The analysis of a request failed in an attempt of LiteLLM's Router. The deployment is not the cause.
 
-    With ``status_code`` 424, the Router tries its fallbacks. It does not try the same deployment again and does not put
-    it into cooldown, as it would for most other statuses.
+    With ``status_code`` 424, the Router tries its fallbacks. Unlike for most other statuses, it does not try the same
+    deployment again and does not put it into cooldown.
 
     Attributes:
         reason: the error, with its own status.

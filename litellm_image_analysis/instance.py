@@ -54,14 +54,15 @@ def from_proxy_settings() -> ImageAnalysis:
 
 
 def wrong_callback(path: str) -> ConfigError:
-    """Return the error for a name in a proxy's ``litellm_settings.callbacks`` that is no callback.
+    """Return the error for a name in a proxy's ``litellm_settings.callbacks`` that is not a callback.
 
-    LiteLLM before 1.108 accepts a class or a module there, and never calls it. The proxy does not start.
+    LiteLLM before 1.108 accepts a class or a module there, but never calls it. With this error, the proxy does not
+    start.
 
     Args:
         path: the name as it is in the config.
     """
-    message = f"litellm_settings.callbacks: {path} is no callback. Write litellm_image_analysis.image_analysis"
+    message = f"litellm_settings.callbacks: {path} is not a callback. Write litellm_image_analysis.image_analysis"
     startup.announce_at_exit(message)
     return ConfigError(message)
 

@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 LOGGER = logging.getLogger("LiteLLM.image_analysis")
 _told: TTLCache[str, bool] = TTLCache(1000, ttl=60)
-"""The messages to the operator of the last minute."""
+"""The messages to the operator within the last minute."""
 _telling = threading.Lock()
 _PLAIN_VALUE = re.compile(r"[\w.:/@+*,-]+")
 
@@ -30,10 +30,10 @@ def show_requests() -> None:
 
 
 def tell_operator(message: str) -> None:
-    """Log what only the operator can mend as an ERROR, the same message at most once a minute.
+    """Log a problem that only the operator can correct as an ERROR. Each message is logged at most once a minute.
 
     Args:
-        message: what is wrong, where, and what to do.
+        message: the problem, its place, and what to do.
     """
     with _telling:  # a program may have several event loops
         is_new = message not in _told
@@ -44,6 +44,6 @@ def tell_operator(message: str) -> None:
 
 
 def quoted(value: object) -> str:
-    """Quote a value that could look like another field or line, because callers choose ids and model names."""
+    """Quote a value that could look like a further field or line. Callers choose ids and model names."""
     text = str(value)
     return text if _PLAIN_VALUE.fullmatch(text) else json.dumps(text)

@@ -17,6 +17,7 @@ from litellm_image_analysis.config import ImageAnalysisConfig, config_of
 from litellm_image_analysis.engine import containment, routing, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
+from litellm_image_analysis.event_loops import take_turn
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
@@ -42,6 +43,14 @@ WIRE_FORMATS: dict[str, WireFormat] = {**library.WIRE_FORMATS, "acompact_respons
 
 _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
 """LiteLLM's call types whose body goes to a provider as it is."""
+
+_PREPARING_A_REQUEST = containment.log_and_continue("preparing a request that does not ask")
+_DECIDING = containment.log_and_continue("deciding for all deployments of a request")
+_PREPARING_A_CALL = containment.log_and_continue("preparing a call")
+_SAVING_A_COST = containment.log_and_continue("saving the cost of a call")
+_TELLING_LOGGERS = containment.log_and_continue("reporting the price of the call to loggers")
+_WRITING_HEADERS = containment.log_and_continue("writing response headers")
+"""The guards that every request passes, made once."""
 
 _WATCH_SECONDS = 1.0
 _SECONDS_AFTER_A_BUG = 60.0
@@ -203,6 +212,7 @@ class ImageAnalysis(CustomLogger):
         del cache  # the proxy's auth cache, which never holds analyses
         if call_type in WIRE_FORMATS and self._is_deferred(data, user_api_key_dict):
             return data
+        await take_turn()
         try:
             with containment.fail_closed_admission(data, WIRE_FORMATS.get(call_type), self.config):
                 if call_type not in WIRE_FORMATS:
@@ -224,38 +234,57 @@ class ImageAnalysis(CustomLogger):
 
     def _is_deferred(self, data: dict[str, Any], caller: UserAPIKeyAuth) -> bool:
         """Leave the decision to the deployment if the request does not ask. Returns whether it does not."""
-        with containment.log_and_continue("preparing a request that does not ask"):
+        with _PREPARING_A_REQUEST:
             if not admission.may_ask(data, self.config):
                 admission.defer(data, self.config, caller).remember(data)
                 return True
         return False
 
     async def _analyse(self, caller: UserAPIKeyAuth, data: dict[str, Any], call_type: str) -> None:
-        """Replace the images of a request that asks for it. LiteLLM's limits come first if the late hook is there."""
+        """Replace the images of a request that asks for it, or whose deployments need it.
+
+        LiteLLM's limits come first if the late hook is in place.
+        """
+        if call_type not in WIRE_FORMATS:
+            return
+        wire_format, run_guardrails = WIRE_FORMATS[call_type], None
         requested = pop_requested(data)
+        if requested is None:
+            with _DECIDING:
+                requested = self._auto_mode.before_routing(data, wire_format)
         if not isinstance(requested, RequestedAnalysis):
             return
-        context, wire_format, run_guardrails = requested.context, WIRE_FORMATS[call_type], None
         try:
-            with containment.contained_analysis(data, wire_format, context):
-                accepted = partial(
-                    vision_support.accepted_files_of_group, context.router, data.get("model"), caller.team_id
-                )
-                found = await self._analyzer.find(data, wire_format, context.config, accepted)
-                if found.images:
-                    context = await admission.check_vision(requested, data, self.config)
-                check_budget = partial(budgets.check_vision, context, data, again=True)
-                await connections.cancel_on_disconnect(
-                    self._analyzer.replace(data, found, wire_format, context, check_budget=check_budget)
-                )
-                with containment.log_and_continue("attaching the cost"):
-                    total.attach_cost(metadata_of(data), call_type, is_shown=False)
-                if found:
+            with containment.contained_analysis(data, wire_format, requested.context):
+                if await self._replace_attachments(data, wire_format, requested, call_type):
                     run_guardrails = rerun_guardrails(data, caller, call_type)
         except RequestError as error:
             raise http_errors.http_error(error, call_type) from None
         if run_guardrails is not None:
             await run_guardrails()
+
+    async def _replace_attachments(
+        self, data: dict[str, Any], wire_format: WireFormat, requested: RequestedAnalysis, call_type: str
+    ) -> bool:
+        """Replace the images and files of a request. Returns whether there are any."""
+        context = requested.context
+        team_id = context.caller.team_id
+        accepted = partial(vision_support.accepted_files_of_group, context.router, data.get("model"), team_id)
+        found = await self._analyzer.find(data, wire_format, context.config, accepted, checks_shape=requested.is_asked)
+        if not requested.is_asked:
+            if not found:
+                return False
+            self._check_alone()
+            await self._analyzer.check_shape(data, wire_format, context.config)
+        if found.images:
+            context = await admission.check_vision(requested, data, self.config)
+        check_budget = partial(budgets.check_vision, context, data, again=True)
+        await connections.cancel_on_disconnect(
+            self._analyzer.replace(data, found, wire_format, context, check_budget=check_budget)
+        )
+        with containment.log_and_continue("attaching the cost"):
+            total.attach_cost(metadata_of(data), call_type, is_shown=False)
+        return bool(found)
 
     async def async_filter_deployments(
         self,
@@ -288,10 +317,10 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        with containment.log_and_continue("checking the route of a call"):
-            if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
+        if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
+            with containment.log_and_continue("checking the route of a call"):
                 unserved.check_call(kwargs, name, self.config, self._library.router)
-        with containment.log_and_continue("preparing a call"):
+        with _PREPARING_A_CALL:
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
             else:
@@ -317,8 +346,10 @@ class ImageAnalysis(CustomLogger):
 
     @staticmethod
     def _filled_buckets(kwargs: dict[str, Any], name: str) -> dict[str, Any] | None:
+        if WIRE_FORMATS.get(name) is not generate_content:
+            return None
         with containment.log_and_continue("completing the metadata of a call"):
-            if WIRE_FORMATS.get(name) is generate_content and load_state(kwargs).report is not None:
+            if load_state(kwargs).report is not None:
                 return metadata.filled_buckets(kwargs)
         return None
 
@@ -326,7 +357,7 @@ class ImageAnalysis(CustomLogger):
         self, request_data: dict[str, Any], response: Any, call_type: CallTypes | None
     ) -> None:
         """Save the cost of the call. SDK: write the total to the response's hidden parameters."""
-        with containment.log_and_continue("saving the cost of a call"):
+        with _SAVING_A_COST:
             if call_type is not None:
                 library.after_call(request_data, response, call_type.value)
 
@@ -339,7 +370,7 @@ class ImageAnalysis(CustomLogger):
     def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
         """SDK: the same for loggers that run in a thread."""
         del call_type
-        with containment.log_and_continue("reporting the price of the call to loggers"):
+        with _TELLING_LOGGERS:
             total.log_base_cost(kwargs)
         return kwargs, result
 
@@ -348,7 +379,7 @@ class ImageAnalysis(CustomLogger):
     ) -> None:
         """SDK: save the cost of a stream."""
         del response_obj, start_time, end_time
-        with containment.log_and_continue("saving the cost of a stream"):
+        with _SAVING_A_COST:
             total.finish(kwargs)
 
     async def async_post_call_failure_hook(
@@ -374,7 +405,7 @@ class ImageAnalysis(CustomLogger):
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
         """Proxy: response headers with vision model, number of images, duration and cost."""
-        with containment.log_and_continue("writing response headers"):
+        with _WRITING_HEADERS:
             report = load_state(data).report
             if report is not None:
                 return summary.response_headers(report, total.get_base_cost(data, response))

@@ -1,6 +1,6 @@
-"""A fixture for the tests of programs that use this package. pytest finds it where the package is installed.
+"""A fixture for the tests of programs that use this package. pytest finds it if the package is installed.
 
-It imports nothing of the package before a test uses it.
+It does not import the rest of the package before a test uses it.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ class FakeCall:
 
 
 Answer: TypeAlias = str | Exception | Callable[[FakeCall], "str | Exception"]
-"""What the vision model says, an exception of LiteLLM's such as ``litellm.Timeout``, or a function that returns one."""
+"""The text of the vision model, a LiteLLM exception such as ``litellm.Timeout``, or a function that returns one of
+both."""
 
 
 @dataclass(slots=True)
@@ -65,10 +66,10 @@ class FakeVision:
         try:
             answer, cost = self._answer_to(call), Decimal(str(self.cost))
         except Exception as mistake:
-            self._mistakes.append(mistake)  # image analysis contains it as if it were a bug. The test must not pass
+            self._mistakes.append(mistake)  # image analysis treats it like a bug and continues, but the test must fail
             raise
         if isinstance(answer, Exception):
-            return replace(failure_of(answer), blames_model=False)  # opens no circuit, which would outlive the test
+            return replace(failure_of(answer), blames_model=False)  # an open circuit would affect later tests
         return outcome_of_text(answer, request.max_characters, cost=cost, call_id=f"fake-{len(self.calls)}")
 
     def _answer_to(self, call: FakeCall) -> str | Exception:
@@ -83,20 +84,21 @@ def fake_vision(answer: Answer = "A picture.", *, cost: Decimal | float = 0) -> 
     """Answer all vision calls of this process. Analyses are neither taken from the cache nor stored in it.
 
     Args:
-        answer: what the vision model says, an exception of LiteLLM's, or a function of the call that returns one.
+        answer: the text of the vision model, a LiteLLM exception, or a function of the call that returns one of both.
         cost: USD of each vision call.
 
     Yields:
-        The vision model, which has the calls and whose answer may be changed.
+        The vision model, with its calls. The test may change its answer.
 
     Raises:
-        Exception: at the end, what a function for the answer raised. ``TypeError`` if the answer is of another type.
+        Exception: at the end, the exception of a function for the answer. ``TypeError`` if the answer is of another
+            type.
     """
     fake = FakeVision(answer, cost)
 
     def make_ask(*_: Any) -> AskVision:
         async def ask(request: VisionRequest) -> Outcome:
-            return fake._reply(request)  # noqa: SLF001 - the two are one thing
+            return fake._reply(request)  # noqa: SLF001 - both belong together
 
         return ask
 

@@ -1,4 +1,4 @@
-"""For all tests: no network. LiteLLM would fetch its cost map when it is imported."""
+"""Settings for all tests: no network, so LiteLLM must not fetch its cost map when it is imported."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytest_plugins = [
     "support.uncovered",
 ]
 
-# A deadline is a timing assertion. Examples are the same in every run, so that no run fails by chance; `make nightly`
-# looks for others, and asks for more of them. What it finds becomes an `@example`.
+# A deadline would be a timing assertion. Examples are the same in every run, so that no run fails by chance. `make
+# nightly` uses new and more examples. A failing one becomes an `@example`.
 _EXAMPLES = os.environ.get("HYPOTHESIS_EXAMPLES")
 settings.register_profile("project", deadline=None, derandomize=_EXAMPLES is None, max_examples=int(_EXAMPLES or 50))
 settings.load_profile("project")
@@ -30,7 +30,7 @@ _LONGEST = ("test_restarts", "test_account", "test_conservation", "test_cache", 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, which take one file after the other: the files that wait longest first."""
+    """Run the files that wait longest first, because each of several workers runs one file after the other."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_turn)
 
@@ -43,17 +43,17 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.fixture(autouse=True, scope="module")
 def clients_end_with_their_tests() -> Iterator[None]:
-    """LiteLLM keeps HTTP clients whose event loop is gone: let them not be missed in the midst of another test."""
+    """Remove HTTP clients that LiteLLM keeps for closed event loops. Otherwise they raise warnings in another test."""
     yield
     clients = getattr(sys.modules.get("litellm"), "in_memory_llm_clients_cache", None)
     if clients is not None and clients.cache_dict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             clients.flush_cache()
-            for _ in range(2):  # a session's finalizer keeps its sockets for one more round
+            for _ in range(2):  # the finalizer of a session keeps its sockets for one more collection
                 gc.collect()
         if not gc.get_freeze_count():
-            gc.freeze()  # LiteLLM's modules, whose objects would take a second every time
+            gc.freeze()  # skips the objects of LiteLLM's modules, which would take a second each time
 
 
 _CALLBACKS = (
@@ -64,7 +64,7 @@ _CALLBACKS = (
 
 @pytest.fixture(autouse=True)
 def callbacks_are_left_as_they_were() -> Iterator[None]:
-    """Every router adds some to LiteLLM's own lists, and past a hundred LiteLLM takes no more."""
+    """Restore LiteLLM's lists of callbacks. Every router adds some, and LiteLLM accepts at most a hundred."""
     litellm = sys.modules.get("litellm")
     lists: dict[str, list[Any]] = {name: getattr(litellm, name, []) for name in _CALLBACKS}
     before = {name: list(callbacks) for name, callbacks in lists.items()}
@@ -72,4 +72,4 @@ def callbacks_are_left_as_they_were() -> Iterator[None]:
     for name, callbacks in lists.items():
         callbacks[:] = before[name]
         if litellm is not None:
-            setattr(litellm, name, callbacks)  # LiteLLM itself may have put another one there
+            setattr(litellm, name, callbacks)  # LiteLLM may have put another list there

@@ -30,7 +30,7 @@ def parse_toml(text: str) -> None:
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "bash": shlex.split,
-    "js": str,  # no parser at hand
+    "js": str,  # no parser is installed
     "json": json.loads,
     "python": ast.parse,
     "toml": parse_toml,

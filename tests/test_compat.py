@@ -1,4 +1,4 @@
-"""What a Router tells of itself: the installed LiteLLM's real one, and shapes of those that are not installed."""
+"""Views of a Router: the real one of the installed LiteLLM, and doubles of other versions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TestBefore1109:
 
 
 class Registry:
-    """The methods of LiteLLM 1.109's that are used; the aliases are those of the Router behind it."""
+    """The methods of LiteLLM 1.109's registry that are used. The aliases are those of the Router behind it."""
 
     def __init__(self, core: Any) -> None:
         self._router = core
@@ -118,7 +118,7 @@ class Registry:
 
 
 class Newer:
-    """A Router of LiteLLM 1.109 or newer, as far as it is read."""
+    """A double of a Router of LiteLLM 1.109 or newer, with the parts that are read."""
 
     def __init__(self, *, tells_settings: bool = True, default_deployment: Any = None) -> None:
         self.core = SimpleNamespace(_core_model_group_alias=None)

@@ -1,4 +1,4 @@
-"""Settings: the contract's defaults, what is accepted, and what a mistake is told."""
+"""Settings: defaults, accepted values, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSWORD = "hunter2"
 
 @dataclass
 class Setting:
-    """One row of the contract's table: the default, accepted values with what they become, refused ones."""
+    """One setting: its default, accepted values with their results, and refused values."""
 
     default: Any
     accepted: list[tuple[Any, Any]]

@@ -1,4 +1,4 @@
-"""The error tree: what can be caught as what, and what an error tells the caller."""
+"""The hierarchy of errors, and their messages to the caller."""
 
 from __future__ import annotations
 

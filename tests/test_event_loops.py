@@ -1,4 +1,4 @@
-"""Values that belong to an event loop: one each, and none for a loop that is over."""
+"""Values that belong to an event loop: one for each loop, and none for a closed loop."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from litellm_image_analysis.event_loops import PerLoop
+from litellm_image_analysis.event_loops import AT_ONCE, PerLoop, computed
 
 
 class Thing:
-    """Made once for each loop."""
+    """A value that is made once for each loop."""
 
 
 async def test_a_loop_keeps_its_value() -> None:
@@ -100,3 +100,46 @@ async def test_a_value_that_could_not_be_made_is_tried_again() -> None:
 def test_without_a_running_loop_there_is_no_value() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         PerLoop(Thing).get()
+
+
+async def test_a_turn_of_the_loop_has_room_for_some_computations_and_the_others_follow_in_order() -> None:
+    done: list[int] = []
+    seen: list[int] = []
+
+    async def compute(number: int) -> None:
+        await computed(lambda: done.append(number), in_thread=False)
+
+    async def watch() -> None:
+        while len(done) < 50:
+            seen.append(len(done))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(watch(), *(compute(number) for number in range(50)))
+    assert done == list(range(50))
+    assert max(after - before for before, after in zip(seen, [*seen[1:], 50], strict=True)) <= AT_ONCE
+
+
+async def test_one_computation_waits_for_nothing() -> None:
+    coroutine = computed(lambda: 42, in_thread=False)
+    with pytest.raises(StopIteration) as result:
+        coroutine.send(None)
+    assert result.value.value == 42
+
+
+async def test_a_computation_that_is_cancelled_leaves_its_place_to_the_next() -> None:
+    done: list[int] = []
+
+    async def compute(number: int) -> None:
+        await computed(lambda: done.append(number), in_thread=False)
+
+    waiting = [asyncio.create_task(compute(number)) for number in range(3 * AT_ONCE)]
+    await asyncio.sleep(0)
+    for task in waiting[AT_ONCE:-1]:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert done == [*range(AT_ONCE), 3 * AT_ONCE - 1]
+
+
+async def test_what_takes_long_is_computed_in_a_thread() -> None:
+    assert await computed(threading.current_thread, in_thread=True) is not threading.main_thread()
+    assert await computed(threading.current_thread, in_thread=False) is threading.main_thread()

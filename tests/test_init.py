@@ -1,4 +1,4 @@
-"""The package root: a few names, and nothing imported before one is used."""
+"""The package root: a few names, which are imported on first use."""
 
 from __future__ import annotations
 

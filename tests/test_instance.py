@@ -1,4 +1,4 @@
-"""How a proxy makes its instance, and what that does in the background."""
+"""The instance of a proxy, and its background tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def last_words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would be written when the process ends."""
+    """The messages that would be written when the process ends."""
     words: list[str] = []
     monkeypatch.setattr(startup, "announce_at_exit", words.append)
     return words
@@ -84,7 +84,7 @@ class TestALiteLLMThatWouldNotUnderstandTheSuffix:
 
 @pytest.fixture
 async def background(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[set[asyncio.Task[None]]]:
-    """What a proxy was told to do in the background, which ends with the test; nothing in it waits."""
+    """Run the background tasks of a proxy without waiting times, and end them with the test."""
     tasks: set[asyncio.Task[None]] = set()
     monkeypatch.setattr(instance, "_in_background", tasks)
     monkeypatch.setattr(plugin, "_WATCH_SECONDS", 0.0)
@@ -120,7 +120,7 @@ def test_another_name_as_a_callback_is_told_the_right_one(
     for known in {name} & set(vars(litellm_image_analysis)):
         monkeypatch.delattr(litellm_image_analysis, known)
     path = f"litellm_image_analysis.{name}"
-    advice = f"litellm_settings.callbacks: {path} is no callback. Write litellm_image_analysis.image_analysis"
+    advice = f"litellm_settings.callbacks: {path} is not a callback. Write litellm_image_analysis.image_analysis"
     with pytest.raises(ConfigError, match=re.escape(advice)):
         get_instance_fn(path)
     [announce] = at_exit

@@ -1,4 +1,4 @@
-"""The request's one line in the log, and when it is let through."""
+"""The log line of a request, and the levels at which it is logged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.fixture
 def quiet_proxy(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LiteLLM's loggers as a proxy leaves them: WARNING, nothing asked for."""
+    """LiteLLM's loggers as in a proxy by default, with the level WARNING."""
     caplog.set_level(logging.WARNING, "LiteLLM")
     caplog.set_level(logging.NOTSET, LOGGER.name)
     monkeypatch.delenv("LITELLM_LOG", raising=False)
@@ -123,8 +123,8 @@ def test_what_could_pass_for_another_field_or_line_is_quoted(
 def test_a_circuit_that_opens_is_a_warning_with_the_last_failure(log: pytest.LogCaptureFixture) -> None:
     log_circuit("eyes", Change.OPENED, FailureReason.TIMEOUT)
     line = (
-        "image analysis: vision_model=eyes failed 5 times in a row, at last with reason=timeout: its circuit is open."
-        " It is asked by one call at a time, after a pause, until it answers."
+        "image analysis: vision_model=eyes failed 5 times in a row, the last time with reason=timeout: its circuit is"
+        " open. After a pause, one call at a time tries it until it answers."
     )
     assert log.record_tuples == [(LOGGER.name, logging.WARNING, line)]
 
@@ -140,7 +140,7 @@ def test_it_says_for_whom(log: pytest.LogCaptureFixture, opened: Change, closed:
     log_circuit("eyes", opened, FailureReason.TIMEOUT)
     log_circuit("eyes", closed, None)
     opening, closing = log.messages
-    assert f"in a row {for_whom}, at last" in opening
+    assert f"in a row {for_whom}, the last time" in opening
     assert f"its circuit is open {for_whom}." in opening
     assert closing.endswith(f"its circuit is closed {for_whom}")
 

@@ -1,4 +1,4 @@
-"""What LiteLLM relies on in the plugin's class."""
+"""The plugin's class, as LiteLLM uses it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_it_has_defaults() -> None:
 
 @pytest.mark.parametrize("call_type", ["aembedding", "atext_completion", "acreate_batch", "pass_through_endpoint"])
 async def test_call_types_it_does_not_serve_pass_untouched(call_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)  # no router knows the name
+    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)  # the router does not know the name
     data: dict[str, Any] = {"model": "deepseek-chat-ocr", "ocr_model": "x", "messages": []}
     before = dict(data)
     caller = UserAPIKeyAuth(api_key="sk-a")
@@ -70,12 +70,12 @@ retrieve_fine_tuning_job list_input_items llm_passthrough_route
 get_responses delete_responses cancel_responses compact_responses
 extraction create_realtime_client_secret create_realtime_transcription_session realtime_calls
 create_realtime_translation_client_secret realtime_translation_calls
-""".split()  # noqa: SIM905 - a hundred names read better without quotes
+""".split()  # noqa: SIM905 - a hundred names are easier to read without quotes
 
 
 @pytest.mark.parametrize("call_type", [call_type.value for call_type in CallTypes])
 def test_every_call_type_of_litellm_is_served_or_knowingly_passed_through(call_type: str) -> None:
-    """A new one in a later LiteLLM fails here instead of slipping by with its images."""
+    """A new call type in a later LiteLLM fails here, so that it is not passed through unnoticed with its images."""
     known = {*PASSED_THROUGH, *(f"a{name}" for name in PASSED_THROUGH), *(f"_a{name}" for name in PASSED_THROUGH)}
     assert call_type in plugin.WIRE_FORMATS or call_type in known
 
@@ -95,7 +95,7 @@ class TestSettings:
             ImageAnalysis(vison_model="eyes")  # type: ignore[call-arg]
 
     def test_both_ways_at_once_are_refused(self) -> None:
-        with pytest.raises(ConfigError, match="got config and mode, suffix; pass one of both"):
+        with pytest.raises(ConfigError, match="got config and mode, suffix; pass only one of them"):
             ImageAnalysis(ImageAnalysisConfig(), mode="auto", suffix=None)
 
     @pytest.mark.parametrize("config", ["gpt-4o-mini", {"redis_url": "redis://:SECRET@host"}, CacheConfig()])

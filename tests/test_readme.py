@@ -1,4 +1,4 @@
-"""README tells the truth: its settings, its instructions, its YAML and its code."""
+"""README and docs are correct: settings, instructions, YAML and code."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_so_is_the_table_of_the_cache_s_settings() -> None:
 def test_names_and_times_in_the_cache_s_document_are_the_code_s() -> None:
     assert f"SET {redis_connection.PREFIX}:generation" in CACHE
     assert f"for {cache.FAILURE_SECONDS:g} seconds the same question gets the same failure" in CACHE
-    assert f"A lookup in Redis has {redis_connection.OPERATION_SECONDS:g} seconds" in CACHE
-    assert f"ends {lease.LEASE_SECONDS:g} seconds after a worker dies" in CACHE
+    assert f"in Redis may take {redis_connection.OPERATION_SECONDS:g} seconds" in CACHE
+    assert f"the lease ends after {lease.LEASE_SECONDS:g} seconds" in CACHE
     assert f"workers notice within {redis_store.CURRENT_SECONDS:g} seconds" in CACHE
 
 
@@ -87,7 +87,7 @@ def test_settings_times_and_names_in_the_load_s_document_are_the_code_s() -> Non
     assert all(yaml.safe_load(value) == getattr(ImageAnalysisConfig(), name) for name, value in documented.items())
     assert f"After {circuit_breaker.FAILURES} failures in a row" in LOAD
     assert f"`Retry-After: {gate.BUSY_SECONDS}`" in LOAD
-    assert f"{gate.MOST_MODELS} vision models are told apart" in LOAD
+    assert f"at most {gate.MOST_MODELS} vision models" in LOAD
     counted, answered = re.findall(r"^\| (`timeout`.*?) \| an analysis, (.*?) \|", LOAD, re.MULTILINE)[0]
     assert {f"`{reason.code}`" for reason in gate.COUNTED} == set(counted.split(", "))
     assert {f"`{reason.code}`" for reason in FailureReason} > set(answered.split(", "))

@@ -1,4 +1,4 @@
-"""The double for users' tests. Everything but the vision call is real."""
+"""The double for tests of programs. Everything except the vision call is real."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MESSAGES = [message(text("What is it?"), image("a"))]
 
 
 async def read(plugin: ImageAnalysis | None = None, messages: list[Any] = MESSAGES) -> str:
-    """What the text model reads."""
+    """The messages that the text model reads."""
     [rewritten] = await (plugin or ImageAnalysis()).rewrite(messages)
     return str(rewritten["content"])
 

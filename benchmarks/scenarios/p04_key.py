@@ -32,7 +32,8 @@ def _body(name: str, encoded: str) -> dict[str, Any]:
 
 def _key(wire_format: WireFormat, body: dict[str, Any]) -> None:
     """Do what a remembered image needs. Earlier versions also checked the whole image then."""
-    [image] = wire_format.find_images(body)
+    found: Any = wire_format
+    [image] = found.find(body).images if hasattr(found, "find") else found.find_images(body)
     source: Any = image.source
     flaw = source.first_flaw if hasattr(source, "first_flaw") else source.flaw
     if flaw is not None or len(source.digest) != 64:

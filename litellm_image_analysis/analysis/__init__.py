@@ -1,1 +1,1 @@
-"""From the images of a request to the texts that replace them. Pure functions, except for the calls passed in."""
+"""From the images of a request to the texts that replace them. Pure, except for the functions passed in."""

@@ -63,7 +63,7 @@ def check_shape(body: Body, wire_format: WireFormat, config: ImageAnalysisConfig
 
 
 def is_large(body: Body, wire_format: WireFormat) -> bool:
-    """Return whether a request has so many values or characters that reading it takes more than a few milliseconds."""
+    """Return whether a request has so many values or characters that it takes more than a few milliseconds to read."""
     left = [body.get(key) for key in wire_format.CONTENT]
     count = 0
     while left and count < _VALUES_READ_ON_AN_EVENT_LOOP:
@@ -73,7 +73,7 @@ def is_large(body: Body, wire_format: WireFormat) -> bool:
             count += len(value) // _CHARACTERS_LIKE_A_VALUE
         elif isinstance(value, (dict, list)):
             count += len(value)
-            if count < _VALUES_READ_ON_AN_EVENT_LOOP:  # a list of a million values is not even copied
+            if count < _VALUES_READ_ON_AN_EVENT_LOOP:  # a list of a million values is not copied
                 left += value.values() if isinstance(value, dict) else value
     return count >= _VALUES_READ_ON_AN_EVENT_LOOP
 
@@ -128,7 +128,7 @@ def check_pixels(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> Re
 
 
 def _depth(value: object, most: int) -> int:
-    """Return the nesting depth of lists and objects, at most ``most``. Not recursive, for any depth."""
+    """Return the nesting depth of lists and objects, at most ``most``. Not recursive, so any depth is possible."""
     level = [value] if isinstance(value, (dict, list)) else []
     depth = 0
     while level and depth < most:

@@ -1,4 +1,4 @@
-"""The outcome of one image: ``Analysed`` or ``Failed``. Failures are values, and the hook raises them if necessary."""
+"""The outcome of one image: ``Analysed`` or ``Failed``. Failures are values, which later code may raise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FailureReason(Enum):
     Attributes:
         code: name of the reason, for logs and errors.
         status_code: HTTP status of a rejected request.
-        clause: neutral words for the text model and the caller, without a provider's text, a URL or data.
+        clause: a neutral description for the text model and the caller, without a provider's text, a URL or data.
         advice: what the caller can do, as a sentence.
     """
 
@@ -35,10 +35,10 @@ class FailureReason(Enum):
     CIRCUIT_OPEN = (
         "circuit_open",
         503,
-        "the vision model keeps failing and is not asked for a moment",
+        "the vision model keeps failing, so calls to it are paused",
         "Try again later.",
     )
-    BUSY = ("busy", 503, "the gateway has too many images to look at", "Try again later.")
+    BUSY = ("busy", 503, "too many vision calls are waiting in the gateway", "Try again later.")
     EMPTY = ("empty", 502, "the vision model returned no text", "Try again, or name another vision model.")
     OUT_OF_TOKENS = (
         "max_output_tokens",
@@ -84,9 +84,9 @@ class FailureReason(Enum):
         "the image is neither a data: URI of an image type with base64 nor an http(s) URL",
         "Send it as one of these.",
     )
-    UNSUPPORTED_TYPE = ("unsupported_type", 400, "the image is of a type that is not looked at", _SEND_A_FILE)
-    MISLABELLED = ("mislabelled", 400, "the image's data is no image", _SEND_A_FILE)
-    DAMAGED = ("damaged", 400, "the image's data is not base64 of a whole image", "Send the file anew.")
+    UNSUPPORTED_TYPE = ("unsupported_type", 400, "the image's type is not supported", _SEND_A_FILE)
+    MISLABELLED = ("mislabelled", 400, "the image's data is not an image", _SEND_A_FILE)
+    DAMAGED = ("damaged", 400, "the image's data is not the base64 of a complete image", "Send the file again.")
     NOT_HELD = (
         "not_held",
         400,
@@ -135,7 +135,7 @@ class FailureReason(Enum):
 
     @property
     def is_the_images(self) -> bool:
-        """Whether the image is the cause, so that its sender can mend it."""
+        """Whether the image is the cause, so that its sender can correct it."""
         return self.status_code in (400, 413) and self is not FailureReason.REJECTED
 
     @property
@@ -158,7 +158,7 @@ class Analysed:
         truncated: whether it reached ``max_output_tokens``.
         cost: USD of the vision call, 0 without a call, ``None`` if LiteLLM knows no price.
         call_id: id of the call's spend-log row.
-        cached: whether it needed no vision call of its own.
+        cached: whether the request made no vision call for it.
     """
 
     text: str
@@ -177,12 +177,12 @@ class Failed:
     """An image without an analysis.
 
     Attributes:
-        reason: the class of failure.
+        reason: the reason for the failure.
         cost: USD of the vision call, if the provider charged it.
         call_id: id of the call's spend-log row.
         retry_after_seconds: seconds until a new attempt makes sense, if known.
         limit: the limit of a request that excludes the image, such as ``max_images is 20``.
-        cure: what is wrong and what the operator has to do, for the log. ``None`` if it is not the operator's.
+        cure: the problem and what the operator has to do, for the log. ``None`` if the operator cannot correct it.
         blames_model: whether the vision model, its provider or the network may be the cause, and not the request.
         is_callers_own: whether the rules of the caller may be the cause. Another caller's call may then succeed.
     """
@@ -203,12 +203,12 @@ class Failed:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the failure is that of other requests with the same question, too."""
+        """Whether the failure also applies to other requests with the same question."""
         return not (self.reason.not_cacheable or self.is_callers_own)
 
     @property
     def clause(self) -> str:
-        """Neutral words for the text model and the caller."""
+        """A neutral description for the text model and the caller."""
         return self.reason.clause if self.limit is None else f"{self.reason.clause}: {self.limit}"
 
     def as_cached(self) -> Failed:

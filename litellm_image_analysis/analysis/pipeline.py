@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.request import Body, FoundImage, Path, WireFormat
 
-_IMAGES_ON_AN_EVENT_LOOP = 10
+_IMAGES_ON_AN_EVENT_LOOP = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +93,17 @@ async def rewrite(
     plan = await computed(partial(_checked_plan, found, config, target), in_thread=takes_long)
     if isinstance(plan, RequestError):
         return plan
-    started = anyio.current_time()
+    requests, started = _distinct(plan), anyio.current_time()
     known: Mapping[str, Outcome] = {}
     with anyio.move_on_after(config.timeout_seconds) as time_limit:
-        known = await target.answers.recall(_distinct(plan))
-        damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
-        if damaged:
-            plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
-            known = await target.answers.recall(_distinct(plan))
-    answered = await _ask_all(_distinct(plan), known, config, target, time_limit.deadline)
+        known = await target.answers.recall(requests)
+        if len(known) < len(requests):
+            damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
+            if damaged:
+                plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
+                requests = _distinct(plan)
+                known = await target.answers.recall(requests)
+    answered = await _ask_all(requests, known, config, target, time_limit.deadline)
     duration_ms = round((anyio.current_time() - started) * 1000)
 
     def result() -> Rewrite:
@@ -163,9 +165,9 @@ async def _ask_all(
     A call without an answer at the deadline has failed. Calls beyond the limits of a request are not made.
     """
     unknown = [request for request in requests if request.key not in known]
-    outcomes = {**known, **{request.key: Failed(FailureReason.TIMEOUT) for request in unknown}}
     if not unknown:
-        return outcomes
+        return dict(known)
+    outcomes = {**known, **{request.key: Failed(FailureReason.TIMEOUT) for request in unknown}}
     latest, skipped = within_limits(unknown, config)
     target.answers.skip(skipped)
     outcomes |= skipped
@@ -175,6 +177,9 @@ async def _ask_all(
         outcomes[request.key] = await target.answers.ask(request, target.ask, limiter)
 
     with anyio.CancelScope(deadline=deadline):
+        if len(latest) == 1:
+            await ask(latest[0])
+            return outcomes
         async with anyio.create_task_group() as group:
             for request in latest:
                 group.start_soon(ask, request)
@@ -183,8 +188,16 @@ async def _ask_all(
 
 def _outcomes(plan: Sequence[Step], answered: Mapping[str, Outcome]) -> list[Outcome]:
     """Return the outcome of each step. The first of equal vision requests made the call."""
-    first, later = dict(answered), {key: outcome.as_cached() for key, outcome in answered.items()}
-    return [step.ask if isinstance(step.ask, Failed) else first.pop(step.ask.key, later[step.ask.key]) for step in plan]
+    seen: set[str] = set()
+    outcomes: list[Outcome] = []
+    for step in plan:
+        if isinstance(step.ask, Failed):
+            outcomes.append(step.ask)
+            continue
+        outcome = answered[step.ask.key]
+        outcomes.append(outcome.as_cached() if step.ask.key in seen else outcome)
+        seen.add(step.ask.key)
+    return outcomes
 
 
 def _by_image(found: Sequence[FoundImage], plan: Sequence[Step], outcomes: Sequence[Outcome]) -> list[Outcome]:

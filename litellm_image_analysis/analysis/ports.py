@@ -1,4 +1,4 @@
-"""What the pipeline needs from outside: a function that asks the vision model, and a store of its answers."""
+"""Interfaces that the pipeline needs: a function that asks the vision model, and a store of its answers."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class AnswerStore(Protocol):
         Args:
             request: the question and its images.
             ask: asks the vision model.
-            limiter: bounds the number of a request's concurrent vision calls.
+            limiter: limits the number of concurrent vision calls of a request.
         """

@@ -1,4 +1,4 @@
-"""The text in place of an image or file: the same in every later turn. Analyses are fenced and numbered."""
+"""The text in place of an image or file. It is the same in every later turn. Analyses are fenced and numbered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.request import FoundImage
     from litellm_image_analysis.request.files import FileFacts
 
-_NO_PART_OF_A_NAME = re.compile(r"[^\w .:/@+*-]|[\u115f\u1160\u3164\uffa0]")  # the latter: invisible letters
+_NO_PART_OF_A_NAME = re.compile(r"[^\w .:/@+*-]|[\u115f\u1160\u3164\uffa0]")  # the last ones are invisible letters
 _NAME_CHARACTERS = 100
 FENCE_ID_CHARACTERS = 12
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,79}", re.ASCII)
@@ -36,9 +36,9 @@ def analysis_text(images: Sequence[FoundImage], analysis: Analysed, request: Vis
 
 
 def _introduction(images: Sequence[FoundImage], request: VisionRequest) -> str:
-    """Return what the text model has to know before it reads an analysis."""
+    """Return the introduction to an analysis for the text model."""
     shown, it = ("the image", "it") if len(images) == 1 else ("the images", "them")
-    # The user of a coding agent does not see what a tool returned.
+    # The user of a coding agent does not see the results of tools.
     answer = "Answer" if images[0].is_result else f"The user sees {shown}, not this text: answer"
     return (
         f"{_labels(images)}, described by {_name(request.model)} because you cannot see images. {answer} as if you had"
@@ -67,7 +67,7 @@ def failure_text(image: FoundImage, failure: Failed) -> str:
 
 
 def file_text(file: FileFacts) -> str:
-    """Return a short neutral note in place of a file that is no image. The same file always gets the same note."""
+    """Return a short neutral note in place of a file that is not an image. The same file always gets the same note."""
     name, instead = _file_words(file.media_type)
     media_type = file.media_type if _MEDIA_TYPE.fullmatch(file.media_type) else ""
     size = "" if file.size_bytes is None else _written_size(file.size_bytes)
@@ -80,7 +80,7 @@ def file_text(file: FileFacts) -> str:
 
 
 def _file_words(media_type: str) -> tuple[str, str]:
-    """Return the name of a type of files, and what can be sent instead."""
+    """Return the name of a file type, and what can be sent instead."""
     if media_type == "application/pdf":
         return "PDF file", "text, or as images of its pages"
     top = media_type.partition("/")[0]
@@ -120,7 +120,7 @@ def _labels(images: Sequence[FoundImage]) -> str:
 
 
 def _home(image: FoundImage) -> str:
-    """Return where the numbers of images begin anew, and the tool whose result the image is."""
+    """Return the scope in which images are numbered, and the tool whose result contains the image."""
     if not image.is_result:
         return "in this message"
     tool = tool_of(image.question)

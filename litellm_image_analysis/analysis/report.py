@@ -16,14 +16,14 @@ class Report:
     Attributes:
         vision_model: name of the vision model.
         images: number of images replaced by a text, an analysis or a note.
-        cached: number of images with an analysis and without a vision call of their own.
+        cached: number of images with an analysis for which the request made no vision call.
         failed: number of images without an analysis.
         cost: USD of all vision calls. ``None`` if LiteLLM knows no price for one of them.
         duration_ms: wall time of the analysis, in milliseconds.
         call_ids: ids of the vision calls' spend-log rows.
         reasons: code of each failure such as ``timeout``, in the images' order.
-        cures: what is wrong with the vision model and what the operator has to do, each once.
-        files: number of files that are no images and were replaced by a note.
+        cures: problems of the vision model and what the operator has to do, each once.
+        files: number of files that are not images and were replaced by a note.
     """
 
     vision_model: str

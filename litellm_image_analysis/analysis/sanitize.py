@@ -21,7 +21,8 @@ _HIDDEN = (
 """Invisible characters, bidirectional controls, and surrogates."""
 
 _JOINERS = r"\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f"
-"""Also invisible, but necessary in Persian, Hindi and emoji. One after a character cannot hide text."""
+"""Joiners. They are invisible, but Persian, Hindi and emoji need them. A single one after a character cannot hide
+text."""
 
 _UNSEEN = re.compile(rf"[{_HIDDEN}{_JOINERS}]|\r(?!\n)")
 _JOINER = re.compile(f"[{_JOINERS}]")
@@ -41,8 +42,8 @@ _LETTERS = {
     "y": "yуγүʏⲩɣᶌỿꭚყυᎩᎽꓬ𖽃𑣄𐊲𑣜",
     "s": "sѕꜱƽⲋՏᏕᏚꓢ𖼺𐊖𐑈𑣁",
 }
-"""What looks like each letter in upper or lower case. Letters of scripts from right to left are written as escapes.
-Letters beyond U+FFFF are in lower case, because a set with ``re.IGNORECASE`` does not match them otherwise."""
+"""Characters that look like each letter in upper or lower case. Letters of scripts from right to left are written as
+escapes. Letters beyond U+FFFF are in lower case, because a set with ``re.IGNORECASE`` does not match them otherwise."""
 
 _READ_AS = {letter: f"[{looks}]" for letter, looks in _LETTERS.items()}
 _READ_AS["l"] = _READ_AS["i"]
@@ -54,12 +55,12 @@ _LIKE_A_DASH = "ー一ㅡⲺ"
 
 _NAME = rf"{_IMAGE}(?:[^\w<>]|[_{_LIKE_A_DASH}]){{0,3}}{_ANALYSIS}"
 _TAG = re.compile(rf"[{_BRACKETS}](?=(?:[^\w{_BRACKETS}]|[_{_LIKE_A_SLASH}])*{_NAME})", re.IGNORECASE)
-"""The bracket of a text that reads like a tag of the fence, opening or closing, in letters of any alphabet."""
+"""The bracket of a text that looks like an opening or closing tag of the fence, in letters of any alphabet."""
 
 _BRACKET_LETTER = re.compile("[くㄑ𡿨]([^くㄑ𡿨]*)")
 _AFTER_LETTER = re.compile(rf"(?:[^\S\r\n]|[_/／∕⁄╱⧸⟋᜵⁁㇓𝈺{_LIKE_A_SLASH}])*{_NAME}", re.IGNORECASE)
-"""What makes a tag of a letter that looks like a bracket. Only spaces and slashes may be between, as a sentence can end
-in the letter."""
+"""The text after a letter that looks like a bracket, if both together look like a tag. Only spaces and slashes may be
+between them, because a sentence can end in the letter."""
 
 _TURN = re.compile(
     r"<(?=[|｜][^\s|｜<>]{1,64}[|｜]?>|[^\s|｜<>]{1,64}[|｜]>|/?(?:s|bos|eos|start_of_turn|end_of_turn)>|</?SYS>>)"
@@ -68,11 +69,16 @@ _TURN = re.compile(
 )
 """Marks of turns, roles, tools and thoughts in chat templates. Servers of open models recognise them in any text."""
 
+_SUSPECT = re.compile(rf"[\[\r{_BRACKETS}{_COMPOSED_BRACKETS}くㄑ𡿨{_HIDDEN}{_JOINERS}]")
+"""The characters that every imitation and every invisible character begins with. Most texts have none of them."""
+
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
 
 def sanitized(text: str) -> str:
     """Return the text with imitations of tags and chat turns escaped, and invisible characters shown by their code."""
+    if not _SUSPECT.search(text):
+        return text
     text = _TAG.sub("&lt;", text)
     if _ANY_BRACKET.search(text) and _TAG.search(_as_read(text)):
         text = _ANY_BRACKET.sub("&lt;", text)
@@ -81,7 +87,7 @@ def sanitized(text: str) -> str:
 
 
 def _without_bracket_letter(found: re.Match[str]) -> str:
-    """Return the letter and what follows it, with the letter escaped if it begins a tag. Other letters are words."""
+    """Return the letter and the text after it. The letter is escaped if it begins a tag. Other letters stay."""
     after = found[1]
     begins = _AFTER_LETTER.match(after) or _AFTER_LETTER.match(_as_read(after))
     return f"&lt;{after}" if begins else found[0]

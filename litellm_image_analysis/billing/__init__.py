@@ -1,1 +1,1 @@
-"""Who pays, what it cost, and where that is shown."""
+"""Identity and cost of vision calls, and reports on them."""

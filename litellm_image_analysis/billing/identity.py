@@ -1,4 +1,4 @@
-"""Who pays for a vision call: the identity that it inherits from its request, as LiteLLM's own sub-calls do."""
+"""The identity that a vision call inherits from its request, as LiteLLM's own sub-calls do. It decides who pays."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TAG = "image-analysis"
 """Request tag of every vision call's spend-log row."""
 _PARENTS_OWN = frozenset(
     {
-        # The parent settles its own budget reservation. If it were forwarded, it would be settled twice.
+        # The parent settles its own budget reservation. A copy would be settled a second time.
         "user_api_key_budget_reservation",
-        # The cost of guardrails is billed with the parent. If it were forwarded, it would be billed again.
+        # The cost of guardrails is billed with the parent. A copy would be billed a second time.
         "standard_logging_guardrail_information",
         "applied_guardrails",
         "routing_decision",
         "queue_time_seconds",
         METADATA_KEY,
         STATE_KEY,
-        # The parent's deployment.
+        # They describe the parent's deployment.
         "model_group",
         "model_group_alias",
         "model_info",
@@ -40,16 +40,16 @@ _PARENTS_OWN = frozenset(
 
 
 def check_supported(config: ImageAnalysisConfig) -> None:
-    """Check that the installed LiteLLM supports the settings.
+    """Check that the installed LiteLLM supports these settings.
 
     Raises:
-        ConfigError: it does not. The message says which setting, and what to do.
+        ConfigError: it does not. The message names the setting and says what to do.
     """
     if config.billing == "per_request":
         raise ConfigError(
             f"{SETTINGS_PATH}.billing: per_request would lose money: LiteLLM writes no row for a stream of"
-            " /v1/messages or generateContent whose client hangs up, and counts the cost of a request that fails"
-            " against no budget. Use billing: per_call; a session's rows belong together."
+            " /v1/messages or generateContent whose client disconnects, and counts the cost of a request that fails"
+            " against no budget. Use billing: per_call: the rows of a request have the same session_id."
         )
     if not config.count_vision_tokens and INTERNAL_CALL_ORIGIN is None:
         raise ConfigError(
@@ -73,7 +73,7 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
         metadata[INTERNAL_CALL_ORIGIN] = METADATA_KEY
     identity: dict[str, Any] = {"metadata": metadata}
     request = data.get("proxy_server_request")
-    if isinstance(request, Mapping):  # its headers make tags. Its body is the parent's
+    if isinstance(request, Mapping):  # LiteLLM makes tags from its headers. Its body is the parent's
         identity["proxy_server_request"] = {key: request.get(key) for key in ("url", "method", "headers")}
     trace_id = data.get("litellm_trace_id") or getattr(data.get("litellm_logging_obj"), "litellm_trace_id", None)
     if trace_id is not None:
@@ -85,7 +85,7 @@ def child_identity(data: MutableMapping[str, Any], *, count_tokens: bool = True)
 
 def _tag(metadata: dict[str, Any]) -> None:
     """Add the plugin's tag to the parent's tags, but not to the tags that choose a deployment."""
-    tags = metadata.get(ROUTING_TAGS, metadata.get("tags"))  # the Router adds those of a deployment to the latter
+    tags = metadata.get(ROUTING_TAGS, metadata.get("tags"))  # the Router adds a deployment's tags to the latter
     tags = list(tags) if isinstance(tags, (list, tuple)) else []
     metadata.setdefault(ROUTING_TAGS, tags)
     metadata["tags"] = [*(tag for tag in tags if tag != TAG), TAG]

@@ -1,4 +1,4 @@
-"""The request's metadata in LiteLLM, where the plugin keeps its state and reports to loggers and the spend log."""
+"""The request's metadata in LiteLLM, with the plugin's state and its report for loggers and the spend log."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def share_notes(data: MutableMapping[str, Any], home: MutableMapping[str, Any]) 
 
 
 def called_group(kwargs: Mapping[str, Any]) -> object:
-    """The name of the model group that a Router called, as the Router noted it. ``None`` without a Router.
+    """The name of the model group that a Router called, from the Router's own metadata. ``None`` without a Router.
 
-    A caller can write one into its own metadata. The Router's mapping is the one with the deployment's ``model_info``,
-    the same object as in the call. A call within LiteLLM's bridge has another one, and the Router's mapping second.
+    A caller can write a name into its own metadata. The Router's mapping contains the deployment's ``model_info``, the
+    same object as in the call. In a call within LiteLLM's bridge, the Router's mapping is the second one.
     """
     named = [bucket for bucket in reversed(metadata_buckets(kwargs)) if "model_group" in bucket]
     routed = (bucket for bucket in named if bucket.get("model_info") is kwargs.get("model_info"))
@@ -44,7 +44,7 @@ def called_group(kwargs: Mapping[str, Any]) -> object:
 
 
 def filled_buckets(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Copy to both metadata mappings what LiteLLM's bridge from generateContent to chat, and its spend log, read.
+    """Copy the values that LiteLLM's bridge from generateContent to chat and its spend log need to both mappings.
 
     The router writes the deployment, which has the price, to ``litellm_metadata``. This plugin writes its report to
     ``metadata``. LiteLLM's bridge reads the price from ``metadata``. From 1.107 on, its spend log reads

@@ -23,14 +23,14 @@ def parse_usd(value: object) -> Decimal | None:
 
 
 def format_usd(amount: Decimal) -> str:
-    """USD without an exponent or a float's noise: ``0.00021``, never ``2.1E-4`` or ``0.00020999999999999998``."""
+    """USD without an exponent or rounding errors: ``0.00021``, never ``2.1E-4`` or ``0.00020999999999999998``."""
     return f"{amount:.{_PLACES}f}".rstrip("0").rstrip(".")
 
 
 def reported_cost(response: Any) -> Decimal | None:
     """USD billed for a call, as LiteLLM reports it in the response. ``None`` for an unknown price.
 
-    LiteLLM shows the old price for a hit in its response cache, but bills nothing.
+    For a hit in its response cache, LiteLLM reports the old price but bills nothing.
     """
     shown = hidden_params(response)
     return Decimal(0) if shown.get("cache_hit") is True else parse_usd(shown.get("response_cost"))
@@ -45,8 +45,8 @@ def calculated_cost(kwargs: Mapping[str, Any], response: Any) -> Decimal | None:
     """USD of a call that has just been answered, as LiteLLM will report it. ``None`` for an unknown price.
 
     Args:
-        kwargs: the call's, as they went to the deployment.
-        response: its answer, whole.
+        kwargs: the call's keyword arguments, as the deployment got them.
+        response: its complete answer.
     """
     logging: Any = kwargs.get("litellm_logging_obj")
     if came_from_cache(kwargs):

@@ -1,8 +1,8 @@
-"""The state that this plugin keeps of a request between LiteLLM's hooks: one object under one key of its metadata."""
+"""The state of a request between LiteLLM's hooks: one object under one key of its metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +14,22 @@ STATE_KEY = "_image_analysis_state"
 _AUTH = "user_api_key_auth"
 _JSON = (str, int, float, bool, list, dict, type(None))
 METADATA_BUCKETS = ("litellm_metadata", "metadata")
-"""LiteLLM keeps a request's metadata under one of these names, by route. The Router's own may be under the other."""
+"""LiteLLM keeps a request's metadata under one of these names, depending on the route. The Router may use the other."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RequestState:
     """State of one attempt at a request.
 
-    It never changes. An update replaces it in one metadata mapping, so an attempt with a copy of the metadata has its
-    own state. LiteLLM copies and prints metadata: this object is not copied, and its text shows nothing of a request.
+    It is immutable. An update replaces it in one metadata mapping, so an attempt with a copy of the metadata has its
+    own state. LiteLLM copies and prints metadata. This object is not copied, and ``repr`` shows nothing of a request.
 
     Attributes:
-        report: what image analysis did.
-        cost: what the request costs with its vision calls.
-        requested: the analysis that a proxy's request asks for, until it is made. Its type is the proxy's.
-        deferred: the analysis that a proxy's request needs if its deployment takes no images. Its type is the proxy's.
+        report: the report on image analysis.
+        cost: the cost of the request with its vision calls.
+        requested: the analysis that a proxy's request asks for, until it is made. ``proxy`` defines its type.
+        deferred: the analysis that a proxy's request needs if its deployment accepts no images. ``proxy`` defines its
+            type.
         outcomes: the outcomes of earlier attempts of a Router's call in a program.
     """
 
@@ -47,15 +48,17 @@ _NOTHING = RequestState()
 
 
 def state_in(metadata: Mapping[str, Any]) -> RequestState:
-    """The state in one metadata mapping. Callers cannot forge one: JSON does not make such objects."""
+    """The state in one metadata mapping. Callers cannot forge it, because JSON has no such objects."""
     found = metadata.get(STATE_KEY)
     return found if isinstance(found, RequestState) else _NOTHING
 
 
 def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
-    """The request's metadata mapping, which LiteLLM keeps under one of two names, by route. Made if it is missing."""
+    """The request's metadata mapping, which LiteLLM keeps under one of two names. It is created if it is missing."""
     known = metadata_buckets(data)
-    # The Router has metadata of its own, which are not always in the request's mapping.
+    if len(known) == 1:
+        return known[0]
+    # The Router's own metadata is not always in the request's mapping.
     own = [bucket for bucket in known if state_in(bucket).deferred is not None]
     for bucket in (*own, *known):
         return bucket
@@ -67,10 +70,14 @@ def metadata_of(data: MutableMapping[str, Any]) -> dict[str, Any]:
 def metadata_buckets(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The request's metadata mappings. The one that the proxy wrote is first.
 
-    Before LiteLLM 1.100, a caller's own ``litellm_metadata`` stand beside it on some routes. Only the proxy's mapping
-    has the caller's auth as an object, because JSON makes no such objects.
+    Before LiteLLM 1.100, some routes also keep a caller's own ``litellm_metadata``. Only the proxy's mapping has the
+    caller's auth as an object, because JSON has no such objects.
     """
-    found = [data[name] for name in METADATA_BUCKETS if isinstance(data.get(name), dict)]
+    found = []
+    for name in METADATA_BUCKETS:
+        bucket = data.get(name)
+        if isinstance(bucket, dict):
+            found.append(bucket)
     if len(found) < 2:
         return found
     return sorted(found, key=lambda bucket: isinstance(bucket.get(_AUTH), _JSON))
@@ -83,8 +90,8 @@ def load_state(data: Mapping[str, Any]) -> RequestState:
         data: the request, or the keyword arguments of a call.
     """
     states = [state for _, state in _states(data)]
-    if len(states) == 1:
-        return states[0]
+    if len(states) < 2:
+        return states[0] if states else _NOTHING
     known = {field.name: [getattr(state, field.name) for state in states] for field in fields(RequestState)}
     return RequestState(**{name: next((v for v in values if v is not None), None) for name, values in known.items()})
 
@@ -101,7 +108,7 @@ def update_state(metadata: MutableMapping[str, Any], **changes: Any) -> None:
 
 
 def pop_requested(data: Mapping[str, Any]) -> object | None:
-    """The analysis that the request asks for, once: it is removed from the state."""
+    """The analysis that the request asks for. It is removed from the state."""
     requested = load_state(data).requested
     if requested is not None:
         for metadata, state in _states(data):
@@ -110,8 +117,10 @@ def pop_requested(data: Mapping[str, Any]) -> object | None:
     return requested
 
 
-def _states(data: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], RequestState]]:
+def _states(data: Mapping[str, Any]) -> list[tuple[dict[str, Any], RequestState]]:
+    found = []
     for name in METADATA_BUCKETS:
         metadata = data.get(name)
         if isinstance(metadata, dict) and STATE_KEY in metadata:
-            yield metadata, state_in(metadata)
+            found.append((metadata, state_in(metadata)))
+    return found

@@ -1,4 +1,4 @@
-"""A report as it is shown: in response headers, in spend logs and in the log."""
+"""Write a report to response headers, spend logs and the log."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def response_headers(report: Report, base_cost: Decimal | None) -> dict[str, str
     """Response headers for a report.
 
     Args:
-        report: what was done.
-        base_cost: USD of the request's own call; ``None`` if unknown or not known yet, as in a stream.
+        report: the report on image analysis.
+        base_cost: USD of the request's own call. ``None`` if unknown or not known yet, as in a stream.
     """
     if not report.images and not report.failed:
         return {f"{_HEADER}-images": "0"}
@@ -58,7 +58,7 @@ def summary(report: Report) -> dict[str, Any]:
 def log_request(request_id: object, report: Report) -> None:
     """Write the log line of a request: a WARNING if an image has no analysis.
 
-    What only the operator can mend is an ERROR, at most once a minute for each vision model and problem.
+    A problem that only the operator can correct is an ERROR, at most once a minute for each vision model and problem.
     """
     fields = {
         "request_id": str(request_id or ""),
@@ -73,8 +73,9 @@ def log_request(request_id: object, report: Report) -> None:
         fields["files_not_read"] = report.files
     if report.reasons:
         fields["reasons"] = ",".join(dict.fromkeys(report.reasons))
-    line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())
     level = logging.WARNING if report.failed else logging.INFO
-    LOGGER.log(level, "image analysis: %s", line, extra={"image_analysis": fields})
+    if LOGGER.isEnabledFor(level):
+        line = " ".join(f"{name}={quoted(value)}" for name, value in fields.items())
+        LOGGER.log(level, "image analysis: %s", line, extra={"image_analysis": fields})
     for cure in report.cures:
         tell_operator(f"vision model {quoted(report.vision_model)}: {cure}")

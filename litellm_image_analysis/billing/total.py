@@ -1,4 +1,4 @@
-"""The cost of a request with its image analysis, and where a program sees it. A proxy sends it in headers."""
+"""The cost of a request with its image analysis. Programs read it in the response, and a proxy sends it in headers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LATEST_COST: ContextVar[RequestCost | None] = ContextVar("litellm_image_analysis
 
 @dataclass(slots=True)
 class RequestCost:
-    """What one request costs with its image analysis.
+    """The cost of one request with its image analysis.
 
     Attributes:
-        call_type: LiteLLM's name for the call; others that it makes on the way show nothing.
-        report: what image analysis did.
+        call_type: LiteLLM's name for the call. Other calls that LiteLLM makes for it show no total.
+        report: the report on image analysis.
         is_shown: whether the response shows the total, as it does in a library.
-        base_cost: USD of the call itself; ``None`` if unknown, or not known yet.
+        base_cost: USD of the call itself. ``None`` if unknown, or not known yet.
     """
 
     call_type: str
@@ -49,7 +49,7 @@ class RequestCost:
         return self.base_cost + self.report.cost
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RequestCost:
-        """Itself. LiteLLM copies what it logs, and the price is known later."""
+        """Itself. LiteLLM copies the data that it logs, and the price is known only later."""
         return self
 
 
@@ -97,7 +97,7 @@ def show_total(response: Any, bill: RequestCost) -> None:
 
 
 def log_base_cost(details: MutableMapping[str, Any]) -> None:
-    """Let loggers see the price of the call itself. The vision call has its own log entry."""
+    """Show loggers the price of the call itself. The vision call has its own log entry."""
     found = get_cost(details.get("litellm_params") or {})
     if found is None or not found.is_shown or found.base_cost is None or found.total is None:
         return
@@ -108,7 +108,7 @@ def log_base_cost(details: MutableMapping[str, Any]) -> None:
 
 
 def finish(details: Mapping[str, Any]) -> None:
-    """Save the price of the call itself when LiteLLM logs it. For a stream it is known only then."""
+    """Save the price of the call itself when LiteLLM logs it. The price of a stream is known only then."""
     found = get_cost(details.get("litellm_params") or {})
     if found is not None and not found.is_settled.is_set():
         if found.base_cost is None:

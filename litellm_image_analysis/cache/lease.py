@@ -68,7 +68,7 @@ async def _settle(link: RedisConnection, lock: Lock, what: str) -> None:
     async def settle() -> None:
         from redis.exceptions import LockError
 
-        with suppress(LockError):  # it has expired, so another worker may also make the call
+        with suppress(LockError):  # the lease has expired, so another worker may also make the call
             await getattr(lock, what)()
 
     await link.attempt(settle)

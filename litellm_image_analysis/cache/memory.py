@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analysis.outcomes import Outcome
 
 _OVERHEAD_BYTES = 1200
-"""Bytes of an entry without its text: key, objects, and the cache's own data. ``make bench`` measures it."""
+"""Bytes of an entry without its text: key, objects, and the cache's own data. ``make bench-parts`` measures it."""
 
 
 @dataclass(frozen=True, slots=True)

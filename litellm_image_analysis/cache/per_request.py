@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.cache.cache import Cache
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class RequestOutcomes:
     """The outcomes of a request's images in its attempts so far.
 

@@ -1,6 +1,6 @@
 """A connection to a Redis that may be slow, hung or down at any time.
 
-Every operation has 0.2 seconds. After that, operations fail at once until a probe has succeeded.
+Every operation may take 0.2 seconds. After a timeout, operations fail at once until a probe succeeds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUOTED = re.compile(r"(?:^|[\s(\[{:,=])['\"`]|://")
 
 @dataclass(frozen=True, slots=True)
 class NamespacedClient:
-    """A client of Redis, and the namespace of its keys."""
+    """A Redis client, and the namespace of its keys."""
 
     client: Redis | RedisCluster
     namespace: str | None = None
@@ -61,7 +61,7 @@ class RedisConnection:
         return self._probe is not None
 
     async def attempt(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """Return the result of an operation. ``None`` if Redis refuses or does not answer, at once while it is down."""
+        """Return the result of an operation. ``None`` if Redis refuses or does not answer, or is known to be down."""
         if self.broken:
             return None
         try:
@@ -80,7 +80,7 @@ class RedisConnection:
         await self.client.aclose()
 
     async def in_turn(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of an operation without a time limit. At most as many run as the client has connections."""
+        """Return the result of an operation without a time limit. Not more run than the client has connections."""
         async with self._gate:
             return await operation()
 
@@ -108,7 +108,7 @@ class RedisConnection:
 
 
 def in_short(error: Exception) -> str:
-    """Return the text of an error up to the first quotation: Redis quotes the refused command, with the analysis."""
+    """Return the text of an error up to its first quotation. Redis quotes the refused command with the analysis."""
     return _QUOTED.split(str(error))[0].strip()
 
 
@@ -134,22 +134,22 @@ async def within(seconds: float, operation: Coroutine[Any, Any, T]) -> T:
 
 
 def _noted(task: asyncio.Task[Any]) -> None:
-    """Retrieve the exception of an abandoned task, because asyncio would log it otherwise."""
+    """Retrieve the exception of an abandoned task. Otherwise asyncio would log it."""
     if not task.cancelled():
         task.exception()
 
 
 def _connections(client: Any) -> int:
-    """Return the number of connections to one node that a client may open. Beyond it, the client fails."""
+    """Return the number of connections to one node that a client may open. The client refuses to open more."""
     pool = getattr(client, "connection_pool", None)
     if pool is not None:
         return int(pool.max_connections)
-    of_cluster = getattr(client, "connection_kwargs", {}).get("max_connections")  # it may take two for one command
+    of_cluster = getattr(client, "connection_kwargs", {}).get("max_connections")  # one command may need two
     return _AT_ONCE if of_cluster is None else max(1, int(of_cluster) // 2)
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Return whether Redis answers with an error: it is full, read-only, denies access, or a value is not text."""
+    """Return whether Redis answered with an error: it is full, read-only, denies access, or a value is not text."""
     from redis.exceptions import ResponseError
 
     return isinstance(error, (ResponseError, UnicodeError))

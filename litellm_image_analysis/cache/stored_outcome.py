@@ -1,4 +1,4 @@
-"""The stored form of an outcome. It repeats its key, so an entry that was moved to another key is not accepted."""
+"""The stored form of an outcome. It contains its key, so an entry that was moved to another key is not accepted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 
 _ESCAPED_CHARACTER: Final = 12
-"""Bytes of JSON for one character, at most: two escaped halves of six."""
+"""Maximum number of bytes of JSON for one character: two escaped surrogates of six bytes."""
 _OTHER_CHARACTERS: Final = 1000
-"""Bytes of an entry without its text, at most."""
+"""Maximum number of bytes of an entry without its text."""
 
 _REASONS: Final = {reason.code: reason for reason in FailureReason}
 
@@ -47,7 +47,7 @@ def load(value: str | bytes, key: str, generation: str, max_characters: int) -> 
         value: the stored form.
         key: the cache key.
         generation: changes with each flush.
-        max_characters: limit of an analysis. A longer one is not of this plugin.
+        max_characters: the maximum length of an analysis. A longer one is not accepted.
     """
     if len(value) > max_characters * _ESCAPED_CHARACTER + _OTHER_CHARACTERS:
         return None
@@ -56,7 +56,7 @@ def load(value: str | bytes, key: str, generation: str, max_characters: int) -> 
     except (ValueError, RecursionError):
         return None
     seconds_left = record.expires - time.time()
-    if (record.key, record.generation) != (key, generation) or not seconds_left > 0:  # also false for NaN
+    if (record.key, record.generation) != (key, generation) or not seconds_left > 0:  # false for NaN, too
         return None
     if record.text and len(record.text) <= max_characters:
         return Analysed(record.text, truncated=record.truncated).as_cached(), seconds_left

@@ -1,1 +1,1 @@
-"""One request analysed, with the LiteLLM around it. A proxy and the SDK use it alike."""
+"""The analysis of one request through LiteLLM. A proxy and the SDK share it."""

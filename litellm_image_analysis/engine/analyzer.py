@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
@@ -24,13 +24,13 @@ from litellm_image_analysis.engine import containment, redis_settings, routing, 
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.event_loops import computed
 from litellm_image_analysis.log import LOGGER
-from litellm_image_analysis.request import plain_text
+from litellm_image_analysis.request import NO_ATTACHMENTS, plain_text
 from litellm_image_analysis.vision import local_ocr, monitoring
 from litellm_image_analysis.vision.call import make_ask
 from litellm_image_analysis.vision.gate import Gate, ModelGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection
 
     from litellm_image_analysis.analysis.outcomes import Outcome
     from litellm_image_analysis.analysis.ports import AskVision
@@ -38,32 +38,12 @@ if TYPE_CHECKING:
     from litellm_image_analysis.cache.per_request import RequestOutcomes
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.engine.context import RequestContext
-    from litellm_image_analysis.request import FoundImage, WireFormat
-    from litellm_image_analysis.request.files import FileKind, FoundFile
+    from litellm_image_analysis.request import Attachments, WireFormat
+    from litellm_image_analysis.request.files import FileKind
     from litellm_image_analysis.vision.call import CompletionApi
 
 _REGIONS = ("eu", "us")
 """LiteLLM's values of ``allowed_model_region``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attachments:
-    """The images and other files of a request that are replaced.
-
-    Attributes:
-        images: its images, in order.
-        files: its files that are no images, in order.
-    """
-
-    images: Sequence[FoundImage]
-    files: Sequence[FoundFile] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to replace."""
-        return bool(self.images or self.files)
-
-
-NO_ATTACHMENTS = Attachments(())
 
 
 class Analyzer:
@@ -114,13 +94,14 @@ class Analyzer:
 
         def search() -> Attachments | RequestError:
             exceeded = check_shape(data, wire_format, config) if checks_shape else None
-            images = partial(wire_format.find_images, data, config.context_tags)
-            return exceeded or Attachments(images(), wire_format.find_files(data))
+            return exceeded or wire_format.find(data, config.context_tags)
 
         found = await computed(search, in_thread=is_large(data, wire_format))
         if isinstance(found, RequestError):
             raise found
-        accepted = accepted_files() if found.files else ()
+        if not found.files:
+            return found
+        accepted = accepted_files()
         return replace(found, files=[file for file in found.files if file.facts.kind not in accepted])
 
     @staticmethod
@@ -170,22 +151,14 @@ class Analyzer:
         if not isinstance(data.get("cache"), (Mapping, NoneType)):  # LiteLLM would fail, after the vision call is paid
             raise RequestError('cache: it must be an object such as {"no-cache": true}.', param="cache")
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it
-        callee = cast("CompletionApi", litellm if context.router is None else context.router)
-        rules = context.rules
-        config = context.config.model_copy(
-            update={"timeout_seconds": min(context.config.timeout_seconds, rules.timeout_seconds)}
-        )
+        rules, config = context.rules, context.config
+        if rules.timeout_seconds < config.timeout_seconds:
+            config = config.model_copy(update={"timeout_seconds": rules.timeout_seconds})
         credentials = _credentials(context)
-        ask = make_ask(
-            callee,
-            {**credentials, **identity.child_identity(data, count_tokens=config.count_vision_tokens)},
-            rules,
-        )
         group = _called_group(context, has_credentials=bool(credentials))
-        ask = self.gate.guarded(ask, tenancy.payer(context.caller), group, tenancy.owner(context.caller))
         target = VisionTarget(
             model=context.vision_model,
-            ask=ask if check_budget is None else _within_budget(ask, check_budget),
+            ask=_once_needed(partial(self._make_ask, data, context, credentials, group, check_budget)),
             tenant=tenancy.tenant(config.cache, context.caller, owns_model=group.is_teams),
             answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
             file_providers=routing.file_providers(found.images, context.router, context.vision_model),
@@ -204,12 +177,39 @@ class Analyzer:
         if result.rejection is not None:
             raise result.rejection
 
+    def _make_ask(
+        self,
+        data: dict[str, Any],
+        context: RequestContext,
+        credentials: dict[str, Any],
+        group: ModelGroup,
+        check_budget: Callable[[], Awaitable[None]] | None,
+    ) -> AskVision:
+        """Make the function that asks the vision model for a request: billed to its caller, through the gate."""
+        callee = cast("CompletionApi", litellm if context.router is None else context.router)
+        payer = identity.child_identity(data, count_tokens=context.config.count_vision_tokens)
+        ask = make_ask(callee, {**credentials, **payer}, context.rules)
+        ask = self.gate.guarded(ask, tenancy.payer(context.caller), group, tenancy.owner(context.caller))
+        return ask if check_budget is None else _within_budget(ask, check_budget)
+
     @staticmethod
     def _report(data: dict[str, Any], report: Report, *, is_logged: bool) -> None:
         with containment.log_and_continue("reporting what was done"):
             metadata.save_report(data, report)
             if is_logged:
                 summary.log_request(data.get("litellm_call_id"), report)
+
+
+def _once_needed(make_ask: Callable[[], AskVision]) -> AskVision:
+    """Make a function that asks a vision model on its first use, because cached answers need none."""
+    made: list[AskVision] = []
+
+    async def ask(request: VisionRequest) -> Outcome:
+        if not made:
+            made.append(make_ask())
+        return await made[0](request)
+
+    return ask
 
 
 def _within_budget(ask: AskVision, check_budget: Callable[[], Awaitable[None]]) -> AskVision:

@@ -58,7 +58,7 @@ class Contained:
 
     def __enter__(self) -> None:
         data = self._data
-        if data is not None:
+        if data is not None:  # otherwise one object serves all requests
             parts = (data, *map(data.get, METADATA_BUCKETS))
             self._held = [(part, dict(part)) for part in parts if isinstance(part, dict)]
 
@@ -138,14 +138,15 @@ def apply_on_failure_after_bug(data: dict[str, Any], wire_format: WireFormat, co
 def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: RequestContext) -> bool:
     """Replace each image by a note, unless ``on_failure`` keeps images. Returns whether the request can continue."""
     with log_and_continue("replacing images by notes"):
-        found = wire_format.find_images(data)
+        attachments = wire_format.find(data)
+        found = attachments.images
         if found and context.config.on_failure == "reject":
             return False
         noted = found if context.config.on_failure == "placeholder" else []
         notes = {image.path: failure_text(image, Failed(FailureReason.INTERNAL)) for image in noted}
         data.update(wire_format.replace_images(data, notes))
         with log_and_continue("replacing files by notes"):
-            files = wire_format.find_files(data) if context.config.on_failure == "placeholder" else []
+            files = attachments.files if context.config.on_failure == "placeholder" else []
             data.update(wire_format.replace_images(data, {file.path: file_text(file.facts) for file in files}))
         with log_and_continue("reporting failed images"):
             reasons = tuple(FailureReason.INTERNAL.code for _ in found)

@@ -1,4 +1,4 @@
-"""The values that hold for the analysis of one request and travel together through it."""
+"""The values that are needed together for the analysis of one request."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class RequestContext:
         vision_model: the model group or model that analyses its images.
         router: makes the vision call. With ``None``, LiteLLM itself makes it.
         caller: the virtual key that pays for the vision call. ``None`` in a program without a proxy.
-        rules: the rules of the request that hold for the vision call.
-        withheld: why no image may be analysed, such as a key that is switched off. ``None`` if they may.
+        rules: the rules of the request that also apply to the vision call.
+        withheld: the reason why no image may be analysed, such as a key without image analysis. ``None`` if images may
+            be analysed.
     """
 
     config: ImageAnalysisConfig

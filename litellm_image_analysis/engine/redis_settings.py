@@ -1,4 +1,4 @@
-"""The Redis of the cache: the one in its own settings, else the gateway's."""
+"""The Redis of the cache: the one in the cache's settings, else the gateway's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import CacheConfig
 
 _SOCKET_SECONDS: Final = 5
-"""Socket timeout in seconds. The plugin's own limit is far shorter. This one ends operations that it gave up."""
+"""Socket timeout in seconds. The plugin's own limit is far shorter. This one ends operations that the plugin has
+abandoned."""
 
 
 def check_client_library(config: CacheConfig) -> None:
@@ -36,10 +37,11 @@ def check_client_library(config: CacheConfig) -> None:
 
 
 def connect(config: CacheConfig) -> NamespacedClient | None:
-    """Connect to the cache's Redis within the running event loop: its own by URL, else the gateway's.
+    """Connect to the Redis of the cache within the running event loop: ``redis_url``, else the gateway's Redis.
 
     Returns:
-        ``None`` if there is none, or if the workers have no secret in common; the log says what to do.
+        The client. ``None`` if there is no Redis, or if the workers have no common secret. The log then says what to
+        do.
     """
     if shared_secret(config) is None:
         LOGGER.error(
@@ -73,7 +75,7 @@ def _own(config: CacheConfig) -> NamespacedClient | None:
 
 
 def _gateway_redis() -> NamespacedClient | None:
-    """The Redis that LiteLLM itself uses: for coordination, for its response cache, or by the environment."""
+    """The Redis that LiteLLM itself uses: for coordination, for its response cache, or from the environment."""
     from litellm._redis import get_redis_async_client
 
     for cache in (proxy_global("redis_usage_cache"), getattr(litellm.cache, "cache", None)):
@@ -90,7 +92,7 @@ def _timed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fail_fast(client: Any) -> None:
-    """One try more, for a connection that had gone stale, and no pauses: the cache has its own way to wait."""
+    """Allow one retry, for a stale connection, without a pause. The cache itself limits the waiting time."""
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 

@@ -61,15 +61,15 @@ def activation_of(
 
 
 def _alias_target(view: RouterView, name: object) -> object:
-    """The target of an alias of the operator's, as it was written. ``None`` for another name."""
+    """The target of one of the operator's aliases, as in the config. ``None`` for another name."""
     target: Any = dict.get(view.aliases(), name) if isinstance(name, str) else None
     return target.get("model") if isinstance(target, dict) else target
 
 
 def may_ask(name: object, suffix: str | None, router: Router | None) -> bool:
-    """Whether a model's name may ask for analysis: it, or the target of an alias, has the suffix in it.
+    """Whether a model's name may ask for analysis: the name, or the target of an alias, contains the suffix.
 
-    Most names do not, which is known in a fraction of the time of ``activation_of``.
+    Most names do not. This check takes a fraction of the time of ``activation_of``.
     """
     if suffix is None or not isinstance(name, str):
         return False
@@ -80,7 +80,7 @@ def may_ask(name: object, suffix: str | None, router: Router | None) -> bool:
 
 
 class RouterNames:
-    """The names that a router has at the moment. Each of its lists is read on first use, for any number of names.
+    """The names that a router has at the moment. Each of its lists is read once, on first use.
 
     Args:
         router: the router.
@@ -90,13 +90,13 @@ class RouterNames:
         self.view = view_of(router)
 
     def lists(self, name: str) -> bool:
-        """Whether the router lists the name: a model group, an alias of its own, a deployment, or a routing group."""
+        """Whether the router lists the name: as a model group, its own alias, a deployment, or a routing group."""
         if name in self._groups or name in self._aliases or self.view.has_deployment(name):
             return True
         return name in self._routing_groups
 
     def bears(self, name: str) -> bool:
-        """Whether this is a model's own name: listed, a team's, or in LiteLLM's cost map."""
+        """Whether this is a model's own name: in the router's list, of a team, or in LiteLLM's cost map."""
         return name in litellm.model_cost or self.lists(name) or name in self._team_names
 
     @cached_property
@@ -105,7 +105,7 @@ class RouterNames:
 
     @cached_property
     def _aliases(self) -> Collection[str]:
-        # Only the router's own aliases are stored in the mapping. Suffixed names are computed, and are not models.
+        # The mapping stores only the router's own aliases. Suffixed names are computed, and are not models.
         return dict.keys(self.view.aliases())
 
     @cached_property
@@ -123,7 +123,7 @@ def bears_name(router: Router | None, name: str) -> bool:
 
 
 def called_group(router: Router | None, name: str, team_id: str | None) -> ModelGroup:
-    """The model group that the router calls for a name: a team's own, the target of an alias, or the name itself."""
+    """The model group that the router calls for a name: a team's model, the target of an alias, or the name itself."""
     if router is None:
         return ModelGroup(name)
     names = RouterNames(router)
@@ -137,7 +137,7 @@ def called_group(router: Router | None, name: str, team_id: str | None) -> Model
 
 
 def _bears_vision_name(router: Router | None, suffix: str, name: str) -> bool:
-    """Whether this is a model's own name, also one that only a wildcard serves, such as ``x/got-ocr``."""
+    """Whether this is a model's own name. A name that only a wildcard serves counts, such as ``x/got-ocr``."""
     if bears_name(router, name):
         return True
     is_wild = router is not None and view_of(router).matches_wildcard(name)
@@ -156,8 +156,8 @@ def serves(router: Router, name: str, team_id: str | None) -> bool:
 def is_known_otherwise(router: Router, name: str) -> bool:
     """Whether a proxy may accept a name that its router does not serve.
 
-    It is LiteLLM's name of a deployment's model, such as ``openai/gpt-4o``, the name of a team's model, or one that has
-    fallbacks.
+    Such a name is LiteLLM's name of a deployment's model, such as ``openai/gpt-4o``, the name of a team's model, or a
+    name with fallbacks.
     """
     view = view_of(router)
     if name in view.team_names() or any(name in each or "*" in each for each in view.fallbacks()):
@@ -166,7 +166,7 @@ def is_known_otherwise(router: Router, name: str) -> bool:
 
 
 def vision_groups(router: Router, team_id: str | None) -> list[str]:
-    """The sorted names of model groups that take images, without wildcards."""
+    """The sorted names of model groups that accept images, without wildcards."""
     view = view_of(router)
     names = {
         name
@@ -179,17 +179,22 @@ def vision_groups(router: Router, team_id: str | None) -> list[str]:
 def deployments(router: Router | None, name: object, team_id: str | None) -> list[tuple[str, Mapping[str, Any]]]:
     """Return LiteLLM's model and the ``model_info`` of each deployment behind a name, or behind several with commas.
 
-    A name that the router does not know is a model itself.
+    A name that the router does not know counts as LiteLLM's name of a model.
     """
     if not isinstance(name, str):
         return []
     found: list[tuple[str, Mapping[str, Any]]] = []
     for each in name.split(","):
-        known = _deployments(router, each.strip(), team_id)
-        found += [
-            (str((one.get("litellm_params") or {}).get("model") or ""), one.get("model_info") or {}) for one in known
-        ] or [(each.strip(), {})]
+        found += known_deployments(router, each.strip(), team_id) or [(each.strip(), {})]
     return found
+
+
+def known_deployments(router: Router | None, name: str, team_id: str | None) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return LiteLLM's model and the ``model_info`` of each deployment behind one name. None if it is not known."""
+    return [
+        (str((one.get("litellm_params") or {}).get("model") or ""), one.get("model_info") or {})
+        for one in _deployments(router, name, team_id)
+    ]
 
 
 def _deployments(router: Router | None, name: str, team_id: str | None) -> list[Any]:
@@ -202,7 +207,7 @@ def _deployments(router: Router | None, name: str, team_id: str | None) -> list[
 
 
 def file_providers(found: Iterable[FoundImage], router: Router | None, name: str) -> set[str]:
-    """Return the providers behind a vision model if an image is a file that a provider stores, or else nothing."""
+    """Return the providers of a vision model if an image is a file that a provider stores. Otherwise return none."""
     if not any(image.source is not None and image.source.kind == "held" for image in found):
         return set()
     if router is None:
@@ -219,7 +224,7 @@ def _provider(model: str) -> str:
 
 
 def has_provider(request: Mapping[str, Any]) -> bool:
-    """Whether LiteLLM knows a provider for the model of a call without a Router. It refuses other calls at once.
+    """Whether LiteLLM knows a provider for the model of a call without a Router. LiteLLM refuses other calls at once.
 
     Args:
         request: the call's keyword arguments.
@@ -242,5 +247,5 @@ def _takes_images(deployments: Iterable[Any]) -> bool:
 
 
 def models_in_database() -> bool:
-    """Whether this proxy loads models from its database, which happens shortly after the router is up."""
+    """Whether this proxy loads models from its database. It does so shortly after the router is up."""
     return proxy_global("store_model_in_db") is True

@@ -1,8 +1,9 @@
-"""Which callers share analyses and which take turns, and the secret that the processes of a gateway share."""
+"""The callers that share analyses or take turns, and the secret that the processes of a gateway share."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import CacheConfig
 
 _THIS_PROCESS: Final = f"process:{secrets.token_hex(8)}"
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _RANDOM_SECRET: Final = secrets.token_bytes(32)
 
 
@@ -25,7 +27,7 @@ def tenant(config: CacheConfig, caller: UserAPIKeyAuth | None, *, owns_model: bo
     Args:
         config: the settings of the cache.
         caller: the virtual key of the request.
-        owns_model: whether the vision model is its team's own. Its analyses stay in the team with every ``scope``.
+        owns_model: whether the vision model is the team's own. Its analyses then stay in the team with every ``scope``.
     """
     scope = GLOBAL_SCOPE if config.scope == "global" and not owns_model else _scope(caller)
     return Tenant(scope, shared_secret(config) or _RANDOM_SECRET)
@@ -59,9 +61,8 @@ def owner(caller: UserAPIKeyAuth | None) -> str | None:
 
 
 def _hashed(key: str) -> str:
-    """Hash a key unless it is a hash. LiteLLM gives virtual keys as SHA-256, custom authentication gives any text."""
-    is_hash = len(key) == sha256().digest_size * 2 and all(digit in "0123456789abcdef" for digit in key)
-    return key if is_hash else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    """Hash a key unless it is a hash. LiteLLM gives virtual keys as SHA-256. Custom authentication gives any text."""
+    return key if _SHA256.fullmatch(key) else sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shared_secret(config: CacheConfig) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Refuse images on a route whose requests the plugin does not rewrite, so that no text-only model gets one."""
+"""Refuse images on a route whose requests the plugin does not rewrite, so that no text-only model gets an image."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _LOGGING = "litellm_logging_obj"
 UNSERVED: Mapping[str, tuple[str, str]] = {
     "acreate_interaction": ("/v1beta/interactions", "input"),
-    "acreate": ("/v1beta/interactions", "input"),  # the same in LiteLLM's hooks for deployments
+    "acreate": ("/v1beta/interactions", "input"),  # the name in LiteLLM's hooks for deployments
 }
-"""Route, and the key of the conversation in the body, by LiteLLM's call type."""
+"""The route, and the key of the conversation in the body, by LiteLLM's call type."""
 
 
 def call_type_of(call_type: CallTypes | None, kwargs: Mapping[str, Any]) -> str:
@@ -40,18 +40,18 @@ def check_request(
 ) -> None:
     """Check that a request with images neither asks for analysis nor needs it on a route without it.
 
-    It needs analysis if a deployment of its model group is analysed without being asked for.
+    It needs analysis if images for a deployment of its model group are analysed automatically.
 
     Args:
         request: the request, or the keyword arguments of a call.
         call_type: LiteLLM's name for the call.
-        config: the settings that hold for it.
+        config: the settings that apply to it.
         router: the router that serves the request.
         team_id: the caller's team.
-        may_be_due: whether images may be analysed without being asked for.
+        may_be_due: whether images may be analysed automatically.
 
     Raises:
-        RequestError: it does. The message says which route to use instead.
+        RequestError: it asks for analysis or needs it. The message says which route to use instead.
     """
     activation = _checked_activation(request, call_type, config, router)
     if activation is None or activation.is_refused or not may_be_due:
@@ -71,7 +71,7 @@ def check_call(kwargs: Mapping[str, Any], call_type: str, config: ImageAnalysisC
         router: the attached Router.
 
     Raises:
-        RequestError: it does. The message says which route to use instead.
+        RequestError: it asks for analysis or needs it. The message says which route to use instead.
     """
     activation = _checked_activation(kwargs, call_type, config, router)
     if activation is not None and not activation.is_refused and vision_support.should_analyze(kwargs, config.mode):

@@ -1,4 +1,4 @@
-"""Whether a deployment takes images and other files, and whether its images are analysed without being asked for."""
+"""Whether a deployment accepts images and other files, and whether its images are analysed automatically."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cachetools import LRUCache
 from litellm.exceptions import BadRequestError
 
 from litellm_image_analysis.billing.request_state import metadata_buckets
+from litellm_image_analysis.compat import view_of
 from litellm_image_analysis.engine import routing
 from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.request.activation import POLICIES, Mode, Policy, is_due
@@ -30,15 +31,15 @@ _FILE_FLAGS: Mapping[FileKind, str] = {
 """LiteLLM's flags in ``model_info`` and in its cost map."""
 
 _told: LRUCache[tuple[str, str], bool] = LRUCache(1000)
-"""Messages that were logged for a model. Each is logged once."""
+"""Messages that were logged. Each is logged once for a model."""
 
 
 def may_be_due(kwargs: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether the images of a call that does not ask may need analysis. It is known before they are searched for.
+    """Whether images of a call that does not ask may need analysis. This needs no search for images.
 
     Args:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
-        mode: the settings'.
+        mode: the mode in the settings.
     """
     return _due(kwargs, mode) is not False
 
@@ -48,7 +49,7 @@ def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
 
     Args:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
-        mode: the settings'.
+        mode: the mode in the settings.
     """
     due = _due(kwargs, mode)
     if due is None:
@@ -61,12 +62,12 @@ def should_analyze(kwargs: Mapping[str, Any], mode: Mode) -> bool:
 
 
 def is_analysed(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool:
-    """Whether the images of a deployment are analysed without being asked for.
+    """Whether the images of a deployment are analysed automatically.
 
     Args:
         model: LiteLLM's name of its model.
         model_info: its ``model_info``.
-        mode: the settings'.
+        mode: the mode in the settings.
     """
     return _is_due(model, model_info, mode) is True
 
@@ -78,17 +79,44 @@ def _due(kwargs: Mapping[str, Any], mode: Mode) -> bool | None:
 def _is_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | None:
     policy = _policy(model, model_info)
     if policy is None and mode == "on_request":
-        return False  # most calls: without a look at LiteLLM's cost map
+        return False  # most calls end here, without a lookup in LiteLLM's cost map
     return is_due(mode, policy, accepts_images(model, model_info))
 
 
+def is_analysed_everywhere(router: Router, name: str, team_id: str | None, mode: Mode) -> bool:
+    """Whether the images of all deployments that may serve a name are analysed without being asked for.
+
+    These are the deployments of the model group and of its fallbacks, and of their fallbacks. ``False`` if they are not
+    known.
+
+    Args:
+        router: the router.
+        name: the name of the model group.
+        team_id: the caller's team.
+        mode: the settings'.
+    """
+    fallbacks = view_of(router).all_fallbacks()
+    known, left = {name}, [name]
+    while left:
+        group = left.pop()
+        deployments = routing.known_deployments(router, group, team_id)
+        if not deployments or not all(is_analysed(model, info, mode) for model, info in deployments):
+            return False
+        for targets in (each[key] for each in fallbacks for key in (group, "*") if key in each):
+            if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
+                return False
+            left += {*targets} - known
+            known |= {*targets}
+    return True
+
+
 def accepts_images(model: str, model_info: Mapping[str, Any]) -> bool | None:
-    """Whether a deployment takes images, by its ``model_info``, else LiteLLM's cost map. ``None`` if neither says."""
+    """Whether a deployment accepts images, by its ``model_info``, else LiteLLM's cost map. ``None`` if unknown."""
     return _accepts("supports_vision", model, model_info)
 
 
 def accepted_files(kwargs: Mapping[str, Any]) -> Collection[FileKind]:
-    """The kinds of files that the deployment of a call is known to take.
+    """The kinds of files that the deployment of a call is known to accept.
 
     Args:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
@@ -97,7 +125,7 @@ def accepted_files(kwargs: Mapping[str, Any]) -> Collection[FileKind]:
 
 
 def accepted_files_of_group(router: Router | None, name: object, team_id: str | None) -> Collection[FileKind]:
-    """The kinds of files that all deployments of a model group are known to take.
+    """The kinds of files that all deployments of a model group are known to accept.
 
     Args:
         router: the router.
@@ -129,7 +157,7 @@ def _listed_names(model: str) -> list[str]:
     """The names that a model may have in LiteLLM's cost map, the most precise first."""
     try:
         name, provider, *_ = litellm.get_llm_provider(model)
-    except BadRequestError:  # no provider that LiteLLM knows
+    except BadRequestError:  # LiteLLM does not know the provider
         return [model]
     return [f"{provider}/{name}", model, name, name.removeprefix("responses/")]
 
@@ -143,7 +171,10 @@ def _policy(model: str, model_info: Mapping[str, Any]) -> Policy | None:
 
 
 def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = (bucket.get("model_info") for bucket in (kwargs, *metadata_buckets(kwargs)))
+    own = kwargs.get("model_info")
+    if isinstance(own, Mapping):
+        return own
+    found = (bucket.get("model_info") for bucket in metadata_buckets(kwargs))
     return next((info for info in found if isinstance(info, Mapping)), {})
 
 

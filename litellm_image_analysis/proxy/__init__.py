@@ -1,1 +1,1 @@
-"""The parts for a proxy: access checks, budgets, model names with the suffix, errors in each wire format."""
+"""The parts that only a proxy needs: access checks, budgets, names with the suffix, errors in each wire format."""

@@ -44,7 +44,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
 
     model_list = view_of(router).deployments() if router is not None else None
     check = resolved_model_check() or _check_one_by_one
-    # A team's key is checked against the team's models. The user's models apply to personal keys only.
+    # The models of the team apply to a team's key. The models of the user apply to personal keys only.
     user_id = caller.user_id if caller.team_id is None else None
     user = await fetch(auth_checks.get_user_object, user_id, user_id_upsert=False)
     for name in names:
@@ -57,7 +57,7 @@ async def check_access(names: Iterable[str], router: Router | None, caller: User
 
 
 async def _check_one_by_one(*, model: str, llm_model_list: Any, valid_token: UserAPIKeyAuth, llm_router: Any) -> None:
-    """Check the lists of key, team and project one by one, as LiteLLM before 1.90 has no check of them all.
+    """Check the lists of key, team and project one by one, because LiteLLM before 1.90 has no check of all lists.
 
     End users have no model lists in these versions.
     """
@@ -111,7 +111,7 @@ async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **optio
     """Return a row of LiteLLM's database, usually from LiteLLM's cache.
 
     Args:
-        look_up: a function of LiteLLM's that reads a row. It gets the key, the database, the cache and the options.
+        look_up: a LiteLLM function that reads a row. It gets the key, the database, the cache and the options.
         key: the id of the row, or ``None`` if the caller has no such row.
         options: further keyword arguments for ``look_up``.
 
@@ -134,5 +134,5 @@ async def fetch(look_up: Callable[..., Awaitable[Any]], key: str | None, **optio
 
 
 def status_of(error: ProxyException) -> int:
-    """Return the HTTP status of LiteLLM's error. It is 500 if the error's code is not a number."""
+    """Return the HTTP status of LiteLLM's error, or 500 if the error's code is not a number."""
     return int(error.code) if error.code.isdecimal() else 500

@@ -38,10 +38,12 @@ class RequestedAnalysis:
     Attributes:
         context: the values that hold for it, with the settings of the caller's key and team.
         chosen_by_caller: whether the request itself names the vision model.
+        is_asked: whether the request asks for it. Otherwise its deployments need it, if there are images.
     """
 
     context: ProxyContext
     chosen_by_caller: bool
+    is_asked: bool = True
 
 
 def check_route(data: dict[str, Any], call_type: str, config: ImageAnalysisConfig, caller: UserAPIKeyAuth) -> None:

@@ -193,11 +193,13 @@ class SuffixedAliases(dict[str, Any]):
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or self.stem(name) is not None
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: Any, default: Any = None) -> Any:
         """Return the target of a name, or ``default`` if there is none. LiteLLM asks some twenty times a request."""
-        own = super().get(name, _MISSING)
+        own = dict.get(self, name, _MISSING)
         if own is not _MISSING:
             return self._resolved(own)
+        if not isinstance(name, str) or not name.endswith(self.suffix):
+            return default
         stands_for = self.stem(name)
         return default if stands_for is None else stands_for
 

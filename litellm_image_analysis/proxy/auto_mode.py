@@ -1,29 +1,35 @@
-"""Proxy: image analysis for requests that did not ask for it, before each call of a deployment (``mode: auto``)."""
+"""Proxy: automatic image analysis before each call of a deployment (``mode: auto``)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cachetools import TTLCache
+
 from litellm_image_analysis.billing import metadata, total
-from litellm_image_analysis.billing.request_state import metadata_of
+from litellm_image_analysis.billing.request_state import metadata_buckets, metadata_of
+from litellm_image_analysis.compat import FALLBACKS
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.proxy import admission, budgets
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
+from litellm_image_analysis.proxy.deferred import deferred_analysis
 from litellm_image_analysis.proxy.late_hook import rerun_guardrails
 from litellm_image_analysis.request.activation import Active
 
 if TYPE_CHECKING:
+    from litellm.router import Router
+
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
+    from litellm_image_analysis.engine.analyzer import Analyzer
     from litellm_image_analysis.proxy.deferred import DeferredAnalysis
-    from litellm_image_analysis.request import WireFormat
+    from litellm_image_analysis.request import Attachments, WireFormat
 
 
 class Attempt(NamedTuple):
-    """What changes for one call of a deployment.
+    """The changes for one call of a deployment.
 
     Attributes:
         request: the keyword arguments to call with. ``None`` for no change.
@@ -37,10 +43,16 @@ class Attempt(NamedTuple):
 
 NOTHING_TO_DO = Attempt(None, None)
 
+_OTHER_ROUTES = frozenset((*FALLBACKS, "router_settings_override", "user_config"))
+"""Parameters of a request that may lead it to other models than its name says."""
+
+_CURRENT_SECONDS = 1.0
+"""Seconds until a change of the router's models is noticed."""
+
 
 @dataclass(frozen=True, slots=True)
 class AutoMode:
-    """Image analysis without being asked, on a proxy.
+    """Automatic image analysis on a proxy.
 
     Attributes:
         config: the operator's settings.
@@ -51,13 +63,48 @@ class AutoMode:
     config: ImageAnalysisConfig
     analyzer: Analyzer
     check_alone: Callable[[], None]
+    _analysed_everywhere: TTLCache[tuple[Router, str, str | None], bool] = field(
+        default_factory=lambda: TTLCache(1000, _CURRENT_SECONDS), init=False
+    )
+
+    def before_routing(self, data: dict[str, Any], wire_format: WireFormat) -> RequestedAnalysis | None:
+        """Decide for all deployments that may serve a request, if the images of all of them are analysed.
+
+        LiteLLM copies and writes down a request before it calls a deployment, which takes long if it has images.
+
+        Args:
+            data: the request.
+            wire_format: its wire format.
+
+        Returns:
+            The analysis that the request needs, if it has images. ``None`` if it needs none, or a deployment decides.
+        """
+        deferred = deferred_analysis(data)
+        if deferred is None or deferred.is_settled or not self._is_analysed_everywhere(data, deferred):
+            return None
+        deferred.settle()
+        if wire_format.is_plain_text(data):
+            return None
+        return RequestedAnalysis(deferred.context_with_rules(), chosen_by_caller=False, is_asked=False)
+
+    def _is_analysed_everywhere(self, data: dict[str, Any], deferred: DeferredAnalysis) -> bool:
+        context, name = deferred.context, data.get("model")
+        may_be = context.config.mode == "auto" and context.withheld is None and deferred.problem is None
+        if not may_be or context.router is None or not isinstance(name, str) or not _OTHER_ROUTES.isdisjoint(data):
+            return False
+        asked = context.router, name, context.caller.team_id
+        known = self._analysed_everywhere.get(asked)
+        if known is None:
+            known = vision_support.is_analysed_everywhere(*asked, context.config.mode)
+            self._analysed_everywhere[asked] = known
+        return known
 
     async def before_call(
         self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, deferred: DeferredAnalysis
     ) -> Attempt:
-        """Replace the images of a call that needs or asks for it.
+        """Replace the images of a call that needs or asks for analysis.
 
-        It needs analysis if its deployment takes no images, or is set to ``image_analysis: always``. It asks for
+        A call needs analysis if its deployment accepts no images, or is set to ``image_analysis: always``. It asks for
         analysis if it is a fallback to a name with the suffix.
 
         Args:
@@ -73,7 +120,8 @@ class AutoMode:
             RequestError: the call cannot be served.
         """
         mode, asks = deferred.context.config.mode, self._asks(kwargs, deferred)
-        if not asks and not (deferred.context.withheld is None and vision_support.may_be_due(kwargs, mode)):
+        is_decided = deferred.is_settled or deferred.context.withheld is not None
+        if not asks and (is_decided or not vision_support.may_be_due(kwargs, mode)):
             return NOTHING_TO_DO
         accepted = partial(vision_support.accepted_files, kwargs)
         found = await self.analyzer.find(kwargs, wire_format, deferred.context.config, accepted, checks_shape=False)
@@ -95,10 +143,10 @@ class AutoMode:
     def _asks(kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
         """Return whether the name of a fallback has the suffix."""
         context = deferred.context
-        group = metadata.called_group(kwargs)
-        if not routing.may_ask(group, context.config.suffix, context.router):
-            return False
-        return isinstance(routing.activation_of(group, context.config, context.router), Active)
+        named = (bucket.get("model_group") for bucket in metadata_buckets(kwargs))
+        if not any(routing.may_ask(name, context.config.suffix, context.router) for name in named):
+            return False  # most calls: without finding out which of them the Router wrote
+        return isinstance(routing.activation_of(metadata.called_group(kwargs), context.config, context.router), Active)
 
     async def _analyse(
         self,
@@ -111,7 +159,7 @@ class AutoMode:
             raise deferred.problem
         context = deferred.context_with_rules()
         await self.analyzer.check_shape(request, wire_format, context.config)
-        as_sent = {**request, "model": metadata.called_group(request)}  # not the deployment's model
+        as_sent = {**request, "model": metadata.called_group(request)}  # the name of the group, not the deployment's
         if found.images:
             requested = RequestedAnalysis(context, chosen_by_caller=False)
             context = await admission.check_vision(requested, as_sent, self.config)

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from litellm_image_analysis.engine.context import ProxyContext
 
 _ROUTE = "/v1/chat/completions"
-"""Route for LiteLLM's budget checks, which do not apply to routes that call no model."""
+"""The route that is passed to LiteLLM's budget checks. They apply only to routes that call a model."""
 
 
 async def affordable(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str:
-    """Return the model to call. If the key's budget for it is used up, that is a model of its ``budget_fallbacks``.
+    """Return the model to call. If the key's budget for the model is used up, return one of its ``budget_fallbacks``.
 
     Args:
         model: the model name without its suffix. Several names are separated by commas.
@@ -58,7 +58,7 @@ async def affordable(model: str, router: Router | None, caller: UserAPIKeyAuth) 
 
 
 async def _fallback(model: str, router: Router | None, caller: UserAPIKeyAuth) -> str | None:
-    """Return the fallback that LiteLLM chooses, or ``None`` if there is none that the caller may call."""
+    """Return the fallback that LiteLLM chooses, or ``None`` if the caller may call none."""
     find_fallback = budget_fallback()
     if find_fallback is None:
         return None
@@ -71,7 +71,7 @@ async def _fallback(model: str, router: Router | None, caller: UserAPIKeyAuth) -
 
 
 async def check_models(models: str, router: Router | None, caller: UserAPIKeyAuth) -> None:
-    """Check what key, team, user and end user may spend on a model, as LiteLLM's auth does.
+    """Check the budgets of key, team, user and end user for a model, as LiteLLM's auth does.
 
     Args:
         models: the model name. Several names are separated by commas.
@@ -99,13 +99,13 @@ async def _check_others(models: str, router: Router | None, caller: UserAPIKeyAu
     if limiter is None or _cost_nothing(models, router):
         return
     scopes: dict[str, dict[str, Any]] = {
-        "team": {"key_model_max_budget": caller.model_max_budget},  # takes precedence over the team's
+        "team": {"key_model_max_budget": caller.model_max_budget},  # it takes precedence over the team's
         "user": {},
         "end_user": {},
     }
     for scope, options in scopes.items():
         holder, budget = getattr(caller, f"{scope}_id"), f"{scope}_model_max_budget"
-        limits = getattr(caller, budget, None)  # LiteLLM 1.84 has none for team and user
+        limits = getattr(caller, budget, None)  # LiteLLM 1.84 has no such budget for team and user
         if holder is None or not limits:
             continue
         for name in models.split(","):
@@ -123,7 +123,7 @@ async def check_vision(context: ProxyContext, data: Mapping[str, Any], *, again:
 
     Raises:
         AccessDeniedError: a budget for the vision model is used up. Or a budget for all models is used up, and LiteLLM
-            did not check it because the request's own model costs nothing, or was not used up when LiteLLM checked it.
+            did not check it because the request's own model costs nothing, or LiteLLM checked it before it was used up.
     """
     vision_model, router = context.vision_model, context.router
     await check_models(vision_model, router, context.caller)
@@ -133,7 +133,7 @@ async def check_vision(context: ProxyContext, data: Mapping[str, Any], *, again:
 
 
 def _cost_nothing(models: object, router: Router | None) -> bool:
-    """Return whether these models cost nothing, so that LiteLLM checks no budget."""
+    """Return whether these models cost nothing. LiteLLM then checks no budget."""
     names = models.split(",") if isinstance(models, str) else None
     return bool(auth_check("is_model_cost_zero")(model=names, llm_router=router))
 
@@ -191,8 +191,8 @@ async def _check_user(user: Any, caller: UserAPIKeyAuth) -> None:
 
 @contextmanager
 def _apart_from_reservation(caller: UserAPIKeyAuth) -> Iterator[None]:
-    """Ignore a budget that is exceeded only by what LiteLLM has reserved for the request itself, up to all of it."""
-    reservation = getattr(caller, "budget_reservation", None) or {}  # LiteLLM counts it as spent
+    """Ignore a budget that is exceeded only by the amount that LiteLLM has reserved for the request itself."""
+    reservation = getattr(caller, "budget_reservation", None) or {}  # LiteLLM counts the reserved amount as spent
     reserved = 0.0 if reservation.get("finalized") else float(reservation.get("reserved_cost") or 0.0)
     try:
         yield
@@ -203,7 +203,7 @@ def _apart_from_reservation(caller: UserAPIKeyAuth) -> Iterator[None]:
 
 @contextmanager
 def _as_refusal() -> Iterator[None]:
-    """Raise ``AccessDeniedError`` for an exceeded budget, with the status and type that LiteLLM's auth answers with."""
+    """Raise ``AccessDeniedError`` for an exceeded budget, with the status and type of LiteLLM's auth."""
     from litellm.proxy._types import ProxyErrorTypes, ProxyException
 
     try:

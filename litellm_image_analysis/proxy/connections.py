@@ -1,7 +1,7 @@
-"""Proxy: the connection to the client of a request. Analysis ends with it, and every response gets the headers.
+"""Proxy: the connection to the client of a request, for cancellation on disconnect and for response headers.
 
-LiteLLM does not tell pre-call hooks about a disconnect. Its own setting ``general_settings: cancel_on_disconnect``
-switches the cancellation on. On ``/v1/messages`` LiteLLM asks no hook for the headers of an error.
+LiteLLM does not tell pre-call hooks about a disconnect. LiteLLM's setting ``general_settings: cancel_on_disconnect``
+switches the cancellation on. On ``/v1/messages`` LiteLLM calls no hook for the headers of an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _ClientConnection:
         self._receive, self._send = receive, send
         self._is_read = self._is_gone = False
         self.headers: dict[str, str] = {}
-        """Headers that the response gets, unless it has one of the same name."""
+        """Headers to add to the response, unless it has a header with the same name."""
 
     async def receive(self) -> _Message:
         """Return the next message. After a disconnect, return ``http.disconnect`` to every call."""
@@ -47,7 +47,7 @@ class _ClientConnection:
     async def send(self, message: _Message) -> None:
         """Send a message to the client."""
         if message["type"] == "http.response.start" and self.headers:
-            from starlette.datastructures import MutableHeaders  # programs without a proxy may not have it
+            from starlette.datastructures import MutableHeaders  # may be missing in programs without a proxy
 
             headers = MutableHeaders(scope=message)
             for name, value in self.headers.items():
@@ -57,7 +57,8 @@ class _ClientConnection:
     async def wait_until_gone(self) -> None:
         """Wait until the client disconnects.
 
-        If the request's body has not been read, wait until cancelled: the application has to read the body.
+        If the request's body has not been read, this waits until it is cancelled, because the application has to read
+        the body.
         """
         while not self._is_gone:
             if not self._is_read:
@@ -66,7 +67,7 @@ class _ClientConnection:
 
 
 class ConnectionMiddleware:
-    """ASGI middleware that makes the client's connection known to the code that serves an HTTP request.
+    """ASGI middleware that gives the code that serves an HTTP request access to the client's connection.
 
     Args:
         app: the ASGI application that serves the requests.
@@ -85,14 +86,14 @@ class ConnectionMiddleware:
 
 
 def add_headers(headers: Mapping[str, str]) -> None:
-    """Add headers to the response to the current request, if it is not being sent yet."""
+    """Add headers to the response to the current request, unless it is already being sent."""
     connection = _current.get()
     if connection is not None:
         connection.headers.update(headers)
 
 
 async def cancel_on_disconnect(work: Awaitable[T]) -> T:
-    """Await work for the client of the current request, and cancel it if the client disconnects.
+    """Await work for the current request, and cancel it if the client disconnects.
 
     Without ``general_settings: cancel_on_disconnect``, the work is not cancelled.
 

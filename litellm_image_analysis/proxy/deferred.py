@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.engine.context import ProxyContext
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)  # not frozen: that takes twice as long to make
 class DeferredAnalysis:
     """The values for analysing the images of a request, in case a deployment needs it.
 
@@ -31,6 +31,7 @@ class DeferredAnalysis:
         request: the request without its conversation. It has the rules, which are read if analysis is needed.
         problem: the error in the settings of the key or the team. It is raised only if analysis is needed.
         outcomes: the outcomes of the request's images, for its next attempts.
+        is_settled: whether the decision was made before routing, so that its deployments need not decide.
     """
 
     context: ProxyContext
@@ -38,6 +39,7 @@ class DeferredAnalysis:
     request: Mapping[str, Any] = field(default_factory=dict)
     problem: RequestError | None = None
     outcomes: RequestOutcomes = field(default_factory=RequestOutcomes)
+    is_settled: bool = False
 
     def context_with_rules(self) -> ProxyContext:
         """Return the context with the rules of the request."""
@@ -47,6 +49,10 @@ class DeferredAnalysis:
         """Save this object in the metadata of the request, unless they already hold one."""
         if deferred_analysis(data) is None:
             update_state(self.home, deferred=self)
+
+    def settle(self) -> None:
+        """Note that the decision was made."""
+        self.is_settled = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeferredAnalysis:
         """Itself."""

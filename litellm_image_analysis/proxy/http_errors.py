@@ -1,4 +1,4 @@
-"""Translate the errors of requests to errors of LiteLLM's proxy, in the format of each route."""
+"""Translate errors of requests to errors of LiteLLM's proxy, in the format of each route."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _GOOGLE_STATUS = {
 def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyException:
     """Return the error as an exception that LiteLLM's proxy answers with the right status.
 
-    It becomes OpenAI's error object, Google's on Google's route, or Anthropic's on Anthropic's, which has no place for
-    a code. A refusal by LiteLLM keeps LiteLLM's own exception, except on Google's route.
+    It becomes OpenAI's error object, or the one of Google or Anthropic on their routes. Anthropic's has no field for a
+    code. A refusal by LiteLLM keeps LiteLLM's own exception, except on Google's route.
 
     Args:
         error: the error.
@@ -64,7 +64,7 @@ def http_error(error: RequestError, call_type: str = "acompletion") -> ProxyExce
 
 
 def attempt_error(error: RequestError, call_type: str) -> ProxyException:
-    """Return the same for an error in an attempt of LiteLLM's Router, which must not put the deployment into cooldown.
+    """Return the same for an error in an attempt of LiteLLM's Router. It must not put the deployment into cooldown.
 
     Args:
         error: the error.
@@ -76,7 +76,7 @@ def attempt_error(error: RequestError, call_type: str) -> ProxyException:
 
 
 def error_headers(error: Exception) -> dict[str, str]:
-    """Return the response header with the code of an error of image analysis. Empty for another error.
+    """Return the response header with the code of an error of image analysis. Empty for other errors.
 
     Some of LiteLLM's routes do not send the headers of an exception.
     """
@@ -102,6 +102,6 @@ def _google_status(status_code: int) -> str:
 
 
 def _with_status(error: ProxyException) -> ProxyException:
-    """Add ``status_code``: LiteLLM 1.84 reads it from errors raised in hooks, and not its own error's ``code``."""
+    """Add ``status_code``: LiteLLM 1.84 reads it from errors in hooks, instead of its own error's ``code``."""
     vars(error).setdefault("status_code", status_of(error))
     return error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Middleware:
-    """Makes client connections known, and edits lists of models.
+    """Gives access to client connections, and edits lists of models.
 
     Args:
         app: the ASGI application that serves the requests.
@@ -34,11 +34,11 @@ class Middleware:
 def install(config: ImageAnalysisConfig) -> None:
     """Install the middleware in the proxy of this process. It applies from the next request on.
 
-    LiteLLM loads callbacks while its application is starting. If the application accepts no new middleware by then,
-    the middleware is put around the existing ones.
+    LiteLLM loads callbacks while its application is starting. If the application accepts no new middleware then, this
+    middleware is put around the existing ones.
 
     Args:
-        config: the settings. If the middleware is installed, it gets these.
+        config: the settings. If the middleware is already installed, it uses these from now on.
     """
     app: Any = proxy_global("app")
     if app is None:

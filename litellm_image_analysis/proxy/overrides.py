@@ -18,12 +18,12 @@ _NO_OBJECT = f'{METADATA_KEY}: it must be an object such as {{"enabled": false}}
 class Overrides(BaseModel):
     """The settings that a key or a team may override. A field that is missing or null overrides nothing.
 
-    The error message for a wrong value ends in the field's description, after *it must be*.
+    The error message for a wrong value ends in *it must be* and the field's description.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    vision_model: Name | None = Field(default=None, description="the name of a model that can see")
+    vision_model: Name | None = Field(default=None, description="the name of a model that accepts images")
     mode: Mode | None = Field(default=None, description="on_request or auto")
     enabled: Flag | None = Field(default=None, description="true or false")
     prompt: Words | None = Field(default=None, description="instructions for the vision model")
@@ -57,8 +57,8 @@ def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -
         key: the metadata of the caller's key.
 
     Returns:
-        The settings. If the metadata are wrong, the error to answer with: its message names the wrong fields and what
-        would be right.
+        The settings. If the metadata is wrong, the error for the response, whose message names the wrong fields and
+        valid values.
     """
     if not (_has_own(team) or _has_own(key)):
         return EffectiveSettings(config)

@@ -1,4 +1,4 @@
-"""Whether the proxy serves a model, so that no vision call is paid for a request that LiteLLM will refuse."""
+"""Whether the proxy serves a model. No vision call is made for a request that LiteLLM will refuse."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from litellm.router import Router
 
 _OWN_ROUTE = ("api_key", "api_base", "user_config", "router_settings_override", "fallbacks")
-"""Parameters of a request that name deployments or fallbacks of its own, so that the router need not serve its model.
-LiteLLM sets ``router_settings_override`` from the settings of a key or a team."""
+"""Parameters of a request with its own deployments or fallbacks. The router then need not serve its model. LiteLLM sets
+``router_settings_override`` from the settings of a key or a team."""
 
 _AGENTS = "a2a/"
-"""The start of the names of agents, which LiteLLM keeps in a registry of their own."""
+"""The start of the names of agents, which LiteLLM keeps in a separate registry."""
 
 
 async def is_served(name: str, router: Router, team_id: str | None) -> bool:
-    """Return whether the router serves a model, also one that another host has just added to the database.
+    """Return whether the router serves a model. It may be a model that another host has just added to the database.
 
     Args:
         name: the model's name, without the suffix.
@@ -37,21 +37,21 @@ async def is_served(name: str, router: Router, team_id: str | None) -> bool:
 async def check_base_model(data: Mapping[str, Any], router: Router | None, team_id: str | None) -> None:
     """Check that LiteLLM may have a deployment for the model of a request.
 
-    It does not refuse a name that LiteLLM might serve in another way: by fallbacks, or as the name of a team's model.
+    It accepts a name that LiteLLM may serve in another way: by fallbacks, or as the name of a team's model.
 
     Args:
-        data: the request, whose model has no suffix any more.
+        data: the request, with the suffix of its model removed.
         router: the proxy's router. ``None`` before it is up.
         team_id: the caller's team.
 
     Raises:
-        RequestError: it has none. The message is LiteLLM's own, and the status, too.
+        RequestError: it has none. Message and status are LiteLLM's own.
     """
     model = data.get("model")
     if router is None or not isinstance(model, str) or any(data.get(key) is not None for key in _OWN_ROUTE):
         return
     for name in map(str.strip, model.split(",")):
-        # What most names are is looked up first: the rest reads every deployment.
+        # The quick lookup comes first. The others read every deployment.
         if routing.serves(router, name, team_id) or name.startswith(_AGENTS):
             return
         if routing.is_known_otherwise(router, name):

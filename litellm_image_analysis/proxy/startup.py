@@ -26,9 +26,9 @@ _STARTUP_SECONDS = 30.0
 
 
 async def report_unserved_default(name: str) -> None:
-    """Log an ERROR if the proxy's router does not serve the configured vision model once it is up.
+    """Wait for the proxy's router, and log an ERROR if it does not serve the configured vision model.
 
-    Models in the database are loaded a little later than the router. They get up to 30 seconds more.
+    LiteLLM loads models from the database shortly after the router. They may take 30 more seconds.
 
     Args:
         name: the configured vision model.
@@ -46,12 +46,12 @@ def _is_served(name: str) -> bool:
 
 
 def report_ready(config: ImageAnalysisConfig, *, has_settings: bool = True, is_registered: bool = True) -> None:
-    """Log an INFO line with the versions and the settings that matter most, and a WARNING if settings are misplaced.
+    """Log an INFO line with the versions and the main settings, and a WARNING if settings are misplaced.
 
     Args:
         config: the settings.
         has_settings: whether they are those of the config. Otherwise they are the defaults.
-        is_registered: whether LiteLLM calls the plugin before requests. If it does not, this is an ERROR.
+        is_registered: whether LiteLLM calls the plugin before requests. Otherwise an ERROR is logged.
     """
     if not is_registered:
         LOGGER.error(
@@ -81,11 +81,11 @@ def report_ready(config: ImageAnalysisConfig, *, has_settings: bool = True, is_r
 
 
 def misplaced_settings(config: Mapping[str, Any], *, has_settings: bool = False) -> str | None:
-    """Return what is wrong with the place of the settings in a proxy's config, or ``None``.
+    """Return the problem with the place of the settings in a proxy's config, or ``None``.
 
     Args:
         config: the proxy's config.
-        has_settings: whether settings were found in the right place, or where LiteLLM takes them for it.
+        has_settings: whether settings were found in the place that LiteLLM reads.
     """
     sections = {"": config, **{f"{name}.": config.get(name) for name in _OTHER_SECTIONS}}
     places = ((f"{path}{name}", section, name) for path, section in sections.items() for name in _NAMES)
@@ -96,7 +96,7 @@ def misplaced_settings(config: Mapping[str, Any], *, has_settings: bool = False)
 
 
 def _unread_section(config: Mapping[str, Any]) -> str | None:
-    """Return why there are no settings although the config may have some, or ``None``."""
+    """Return the reason why no settings were found although the config may have some, or ``None``."""
     nested, section = config.get("litellm_settings"), config.get(_SECTION)
     if isinstance(nested, Mapping) and _SECTION in nested:
         return f"the settings under litellm_settings.{_SECTION} are not read"
@@ -114,7 +114,7 @@ def report_suffixed_models(suffix: str | None, vision_model: str) -> None:
 
     Args:
         suffix: the suffix. ``None`` if there is none.
-        vision_model: the configured vision model. Clients do not ask for image analysis in front of it.
+        vision_model: the configured vision model. Its name causes no WARNING.
     """
     router = running_router()
     if router is None or suffix is None:
@@ -141,7 +141,7 @@ async def wait_for(condition: Callable[[], bool]) -> None:
         condition: a function that returns whether to stop.
     """
     with anyio.move_on_after(_STARTUP_SECONDS):
-        while not condition():  # noqa: ASYNC110 - LiteLLM has no event for a router that is up
+        while not condition():  # noqa: ASYNC110 - LiteLLM has no event for this
             await anyio.sleep(_POLL_SECONDS)
 
 

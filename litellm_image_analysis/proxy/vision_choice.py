@@ -1,4 +1,4 @@
-"""Check the vision model of a request: the caller's choice, a key's or team's setting, or the operator's default."""
+"""Check the vision model of a request: chosen by the caller, set for a key or team, or the operator's default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMED_MODELS = 10
 async def _check_vision_model(context: ProxyContext) -> None:
     """Check the vision model against the model lists of the caller and its organization.
 
-    LiteLLM itself checks an organization's list when a team is created or changed, not for a request.
+    LiteLLM itself checks an organization's list only when a team is created or changed.
     """
     from litellm.proxy._types import ProxyException
     from litellm.proxy.auth import auth_checks
@@ -39,7 +39,7 @@ async def _check_vision_model(context: ProxyContext) -> None:
 
 
 async def check_chosen(context: ProxyContext) -> None:
-    """Check that the vision model a request names is allowed by the operator, served, and open to the caller.
+    """Check that the vision model in a request is allowed by the operator, served, and accessible to the caller.
 
     Args:
         context: the vision model, the operator's settings, the router and the caller.
@@ -71,10 +71,10 @@ async def check_preferred(context: ProxyContext) -> None:
 
 
 async def _check_required_access(context: ProxyContext) -> None:
-    """Check access to a vision model that the request does not name, so the error does not name it, either.
+    """Check access to a vision model that the request does not name. The error does not name it, either.
 
     Raises:
-        RequestError: the caller may not call it. The message says what the key lacks, and whom to ask.
+        RequestError: the caller may not call it. The message says that the operator can add the access.
     """
     try:
         await _check_vision_model(context)
@@ -101,7 +101,7 @@ async def _is_served(context: ProxyContext) -> bool:
 async def _check_listed(context: ProxyContext, source: str) -> None:
     name, allowed = context.vision_model, context.config.allowed_vision_models
     if allowed is not None and name not in allowed:
-        problem = f"{name!r} is no vision model of this gateway's."
+        problem = f"{name!r} is not an allowed vision model of this gateway."
         raise await wrong_choice(problem, context, status_code=403, source=source)
     if not await _is_served(context):
         raise await wrong_choice(f"this gateway serves no model {name!r}.", context, source=source)

@@ -1,7 +1,7 @@
 """Wire formats: find the images and other files of a request and replace them by text. No I/O.
 
 Each wire format is a module with the functions of ``WireFormat``, so other modules do not depend on the format of a
-request. A wire format does not change its arguments: it copies what has to change and shares the rest.
+request. A wire format does not change its arguments: it copies the values that change and shares the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes that lead to a content part in the request body, such as ``("messages", 2, "content", 1)``."""
 
 IN_TEXT = "(text)"
-"""Key in a path that leads into a text. The indexes of the first character and of the one after the last follow."""
+"""Marks a piece of a text in a path. The indexes of its first character and of the character after its last follow."""
 
 Body: TypeAlias = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ class _Lazy:
         self._name = name
 
     def __get__(self, holder: object, owner: type) -> str:
-        if holder is None:  # dataclasses ask the class for a default, and there is none
+        if holder is None:  # dataclasses read the default from the class. There is none
             raise AttributeError(self._name)
         value: Question = holder.__dict__[self._name]
         if not isinstance(value, str):
@@ -50,12 +50,12 @@ class FoundImage:
 
     Attributes:
         path: the path of its content part in the body.
-        source: the image. ``None`` if the content part is an image part without a readable image.
+        source: the image. ``None`` for an image part whose image cannot be read.
         number: its number among the images of its message, from 1.
         count: the number of images in its message.
-        question: the text of its message, ``""`` if there is none. It may be given as a function, because it may be
-            expensive and not all questions are read.
-        is_result: whether it is in the result of a tool, and not of the user.
+        question: the text of its message, ``""`` if there is none. A function is accepted, because the text may be
+            expensive and is not always read.
+        is_result: whether it is in the result of a tool. Otherwise it is from the user.
     """
 
     path: Path
@@ -73,25 +73,42 @@ class FoundImage:
         return str(head) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in rest)
 
 
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """The images and other files of a request.
+
+    Attributes:
+        images: its images, in order.
+        files: its files that are no images, in order.
+    """
+
+    images: Sequence[FoundImage] = ()
+    files: Sequence[FoundFile] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.images or self.files)
+
+
+NO_ATTACHMENTS = Attachments()
+
+
 class WireFormat(Protocol):
     """The functions of a wire format's module."""
 
     CONTENT: tuple[str, ...]
     """The body's keys with the conversation. The messages are under the last one."""
 
-    def find_images(self, body: Body, context_tags: Sequence[str] = ...) -> list[FoundImage]:
-        """Return all images of the request, in order.
+    def find(self, body: Body, context_tags: Sequence[str] = ...) -> Attachments:
+        """Return all images and other files of the request.
 
         Args:
             body: the request.
-            context_tags: the tags of blocks that are no part of a question.
+            context_tags: the tags of blocks that are not part of a question.
         """
 
     def is_plain_text(self, body: Body) -> bool:
-        """Return whether the request is plain text, so that it has no images and no files. ``False`` if unknown."""
-
-    def find_files(self, body: Body) -> list[FoundFile]:
-        """Return all files of the request that are no images, in order."""
+        """Return whether the request is known to be plain text, without images and files."""
 
     def replace_images(self, body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
         """Return the body's top-level values that change if the image or file at each path is replaced by its text.

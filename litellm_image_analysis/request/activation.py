@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 PARAMETER = "ocr_model"
 NOT_GIVEN = object()
-"""In place of the value of ``ocr_model`` if the request has none."""
+"""Stands for the value of ``ocr_model`` if the request has none."""
 _NAME_CHARACTERS = 256
-_MOST_SUFFIXES = 100  # of one name. The time to remove them all grows with the square of their number
+_MOST_SUFFIXES = 100  # of one name. The time to remove them grows with the square of their number
 _JSON_NAMES = {type(None): "null", bool: "true", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 
@@ -56,11 +56,11 @@ class Invalid:
 Activation: TypeAlias = Active | Inactive | Invalid
 
 Mode: TypeAlias = Literal["on_request", "auto"]
-"""on_request: only requests that ask get image analysis. auto: also requests to deployments that take no images."""
+"""on_request: only requests that ask get image analysis. auto: also requests to deployments that accept no images."""
 
 Policy: TypeAlias = Literal["always", "auto", "never"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
-"""An operator's setting of a model: whether images are analysed for it if the request does not ask."""
+"""An operator's setting for a deployment: whether images are analysed if the request does not ask."""
 
 
 def decide(
@@ -79,7 +79,7 @@ def decide(
         parameter: the request's ``ocr_model``, if it has one.
         suffix: the suffix that asks for analysis. ``None`` for none.
         vision_model: the vision model for requests that name none.
-        is_real_name: whether a model has exactly this name, suffix included. Such a name is not changed.
+        is_real_name: whether a model has exactly this name, suffix included. Such a name keeps its suffix.
         is_real_vision_model: the same for the name in ``ocr_model``. ``None`` for ``is_real_name``.
 
     Returns:
@@ -98,7 +98,7 @@ def decide(
 
 
 def _no_name(parameter: object) -> str | None:
-    """Return what a value is that cannot be a model's name, or ``None``. A wildcard deployment takes any name.
+    """Describe a value that cannot be a model's name. ``None`` for names, because a wildcard deployment accepts any.
 
     The name is part of headers, log lines and rows. PostgreSQL refuses all rows of a statement for one NUL character.
     """
@@ -118,7 +118,7 @@ def is_due(mode: Mode, policy: Policy | None, accepts_images: bool | None) -> bo
     Args:
         mode: the mode in the settings.
         policy: the setting of the deployment itself. It takes precedence over the mode.
-        accepts_images: whether the deployment takes images. ``None`` if it is not known.
+        accepts_images: whether the deployment accepts images. ``None`` if it is not known.
 
     Returns:
         ``None`` if the decision needs ``accepts_images`` and it is not known. The images then stay.
@@ -131,7 +131,7 @@ def is_due(mode: Mode, policy: Policy | None, accepts_images: bool | None) -> bo
 
 
 def _without_suffix(model: object, suffix: str | None, is_real_name: Callable[[str], bool]) -> object:
-    """Remove the suffix. LiteLLM also takes several models in one string, separated by commas."""
+    """Remove the suffix. LiteLLM also accepts several models in one string, separated by commas."""
     if not isinstance(model, str) or suffix is None or suffix not in model or is_real_name(model):
         return model
     names = [name.strip() for name in model.split(",")]
@@ -140,7 +140,7 @@ def _without_suffix(model: object, suffix: str | None, is_real_name: Callable[[s
 
 
 def _bare(name: str, suffix: str | None, is_real_name: Callable[[str], bool]) -> str:
-    """Return a name without its suffix. It is unchanged if it is a model's own name or only the suffix."""
+    """Return a name without its suffix. A model's own name, and a name that is only the suffix, do not change."""
     for _ in range(_MOST_SUFFIXES):
         if not suffix or not name.endswith(suffix) or name == suffix or is_real_name(name):
             break

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, Once, results_before, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource, stored_image
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -23,29 +22,24 @@ from litellm_image_analysis.request.values import Edit, Json
 CONTENT: tuple[str, ...] = ("messages",)
 PLAIN = PlainText("content", "text", results=("tool", "function"), is_result=("images",))
 _RESULT_ROLES = ("tool", "function")
-_TEXT_PARTS = {"text", "input_text"}  # the latter is a part of the Responses API, which some clients send by mistake
+_TEXT_PARTS = {"text", "input_text"}  # the latter is a part of the Responses API. Some clients send it by mistake
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of ``body["messages"]``, in order."""
-    return places.images_in(_messages(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of ``body["messages"]`` that are no images, in order."""
-    return places.files_in(_messages(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of ``body["messages"]``, in order."""
+    return places.attachments_in(_messages(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:
-    """Return whether ``body["messages"]`` are plain text, so that they have no images and no files."""
+    """Return whether ``body["messages"]`` are plain text, without images and files."""
     return PLAIN.all_match(body.get("messages"))
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return ``{"messages": [...]}`` with the image at each path replaced by a text part, or ``{}`` for no change.
 
-    Text parts of the Responses API become text parts of this one, because LiteLLM refuses them. A message's ``images``
-    have no text parts: the image is removed, and its text is added to the content.
+    Text parts of the Responses API become text parts of chat completions, because LiteLLM refuses the former. A
+    message's ``images`` have no text parts: the image is removed, and its text is added to the content.
     """
     if not texts:
         return {}
@@ -83,7 +77,7 @@ def _conversation(body: Body, context_tags: Sequence[str]) -> Conversation:
 
 
 def _moved(message: Json, texts: Mapping[int, str]) -> dict[str, Any]:
-    """Return a message without these of its ``images``, and with their texts in its content."""
+    """Return a message without these items of its ``images``, and with their texts in its content."""
     content = message.get("content") or []
     content = [{"type": "text", "text": content}] if isinstance(content, str) else content
     said = content if isinstance(content, list) else [content]
@@ -130,7 +124,7 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
     match values.kind(part):
         case "image_url":
             return (_named(part.get("image_url"), part),)
-        case "input_image":  # a part of the Responses API, which some clients send by mistake
+        case "input_image":  # a part of the Responses API. Some clients send it by mistake
             return (_named(part.get("image_url"), part) or _kept(part.get("file_id"), _text(part, "detail")),)
         case "file":
             return _file(values.mapping(part.get("file")))
@@ -139,7 +133,7 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
 
 
 def _named(image: object, part: Json) -> ImageSource | None:
-    """Read ``image_url``, an object or, from some clients, a string."""
+    """Read ``image_url``, which is an object, or a string from some clients."""
     url = values.text(image if isinstance(image, str) else values.mapping(image).get("url"))
     if url is None:
         return None
@@ -148,7 +142,7 @@ def _named(image: object, part: Json) -> ImageSource | None:
 
 
 def _file(file: Json) -> tuple[ImageSource | None] | None:
-    """Read LiteLLM's ``file`` part. It is an image if the type of its data, its ``format`` or its bytes say so."""
+    """Read LiteLLM's ``file`` part. The type of its data, its ``format`` or its bytes show whether it is an image."""
     data, media_type = values.text(file.get("file_data")), _text(file, "format") or ""
     if data is not None:
         source = ImageSource.encoded(media_type, data)

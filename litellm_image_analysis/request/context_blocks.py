@@ -1,7 +1,7 @@
 """Blocks that a client writes around the user's own words, such as ``<system-reminder>…</system-reminder>``.
 
-They are no question about an image. They would send a client's project files to the vision provider, command the vision
-model, and change the question of an earlier image when one of the files changes.
+They are not part of the question about an image. Otherwise the vision provider would get a client's project files, the
+vision model might follow instructions in them, and a change of a file would change the questions of earlier images.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ TAGS = (
 
 
 def without_context(words: str, tags: Sequence[str] = TAGS) -> str:
-    """Return a text without the blocks at its beginning and its end, and the blanks around them.
+    """Return a text without the blocks at its beginning and its end, and without blanks around them.
 
-    A block that is not closed, or that stands between other words, is a part of the text.
+    A block that is not closed, or that is between other words, stays.
 
     Args:
         words: the text.
         tags: names of the tags, without brackets.
     """
+    if "</" not in words:  # no block is closed
+        return words
     rest, bounds = (0, len(words)), _bounds(words, 0, len(words))
     while (inner := _without_last(words, *_without_first(words, *bounds, tags), tags)) != bounds:
         rest = bounds = _bounds(words, *inner)

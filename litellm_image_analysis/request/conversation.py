@@ -22,7 +22,7 @@ INSTRUCTIONS = ("system", "developer")
 """The roles of messages that are neither the user's nor the model's."""
 
 MAX_CALL_CHARACTERS = 8000
-"""A longer tool call is cut in the middle, because it may contain a file, and its text is in many questions."""
+"""A longer tool call is cut in the middle: it may contain a file, and its text may be part of many questions."""
 
 _RESULT_OF = "It is a result of the tool "
 _CALLED_WITH = ", called with: "
@@ -41,7 +41,7 @@ def tool_call(name: object, arguments: object) -> str:
 
 
 def tool_of(question: str) -> str | None:
-    """Return the name of the tool from the question for its result, ``None`` if it has none."""
+    """Return the name of the tool from the question for its result, or ``None``."""
     name, found, _ = question.removeprefix(_RESULT_OF).partition(_CALLED_WITH)
     return name if found and question.startswith(_RESULT_OF) else None
 
@@ -69,12 +69,13 @@ class Conversation:
         calls: returns the tool calls, with the index of the message and the id of each. If a message has several calls
             with the same id, the first counts.
         call_text: returns a tool call as text. It is used once for each call.
-        is_said: returns whether the item at an index is a message, so that its text or role counts for later messages.
+        is_said: returns whether the item at an index is a message. Later messages use only the texts and roles of
+            messages.
         results: returns the ids of the calls whose results a message shows: those before or beside its images. Some
             clients send the image of a tool's result in a message of the user.
-        has_image: returns whether a message has an image of its own. If it also shows results, its text is none of the
-            user's words.
-        context_tags: the tags of blocks that are no part of a question.
+        has_image: returns whether a message has an image of its own. If it also shows results, the client wrote its
+            text, not the user.
+        context_tags: the tags of blocks that are not part of a question.
     """
 
     items: Mapping[int, Json]
@@ -95,13 +96,13 @@ class Conversation:
         results of tools, it is the question for a tool's result.
         """
         words = self._words(self.items[index])
-        # Each call once: many results of one call must not make a long question.
+        # Each call once, so that many results of one call do not make a long question.
         results = dict.fromkeys(self.results(self.items, index))
         calls = [self.call_text_before(index + 1, call_id) for call_id in results]
         return self._result_question(index, calls, words) if any(calls) else words or self._said_before[index]
 
     def result_question(self, index: int, call_text: str, texts: Iterable[str | None]) -> str:
-        """Return the question for a tool's result: the call, the texts beside the images, and what the user asked.
+        """Return the question for a tool's result: the call, the texts beside the images, and the user's question.
 
         Args:
             index: index of the message with the result. Only user texts before it are used.
@@ -129,12 +130,12 @@ class Conversation:
     def call_text_before(self, index: int, call_id: Hashable) -> str:
         """Return the text of the latest call with this id in a message before ``index``, or ``""``.
 
-        The text may be long and many results may belong to one call, so all share one string.
+        All results of a call share one string, because the text may be long.
         """
         call = self.call_before(index, call_id)
         if not call:
             return ""
-        if id(call) not in self._call_texts:  # _calls holds the call, so no other object gets its id
+        if id(call) not in self._call_texts:  # _calls keeps the call alive, so no other object gets its id
             self._call_texts[id(call)] = self.call_text(call)
         return self._call_texts[id(call)]
 
@@ -168,7 +169,7 @@ def results_before(
 ) -> list[str | None]:
     """Return the ids of the tool results right before a message of the user. Other messages show no results.
 
-    Some clients put instructions, which are messages of the system or the developer, between both.
+    Some clients put messages of the system or the developer between the results and the user's message.
     """
     if items[index].get("role") != "user":
         return []

@@ -1,7 +1,7 @@
 """Images within the text or JSON of a tool's result, which is not a content part.
 
 Tools and clients write them as ``data:`` URIs or as base64: as the whole text, within it, or within JSON. Only the
-image is cut out, and the text or JSON around it stays as it is. What a tool says of images elsewhere is its text.
+image is cut out, and the text or JSON around it stays as it is. URLs of images in such a text stay.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OF_A_PAGE = re.compile(r"(?:=|url\()\s{0,5}\\{0,8}[\"']?\Z", re.IGNORECASE)
 """The text before a ``data:`` URI in HTML or CSS. The plugin does not analyse the small pictures of web pages."""
 _LEAST_CHARACTERS = 40
 _MOST_LEVELS = 500
-"""Deeper requests are refused, unless the limit is raised."""
+"""By default, deeper requests are refused."""
 
 
 def embedded_images(value: object, here: Path) -> Iterator[tuple[Path, ImageSource]]:
@@ -81,7 +81,7 @@ def without_images(value: Any) -> Any:
 
 
 def said_in(text: str | None) -> str | None:
-    """Return the text of a tool's result without images. Of a JSON list of content parts, return their texts."""
+    """Return the text of a tool's result without images. For a JSON list of content parts, return their texts."""
     words = without_images(text)
     if words is text or words is None:
         return text
@@ -99,7 +99,7 @@ def replacement(image: Any, words: str) -> str | dict[str, Any]:
 
 
 def holds_image(value: object) -> bool:
-    """Return whether there is an image part or an image within a text anywhere in a JSON value."""
+    """Return whether a JSON value contains an image part, or an image within a text, at any depth."""
     left = [value]
     while left:
         inner = left.pop()
@@ -133,7 +133,7 @@ def _images_in(text: str) -> Iterator[tuple[int, int, ImageSource]]:
 
 
 def _data_uris(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where a ``data:`` URI begins that may be an image, and where its base64 does."""
+    """Yield the start of each ``data:`` URI that may be an image, and the start of its base64."""
     for found, head in _places(text, _URI_HEADS):
         before = text[max(0, found - _HEAD_CHARACTERS) : found]
         start = before.lower().rfind("data:")
@@ -144,7 +144,7 @@ def _data_uris(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _bare_starts(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where base64 begins that may be an image."""
+    """Yield the start of each base64 text that may be an image."""
     for found, head in _places(text, _HEADS):
         start = found - 6 if head == _HEADS[-1] else found
         if start >= 0 and _begins(text, start):
@@ -160,7 +160,7 @@ def _places(text: str, words: tuple[str, ...]) -> Iterator[tuple[int, str]]:
 
 
 def _begins(text: str, start: int) -> bool:
-    """Return whether no base64 stands before this place. An escaped line break does not belong to it."""
+    """Return whether base64 can begin here: no base64 character is before it, except in an escaped line break."""
     before = text[start - 1 : start]
     if text[max(0, start - 2) : start] in ("\\n", "\\r", "\\t"):
         return True
@@ -168,7 +168,7 @@ def _begins(text: str, start: int) -> bool:
 
 
 def _end(text: str, start: int) -> int:
-    """Return where base64 ends that may be written in lines."""
+    """Return the end of base64 that may be split into lines."""
     run = _RUN.match(text, start)
     end = start if run is None else run.end()
     if not 57 <= end - start <= _LONGEST_LINE or text[end - 1] == "=":
@@ -182,5 +182,5 @@ def _end(text: str, start: int) -> int:
 
 
 def _joined(base64: str) -> str:
-    """Return base64 without line breaks and escapes. Most has none, so that nothing is copied."""
+    """Return base64 without line breaks and escapes. If there are none, nothing is copied."""
     return _NO_BASE64.sub("", base64) if any(sign in base64 for sign in "\\\r\n") else base64

@@ -34,13 +34,13 @@ _STANDARD_BASE64 = str.maketrans("-_", "+/")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _PIECE = 128 * 1024
 
-_MOST_SEGMENTS = 200  # segments of a JPEG, searched for its sizes. Cameras write about ten
-_BETWEEN_SEGMENTS = 1024  # bytes after a segment, searched for the next one
-_MOST_BLOCKS = 1000  # blocks and parts of blocks of a GIF before its first frame
-_MOST_ENTRIES = 200  # entries of a TIFF's first directory
+_MOST_SEGMENTS = 200  # number of segments of a JPEG that are searched for its sizes. Cameras write about ten
+_BETWEEN_SEGMENTS = 1024  # number of bytes after a segment that are searched for the next one
+_MOST_BLOCKS = 1000  # number of blocks and parts of blocks of a GIF before its first frame
+_MOST_ENTRIES = 200  # number of entries in a TIFF's first directory
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}  # the types of TIFF
-_MOST_BOXES = 100  # at the top level of a HEIF file. Phones write fewer than ten
-_META_BYTES = 64 * 1024  # of a box, searched for the size of a HEIF file. Phones write about 4 KiB
+_MOST_BOXES = 100  # number of boxes at the top level of a HEIF file. Phones write fewer than ten
+_META_BYTES = 64 * 1024  # number of bytes of a box that are searched for a HEIF file's size. Phones write about 4 KiB
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _MARKER = re.compile(rb"\xff([^\0\xff])")
@@ -71,7 +71,7 @@ class Base64:
 
 
 def is_base64(file: Base64) -> bool:
-    """Return whether a file is standard base64 with padding, without other characters."""
+    """Return whether a file is standard base64 with padding and nothing else."""
     text, start = file.text, file.start
     if (len(text) - start) % 4 or len(text) == start:
         return False
@@ -128,7 +128,7 @@ def _png_size(file: Base64) -> Size:
 
 
 def _largest(sizes: Iterator[tuple[int, int]]) -> Size:
-    """Return the largest size by area, the first of equal ones. What follows a size may be unreadable."""
+    """Return the largest size by area, or the first of equal ones. The data after a size may be unreadable."""
     largest = None
     try:
         for width, height in sizes:
@@ -161,7 +161,7 @@ def _gif_sizes(file: Base64) -> Iterator[tuple[int, int]]:
             return
         elif first == 0x3B:
             return
-        else:  # decoders skip a byte that begins no block
+        else:  # decoders skip a byte that does not begin a block
             in_extension = first == 0x21
             place += 2 if in_extension else 1
 
@@ -196,9 +196,9 @@ def _jpeg_size(file: Base64) -> Size:
 
 
 def _jpeg_sizes(file: Base64) -> Iterator[tuple[int, int]]:
-    """Yield the sizes of all frames before the first scan. Decoders do not agree on which one counts.
+    """Yield the sizes of all frames before the first scan. Decoders differ in which one they use.
 
-    As in decoders, the bytes between a segment and the next marker do not count, and some markers have no length.
+    Like decoders, skip the bytes between a segment and the next marker. Some markers have no length.
     """
     place = 2
     for _ in range(_MOST_SEGMENTS):
@@ -231,7 +231,7 @@ def _tiff_size(file: Base64) -> Size:
         if kind not in _INTEGERS or length != 1:
             return None
         (side,) = struct.unpack_from(f"{order}{_INTEGERS[kind]}", raw, 8)
-        sides[tag] = max(sides[tag], side)  # decoders do not agree on which of repeated entries counts
+        sides[tag] = max(sides[tag], side)  # decoders differ in which of repeated entries they use
     return sides[256], sides[257]
 
 

@@ -1,6 +1,6 @@
-"""Files in a request that are no images: PDF and office documents, audio, video and others, in all wire formats.
+"""Files in a request that are not images: PDF and office documents, audio, video and others, in all wire formats.
 
-They are content parts of the four formats, of the Model Context Protocol and of the AI SDK. No I/O.
+They are content parts of the four wire formats, of the Model Context Protocol and of the AI SDK. No I/O.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from litellm_image_analysis.request.file_types import Base64
 from litellm_image_analysis.request.values import Json
 
 FileKind = Literal["document", "audio", "video"]
-"""The kinds of files that models differ in. ``document`` is any file that is neither audio nor video."""
+"""The kinds of files. Models differ in the kinds that they accept. ``document`` is any file that is neither audio nor
+video."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a file.
+    """The known properties of a file.
 
     Attributes:
         media_type: its MIME type in lower case. ``""`` if it is not known.
@@ -46,7 +47,7 @@ class FoundFile:
 
     Attributes:
         path: the path of its content part in the body.
-        facts: what is known of it.
+        facts: its known properties.
     """
 
     path: Path
@@ -78,13 +79,13 @@ _DEFAULT_TYPES: Mapping[str, str] = {
     "inline_data": "",
     "file_data": "",
 }
-"""The types of content parts that hold a file, and what a file is unless it says more. Images are found before."""
+"""The types of content parts with a file, and the default kind of the file. Images are found before."""
 
 _HOLDERS = (
     *("file", "source", "resource", "input_audio", "audio_url", "input_video", "video", "video_url", "image_url"),
     *("inlineData", "inline_data", "fileData", "file_data", "audio"),
 )
-_GOOGLE_S = ("inlineData", "inline_data", "fileData", "file_data")
+_GOOGLE_S = frozenset(("inlineData", "inline_data", "fileData", "file_data"))
 _CONTENTS = ("file_data", "data", "blob", "base64", "image")
 _REFERENCES = ("url", "file_url", "document_url", "fileUri", "file_uri", "uri", "file_id", *_HOLDERS)
 _TYPES = ("mimeType", "mime_type", "mediaType", "media_type", "format")
@@ -140,9 +141,11 @@ _BY_SIGNATURE: tuple[tuple[bytes, str], ...] = (
 
 
 def file_facts(part: Json) -> FileFacts | None:
-    """Return what is known of the file in a content part that holds no image. ``None`` if it holds no file."""
+    """Return the known properties of the file in a content part without an image. ``None`` if there is no file."""
     default = _DEFAULT_TYPES.get(values.kind(part))
-    if default is None and not any(isinstance(part.get(name), Mapping) for name in _GOOGLE_S):
+    if default is None and (
+        part.keys().isdisjoint(_GOOGLE_S) or not any(values.is_object(part.get(name)) for name in _GOOGLE_S)
+    ):
         return None
     holders = [part, *(values.mapping(part.get(name)) for name in _HOLDERS)]
     source = values.mapping(part.get("source"))
@@ -175,7 +178,7 @@ def is_other_file(media_type: str, data: Base64) -> bool:
 
 
 def _data_head(text: str) -> tuple[str, int] | None:
-    """Return the type in the head of a ``data:`` URI and where its data begins. ``None`` if it is none."""
+    """Return the type in the head of a ``data:`` URI and the start of its data. ``None`` for other texts."""
     head, comma, _ = text[:_HEAD_CHARACTERS].partition(",")
     return (head.lstrip()[5:], len(head) + 1) if comma and head.lstrip()[:5].lower() == "data:" else None
 
@@ -185,7 +188,7 @@ def _first(holders: list[Json], names: tuple[str, ...]) -> str | None:
 
 
 def _media_type(declared: str, name: str, data: Base64 | None) -> str | None:
-    """Return the MIME type by what is declared, else the file's first bytes, else the ending of its name."""
+    """Return the declared MIME type, else the type by the file's first bytes, else by the ending of its name."""
     if declared in _BY_ENDING:  # such as "wav"
         return _BY_ENDING[declared]
     if declared not in _UNKNOWN:

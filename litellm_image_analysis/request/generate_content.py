@@ -1,6 +1,6 @@
 """Google generateContent: images in ``contents``, ``systemInstruction`` and function responses.
 
-Format: https://ai.google.dev/api/generate-content, in its camelCase and in its snake_case.
+Format: https://ai.google.dev/api/generate-content, in camelCase and in snake_case.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, Once, tool_call, written
 from litellm_image_analysis.request.embedded import replacement, without_images
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -30,18 +29,13 @@ RESPONSE_KEY = "image_analysis"
 """Key in a function response for the texts of its images, because function responses have no text parts."""
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of the system instruction and of ``body["contents"]``, in order."""
-    return places.images_in(_contents(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of the system instruction and of ``body["contents"]`` that are no images, in order."""
-    return places.files_in(_contents(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of the system instruction and of ``body["contents"]``, in order."""
+    return places.attachments_in(_contents(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:
-    """Return whether the system instruction and the contents are plain text, so that they have no images and files."""
+    """Return whether the system instruction and the contents are plain text, without images and files."""
     systems = [body[key] for key in _SYSTEM if body.get(key) is not None]
     return all(map(PLAIN.matches, systems)) and PLAIN.all_match(body.get("contents"))
 
@@ -50,8 +44,8 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     """Return the body's values that change, with the image at each path replaced by a text part.
 
     Function responses have no text parts: the image is removed, and its text is added to the ``response`` object. The
-    same is done with an image beside a function response, because LiteLLM puts a text before the tool message that it
-    makes of the response, which providers refuse.
+    same is done with an image beside a function response, because LiteLLM would put its text before the tool message
+    for the response, and providers refuse that order.
     """
     edits: dict[Path, Edit] = {}
     told: dict[Path, dict[int, str]] = {}
@@ -66,7 +60,7 @@ def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
     responses: dict[Path, Edit] = {path: partial(_told, texts=inside) for path, inside in told.items()}
     contents: dict[Path, Edit] = {path: partial(_with_texts, texts=inside) for path, inside in beside.items()}
     changed: dict[str, Any] = {}
-    for step in (edits, responses, contents):  # from the innermost, because the outer ones move the inner
+    for step in (edits, responses, contents):  # the innermost first, because a change of an outer one moves them
         changed |= values.changed({**body, **changed}, step)
     return changed
 
@@ -116,7 +110,7 @@ def _image(part: Json) -> tuple[ImageSource | None] | None:
 
 
 def _either(part: Json, names: tuple[str, ...]) -> tuple[str, Json]:
-    """Return the spelling of a name that the part uses, and the object under it."""
+    """Return the spelling of a name that the part uses, and the object under this name."""
     name = next((name for name in names if isinstance(part.get(name), Mapping)), names[0])
     return name, values.mapping(part.get(name))
 
@@ -206,7 +200,7 @@ def _response_in(part: object) -> tuple[str, Json]:
 
 
 def _told(function_response: Json, texts: Mapping[int, str]) -> dict[str, Any]:
-    """Return a function response without these images and with their texts in its ``response``."""
+    """Return a function response without these images, and with their texts in its ``response``."""
     parts = [part for place, part in enumerate(function_response["parts"]) if place not in texts]
     told = _with_answer(function_response, [texts[place] for place in sorted(texts)])
     return {**told, "parts": parts} if parts else {key: value for key, value in told.items() if key != "parts"}

@@ -109,7 +109,7 @@ class ImageSource:
         if self._declared is None:
             return "", Base64(self.reference)
         file = self._file
-        if any(file.text.find(sign, file.start) >= 0 for sign in "-_"):
+        if _holds_any(file, "-_"):
             file = Base64(file.text[file.start :].translate(_STANDARD_BASE64))
         return f"data:{self._type};base64,", file
 
@@ -130,14 +130,14 @@ class ImageSource:
         """The index of the first character of the base64."""
         return 0 if self._head is None else self._head.end()
 
-    @property
+    @cached_property
     def _declared(self) -> str | None:
         """The declared MIME type in lower case, without parameters. ``None`` if the bytes are not in the request."""
         if self.media_type is not None:
             return self.media_type.partition(";")[0].strip().lower()
         return None if self._head is None or self.holder is not None else self._head[1].lower()
 
-    @property
+    @cached_property
     def kind(self) -> SourceKind:
         """Whether the bytes are in the request, behind a URL, at a provider, or not available."""
         if self.holder is not None:
@@ -188,7 +188,7 @@ class ImageSource:
     def _file(self) -> Base64:
         """The file in the request, as base64 with padding and without line breaks."""
         file = Base64(self.reference, self._start)
-        if any(self.reference.find(blank, file.start) >= 0 for blank in _BLANKS):
+        if _holds_any(file, _BLANKS):
             file = Base64(self.reference[file.start :].translate(_NO_BLANKS))
         padding = _missing_padding(file)
         return Base64(f"{file.text[file.start :]}{padding}") if padding else file
@@ -237,8 +237,8 @@ class ImageSource:
         sha256 = hashlib.sha256(f"{self.detail!r} {self.format!r} {self.holder!r} ".encode("utf-8", "surrogatepass"))
         head, file = self._spelling
         sha256.update(head.encode("utf-8", "surrogatepass"))
-        for start in range(file.start, len(file.text), _PIECE):  # pieces stay in the processor's cache
-            sha256.update(file.text[start : start + _PIECE].encode("utf-8", "surrogatepass"))
+        for start in range(0, len(file.text), _PIECE):  # pieces stay in the processor's cache
+            sha256.update(file.text[max(start, file.start) : start + _PIECE].encode("utf-8", "surrogatepass"))
         return sha256.hexdigest()
 
 
@@ -261,6 +261,14 @@ def _canonical_type(media_type: str) -> str:
 def _is_image_type(media_type: str) -> bool:
     """Return whether a MIME type, or the second half of one, is that of images."""
     return media_type.startswith("image/") or f"image/{media_type}" in MEDIA_TYPES
+
+
+def _holds_any(file: Base64, signs: str) -> bool:
+    """Return whether a file holds one of these characters."""
+    for sign in signs:  # noqa: SIM110 - a generator takes as long as the search in a small image
+        if file.text.find(sign, file.start) >= 0:
+            return True
+    return False
 
 
 def _missing_padding(file: Base64) -> str:

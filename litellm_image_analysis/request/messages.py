@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, Question, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, Question, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import INSTRUCTIONS, Conversation, Once, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -24,23 +23,18 @@ CONTENT: tuple[str, ...] = ("system", "messages")
 PLAIN = PlainText("content", "text")
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of ``body["system"]`` and ``body["messages"]``, in order."""
-    return places.images_in(_messages(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of ``body["system"]`` and ``body["messages"]`` that are no images, in order."""
-    return places.files_in(_messages(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of ``body["system"]`` and ``body["messages"]``, in order."""
+    return places.attachments_in(_messages(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:
-    """Return whether ``system`` and ``messages`` are plain text, so that they have no images and no files."""
+    """Return whether ``system`` and ``messages`` are plain text, without images and files."""
     return PLAIN.matches({"content": body.get("system")}) and PLAIN.all_match(body.get("messages"))
 
 
 def replace_images(body: Body, texts: Mapping[Path, str]) -> dict[str, Any]:
-    """Return those of ``system`` and ``messages`` that change, with the image at each path replaced by a text block."""
+    """Return the changed ones of ``system`` and ``messages``, with the image at each path replaced by a text block."""
     return values.changed(body, {path: partial(replacement, words=words) for path, words in texts.items()})
 
 
@@ -100,7 +94,7 @@ def _blocks(blocks: object, here: Path) -> Iterator[tuple[Path, Json]]:
 
 
 def _block(block: Json, path: Path) -> Iterator[tuple[Path, Json]]:
-    """Yield a block, and if it is a document that consists of blocks, these."""
+    """Yield a block. If it is a document that consists of blocks, also yield these."""
     yield path, block
     if values.kind(block) == "document":
         inner = values.mapping(block.get("source")).get("content")
@@ -162,7 +156,7 @@ def _results(messages: Mapping[int, Json], index: int) -> list[str | None]:
 
 
 def _result_ids(messages: Mapping[int, Json], index: int) -> list[str | None]:
-    """Return the ids of the tool results in a message, if it is one of the user."""
+    """Return the ids of the tool results in a message of the user. Other messages have none."""
     message = values.mapping(messages.get(index))
     blocks = (block for _, block in values.objects(message.get("content")) if message.get("role") == "user")
     return [values.text(block.get("tool_use_id")) for block in blocks if _is_tool_result(block)]

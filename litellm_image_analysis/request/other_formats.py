@@ -1,4 +1,4 @@
-"""Image parts of other formats than the request's own. Clients and tools put them where they do not belong.
+"""Image parts in a format other than the request's own, as some clients and tools send them.
 
 They are those of OpenAI's two APIs, of Anthropic, of the Model Context Protocol (``data`` and ``mimeType``) and of the
 AI SDK (``data`` or ``image`` and ``mediaType``).

@@ -1,4 +1,4 @@
-"""The places of a request that may hold an image or another file, and what is there."""
+"""The places of a request that may contain an image or another file, and their content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from litellm_image_analysis.request import FoundImage, Path, Question, values
+from litellm_image_analysis.request import Attachments, FoundImage, Path, Question, values
 from litellm_image_analysis.request.conversation import Spot, numbered
 from litellm_image_analysis.request.embedded import embedded_images
 from litellm_image_analysis.request.files import FileFacts, FoundFile, file_facts
@@ -32,44 +32,27 @@ ReadImage: TypeAlias = "Callable[[Json], tuple[ImageSource | None] | None]"
 """Returns ``(image,)`` for an image part, ``(None,)`` if its image is not readable, ``None`` for another part."""
 
 
-def images_in(messages: Iterable[Iterable[Place]], read: ReadImage) -> list[FoundImage]:
-    """Return the images of all messages, in order.
+def attachments_in(messages: Iterable[Iterable[Place]], read: ReadImage) -> Attachments:
+    """Return the images and other files of all messages, in order.
 
     Args:
         messages: the places of each message.
         read: reads a content part of the wire format.
     """
-    return [image for places in messages for image in numbered(_spots(places, read))]
-
-
-def files_in(messages: Iterable[Iterable[Place]], read: ReadImage) -> list[FoundFile]:
-    """Return the files of all messages that are no images, in order.
-
-    Args:
-        messages: the places of each message.
-        read: reads a content part of the wire format.
-    """
-    return [file for places in messages for file in _files(places, read)]
-
-
-def _spots(places: Iterable[Place], read: ReadImage) -> list[Spot]:
-    found: list[Spot] = []
-    for path, part, question in places:
-        content = content_of(part)
-        image = image_in(content, read)
-        if image is not None:
-            found.append((path, image[0], question))
-        elif isinstance(part, ResultPart) and file_facts(content) is None:
-            found += ((within, source, question) for within, source in embedded_images(part.value, path))
-    return found
-
-
-def _files(places: Iterable[Place], read: ReadImage) -> Iterator[FoundFile]:
-    for path, part, _ in places:
-        content = content_of(part)
-        facts = file_facts(content)
-        if facts is not None and image_in(content, read) is None:
-            yield FoundFile(path, facts)
+    images: list[FoundImage] = []
+    files: list[FoundFile] = []
+    for places in messages:
+        spots: list[Spot] = []
+        for path, part, question in places:
+            held = _held_in(content_of(part), read)
+            if isinstance(held, tuple):
+                spots.append((path, held[0], question))
+            elif held is not None:
+                files.append(FoundFile(path, held))
+            elif isinstance(part, ResultPart):
+                spots += ((within, source, question) for within, source in embedded_images(part.value, path))
+        images += numbered(spots)
+    return Attachments(images, files)
 
 
 def result(value: object, here: Path, question: Question) -> Iterator[Place]:
@@ -88,22 +71,28 @@ def result(value: object, here: Path, question: Question) -> Iterator[Place]:
 
 
 def content_of(part: Json | ResultPart) -> Json:
-    """Return the content part in a place, or an empty object if it is none."""
+    """Return the content part in a place, or an empty object if there is none."""
     return values.mapping(part.value) if isinstance(part, ResultPart) else part
 
 
 def image_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | None:
-    """Return the image of a content part as ``read`` does. A file that is an image counts, another file does not."""
+    """Return the image of a content part, as ``read`` does. This includes a file that is an image."""
+    held = _held_in(part, read)
+    return held if isinstance(held, tuple) else None
+
+
+def _held_in(part: Json, read: ReadImage) -> tuple[ImageSource | None] | FileFacts | None:
+    """Return the image of a content part as ``read`` does, else the known properties of its file, else ``None``."""
     found = read(part)
     if found is not None and not (found[0] is not None and found[0].is_other_file):
         return found
     facts = file_facts(part)
     source = None if facts is None else _image_of(facts)
-    return None if source is None else (source,)
+    return facts if source is None else (source,)
 
 
 def _image_of(file: FileFacts) -> ImageSource | None:
-    """Return the image that a file is, by its type or its first bytes."""
+    """Return a file as an image if its type or its first bytes show that it is one."""
     if file.content is not None:
         source = ImageSource.encoded(file.media_type, file.content)
         return source if source.is_image else None

@@ -1,7 +1,6 @@
-"""Recognise messages that are plain text, which most are, so that nothing else is read of them.
+"""Recognise messages that are plain text, so that they need not be searched. Most messages are.
 
-A plain message has no image and no file, whatever its texts say, and its nesting depth is known. Others may have none
-either: they are read in full.
+A plain message has no image and no file, and its nesting depth is known. All other messages are searched in full.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DEPTH = 4
-"""The most levels of objects and lists in a list of plain messages."""
+"""The maximum number of levels of objects and lists in a list of plain messages."""
 
 _MOST_VALUES = 5_000
 _SCALARS = {str, int, float, bool, type(None)}
@@ -64,7 +63,7 @@ class PlainText:
         return True
 
     def all_match(self, messages: Any) -> bool:
-        """Return whether all messages are plain text, and so few that this takes less than a few milliseconds.
+        """Return whether all messages are plain text. ``False`` if there are so many that this would take milliseconds.
 
         Args:
             messages: the messages of a request, any JSON. A text in their place is plain, too.

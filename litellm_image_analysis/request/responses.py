@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litellm_image_analysis.request import Body, FoundImage, Path, places, values
+from litellm_image_analysis.request import Attachments, Body, Path, places, values
 from litellm_image_analysis.request.context_blocks import TAGS
 from litellm_image_analysis.request.conversation import Conversation, Once, results_before, tool_call
 from litellm_image_analysis.request.embedded import replacement, said_in
-from litellm_image_analysis.request.files import FoundFile
 from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.request.other_formats import image_part
 from litellm_image_analysis.request.places import Place
@@ -27,18 +26,13 @@ _TEXT_PARTS = {"input_text", "output_text", "text"}
 _CALLS = {"function_call", "custom_tool_call", "computer_call"}
 
 
-def find_images(body: Body, context_tags: Sequence[str] = TAGS) -> list[FoundImage]:
-    """Return all images of ``body["input"]``, in order. A string has none."""
-    return places.images_in(_messages(body, context_tags), _image)
-
-
-def find_files(body: Body) -> list[FoundFile]:
-    """Return all files of ``body["input"]`` that are no images, in order."""
-    return places.files_in(_messages(body, ()), _image)
+def find(body: Body, context_tags: Sequence[str] = TAGS) -> Attachments:
+    """Return all images and other files of ``body["input"]``, in order. If it is a string, there are none."""
+    return places.attachments_in(_messages(body, context_tags), _image)
 
 
 def is_plain_text(body: Body) -> bool:
-    """Return whether ``body["input"]`` is plain text, so that it has no images and no files."""
+    """Return whether ``body["input"]`` is plain text, without images and files."""
     return PLAIN.all_match(body.get("input"))
 
 
@@ -112,7 +106,7 @@ def _results(items: Mapping[int, Json], index: int) -> list[str | None]:
 
 
 def _calls(items: Mapping[int, Json]) -> Iterator[tuple[int, str | None, Json]]:
-    """Yield all calls of the request. With ``previous_response_id``, the provider may store others."""
+    """Yield all tool calls of the request. With ``previous_response_id``, the provider may store further calls."""
     for index, item in items.items():
         if values.kind(item) in _CALLS:
             yield index, values.text(item.get("call_id")), item
@@ -131,7 +125,7 @@ def _texts(content: object) -> list[str | None]:
 
 
 def _is_said(items: Mapping[int, Json], index: int) -> bool:
-    """Return whether an item is a message, and none of the assistant directly before a call."""
+    """Return whether an item is a message, but not a message of the assistant directly before a tool call."""
     item = items[index]
     return "role" in item and not (_ends_turn(item) and values.kind(items.get(index + 1, {})) in _CALLS)
 
@@ -141,7 +135,7 @@ def _has_image(item: Json) -> bool:
 
 
 def _ends_turn(item: Json) -> bool:
-    """Return whether a message is one of the assistant."""
+    """Return whether a message is from the assistant."""
     return item.get("role") == "assistant"
 
 

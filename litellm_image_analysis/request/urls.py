@@ -17,10 +17,10 @@ _PLAIN = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]+", re.ASCII)
-"""A name with another ending is a number, which many parsers take for an IPv4 address."""
+"""The last label of a name. Many parsers read a name with a numeric last label as an IPv4 address."""
 
 _SINGLE = re.compile(r"(?!0x)[a-z0-9_-]*[a-z_-][a-z0-9_-]*", re.ASCII)
-"""A name of one label that no parser takes for a number."""
+"""A name of one label that no parser reads as a number."""
 
 _HOST_CHARACTERS = 253
 _HIGHEST_PORT = 65535
@@ -28,10 +28,10 @@ _HIGHEST_PORT = 65535
 _PRIVATE_V4 = tuple(
     IPv4Network(network)
     for network in (
-        "192.0.0.0/24",  # IETF protocol assignments. Older versions of ipaddress know only parts of it
+        "192.0.0.0/24",  # IETF protocol assignments. Older versions of ipaddress know only a part of them
         "192.88.99.0/24",  # relays of 6to4
         "168.63.129.16/32",  # Azure's services for virtual machines
-        "224.0.0.0/4",  # multicast, which is global in ipaddress
+        "224.0.0.0/4",  # multicast, which ipaddress counts as global
     )
 )
 _GLOBAL_V6 = IPv6Network("2000::/3")
@@ -80,7 +80,7 @@ def public_host(url: str) -> str | None:
 
 
 def plain_host(url: str) -> str | None:
-    """Return the host of a URL, also one that is not public.
+    """Return the host of a URL, even if it is not public.
 
     Args:
         url: the URL, as a client sent it.
@@ -119,7 +119,7 @@ def canonical_host(host: str, *, only_public: bool = True) -> str | None:
 
 
 def _host(url: str) -> str | None:
-    """Return the host as it is written, or ``None`` if parsers may differ."""
+    """Return the host as it is in the URL, or ``None`` if parsers may differ."""
     if not is_printable(url) or "\\" in url:
         return None
     parts = _PLAIN.fullmatch(url)
@@ -127,7 +127,7 @@ def _host(url: str) -> str | None:
         return None
     rest = parts["rest"] or "/"
     if "@" in rest and not rest.startswith("/"):
-        return None  # old parsers take the text before it for a user name
+        return None  # old parsers read the text before it as a user name
     return parts["host"]
 
 

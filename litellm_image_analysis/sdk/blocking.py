@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _LOG_SECONDS = 1.0
-"""Seconds that the end of a stream may wait for LiteLLM to report the cost, which is usually reported at once."""
+"""Maximum number of seconds to wait for the cost at the end of a stream. LiteLLM usually reports it at once."""
 
 
 _IN_LOOP = (
@@ -43,13 +43,14 @@ _BLOCKING = {
 """A Router's blocking methods, each with the asynchronous method that does the same."""
 
 _PREPARE = "_image_analysis_prepares_calls"
-"""Attribute of a Router: the function that prepares its calls, of the instance that was attached last."""
+"""Attribute of a Router with the function that prepares its calls. It belongs to the instance that was attached
+last."""
 
 
 def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -> Callable[P, R]:
     """Return a blocking function that calls LiteLLM's asynchronous one, in an event loop in a thread.
 
-    It also works in code that is called within a running event loop, which it blocks.
+    It also works within a running event loop, but blocks it.
 
     Args:
         function: the blocking function that gives the name and the signature.
@@ -69,7 +70,7 @@ def blocking(function: Callable[P, R], in_loop: Callable[..., Awaitable[Any]]) -
 
 
 def serve_calls(router: Router, prepared: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Prepare a Router's calls. Its blocking methods call the asynchronous ones, as LiteLLM shows callbacks only those.
+    """Prepare a Router's calls. Its blocking methods call the asynchronous ones, because callbacks see only those.
 
     Args:
         router: the Router. Its methods are replaced on the instance, once.
@@ -100,7 +101,7 @@ def _prepared(function: Callable[P, Awaitable[R]], router: Router) -> Callable[P
 def parameters(function: Callable[..., Any]) -> inspect.Signature:
     """Return a function's signature.
 
-    A Router method may take ``*args`` and ``**kwargs`` only. Its signature then names the parameters that LiteLLM takes
+    A Router method may take ``*args`` and ``**kwargs`` only. The result then names the parameters that LiteLLM accepts
     by position.
     """
     signature, kinds = inspect.signature(function), inspect.Parameter
@@ -112,7 +113,7 @@ def parameters(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return the arguments by name, which is how LiteLLM shows them to callbacks.
+    """Return the arguments by name, because LiteLLM shows only these to callbacks.
 
     Args:
         signature: the function's signature.
@@ -128,7 +129,7 @@ def by_name(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, A
 
 
 async def called(function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
-    """Call a function of LiteLLM's and return its response. The stream of an analysed call will show the total cost.
+    """Call a LiteLLM function and return its response. The stream of an analysed call shows the total cost at its end.
 
     Args:
         function: an asynchronous function.
@@ -141,7 +142,7 @@ async def called(function: Callable[..., Awaitable[Any]], arguments: dict[str, A
 
 
 class Stream:
-    """A stream of LiteLLM's whose hidden parameters show the total cost after the last chunk.
+    """A LiteLLM stream whose hidden parameters show the total cost after the last chunk.
 
     Args:
         stream: LiteLLM's stream.
@@ -178,7 +179,7 @@ class BlockingStream:
 
     Args:
         stream: the asynchronous stream.
-        portal: the event loop that it runs in.
+        portal: the event loop of the stream.
     """
 
     def __init__(self, stream: Any, portal: BlockingPortal) -> None:
@@ -202,7 +203,7 @@ class BlockingStream:
 
 
 class _Loop:
-    """An event loop in its own thread, for the life of the process. HTTP clients and LiteLLM's logging run in it."""
+    """An event loop in its own thread, until the process ends. HTTP clients and LiteLLM's logging run in it."""
 
     _lock = threading.Lock()
     _running: tuple[int, BlockingPortal] | None = None

@@ -1,6 +1,6 @@
 """LiteLLM's functions with image analysis, also for positional arguments and blocking calls.
 
-LiteLLM's callbacks see neither. The functions here have LiteLLM's signatures and return values. The registered
+LiteLLM does not show these to callbacks. The functions here have LiteLLM's signatures and return values. The registered
 instance of ``ImageAnalysis`` does the work. If there is none, ``litellm_image_analysis.image_analysis`` is registered,
 with the settings in ``litellm.callback_settings`` or the defaults.
 """
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 def _named(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Return the same function with arguments passed by name, so that LiteLLM shows them to callbacks."""
+    """Return a function that passes all arguments by name, so that LiteLLM shows them to callbacks."""
     signature = parameters(function)
 
     @functools.wraps(function)

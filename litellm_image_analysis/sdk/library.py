@@ -22,7 +22,7 @@ from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import AttemptError, RequestError
-from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
+from litellm_image_analysis.request import Attachments, WireFormat, chat, generate_content, messages, responses
 from litellm_image_analysis.request.activation import NOT_GIVEN, PARAMETER, Active, Inactive, Invalid
 from litellm_image_analysis.vision.call import current_vision_call
 from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules, read_rules
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from litellm.router import Router
 
     from litellm_image_analysis.config import ImageAnalysisConfig
-    from litellm_image_analysis.engine.analyzer import Analyzer, Attachments
+    from litellm_image_analysis.engine.analyzer import Analyzer
 
 WIRE_FORMATS: dict[str, WireFormat] = {
     "acompletion": chat,

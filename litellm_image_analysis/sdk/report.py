@@ -1,4 +1,4 @@
-"""What image analysis did for one call of a program, and what the call cost."""
+"""The report on image analysis for one call of a program, with the cost of the call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CallReport:
     Attributes:
         model: the vision model.
         images: number of images replaced by a text, an analysis or a note.
-        cached: number of images with an analysis and without a vision call of their own.
+        cached: number of images with an analysis for which the call made no vision call.
         failed: number of images without an analysis.
         reasons: code of each failure such as ``"timeout"``, in the images' order.
         base_cost: USD of the call itself. ``None`` if LiteLLM knows no price, or a stream has not ended.
@@ -45,8 +45,8 @@ def report(response: object) -> CallReport | None:
     """Return the report on a call.
 
     Args:
-        response: what a function of LiteLLM, a Router or this package returned. A stream of this package's functions,
-            or of an attached Router's blocking methods, has the report after its last chunk.
+        response: the response of LiteLLM, a Router or this package. A stream of this package's functions, or of an
+            attached Router's blocking methods, has the report after its last chunk.
 
     Returns:
         The report. ``None`` if the call had no image analysis, and for other streams.

@@ -1,1 +1,1 @@
-"""Vision calls: the call itself, the gate in front of it, and local text recognition."""
+"""Vision calls: the call itself, the gate before it, and local text recognition."""

@@ -28,10 +28,10 @@ _CURRENT: ContextVar[VisionCall | None] = ContextVar("litellm_image_analysis_vis
 
 _THOUGHTS = re.compile(r"\s*<(think(?:ing)?)>(?:.*?</\1>|.*)", re.DOTALL)
 _SILENCE = {"content_filter": FailureReason.REFUSED, "length": FailureReason.OUT_OF_TOKENS}
-"""Why an answer has no text, by its finish reason."""
+"""The reason why an answer has no text, by its finish reason."""
 
 _NO_RESPONSE_CACHE = {"no-cache": True, "no-store": True}
-"""LiteLLM's response cache does not separate tenants. The plugin has a cache of its own, which does."""
+"""LiteLLM's response cache does not separate tenants. The plugin's own cache does."""
 
 
 class VisionCall:
@@ -59,7 +59,7 @@ class VisionCall:
         return found
 
     def begin_attempt(self, kwargs: Mapping[str, Any]) -> None:
-        """Log an attempt where the request is logged. A Router may call this several times.
+        """Let an attempt be logged where the request is logged. A Router may make several attempts.
 
         Args:
             kwargs: the keyword arguments of the call to a deployment.
@@ -96,7 +96,7 @@ def make_ask(caller: CompletionApi, identity: Mapping[str, Any], rules: CallerRu
     Args:
         caller: a Router, or LiteLLM itself.
         identity: keyword arguments that bill the call to its caller.
-        rules: the rules of the request. They hold for the call.
+        rules: the rules of the request, which also apply to the call.
     """
     identity = {**rules.arguments, **identity}
 
@@ -106,14 +106,14 @@ def make_ask(caller: CompletionApi, identity: Mapping[str, Any], rules: CallerRu
         token = _CURRENT.set(call)
         try:
             response = await _ask(caller, request, arguments)
-        except Exception as error:  # noqa: BLE001 - the one place where LiteLLM's errors become values
+        except Exception as error:  # noqa: BLE001 - the only place where LiteLLM's errors become values
             failure = Failed(FailureReason.NOT_ROUTED) if call.is_unrouted else failure_of(error, request.model)
             outcome: Outcome = replace(
                 failure,
                 blames_model=_blames_model(error, call),
                 is_callers_own=rules.choose_deployments or not call.has_deployment,
             )
-            # Without the message: providers repeat keys, URLs and images in it.
+            # The message is left out, because providers repeat keys, URLs and images in it.
             LOGGER.debug("vision call failed: %s: %s", type(error).__name__, _described(outcome))
             return outcome
         finally:
@@ -146,10 +146,10 @@ async def _ask(caller: CompletionApi, request: VisionRequest, identity: dict[str
 
 
 def _blames_model(error: Exception, call: VisionCall) -> bool:
-    """Return whether a provider or the network failed, and not LiteLLM or the router before the call was sent."""
+    """Return whether a provider or the network failed. ``False`` if LiteLLM failed before it sent the call."""
     if call.has_deployment:
         return call.was_sent
-    return not isinstance(error, (ValueError, BudgetExceededError))  # the Router's, before it chose a deployment
+    return not isinstance(error, (ValueError, BudgetExceededError))  # the Router failed before it chose a deployment
 
 
 def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def outcome_of_text(
     """Return the outcome of a vision call by the text of the answer.
 
     Args:
-        text: the text, with the thoughts that some deployments leave in it. ``None`` if there is none.
+        text: the text. Some deployments leave the model's thoughts in it. ``None`` if there is no text.
         max_characters: a longer text is cut.
         finish_reason: why it ended, in the terms of chat completions.
         cost: USD of the call.
@@ -204,14 +204,14 @@ def _answer(response: Any) -> tuple[object, str | None]:
 
 
 def _without_thoughts(text: object) -> object:
-    """Return a text without the thoughts before it, which some deployments leave in it. Without an end, all is one."""
+    """Return a text without the model's thoughts before it. If the thoughts have no end, nothing is left."""
     if isinstance(text, str) and (thoughts := _THOUGHTS.match(text)):
         return text[thoughts.end() :]
     return text
 
 
 def _refuses(message: Any) -> bool:
-    """Return whether a chat message is OpenAI's refusal, which has no field of its own before LiteLLM 1.108."""
+    """Return whether a chat message is OpenAI's refusal. Before LiteLLM 1.108, a refusal has no field of its own."""
     fields = getattr(message, "provider_specific_fields", None)
     return bool(getattr(message, "refusal", None) or (isinstance(fields, Mapping) and fields.get("refusal")))
 

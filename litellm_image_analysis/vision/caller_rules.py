@@ -1,4 +1,4 @@
-"""The rules of a request that its vision calls follow: region, logging, fallbacks, time and cache control."""
+"""The rules of a request that also apply to its vision calls: region, logging, fallbacks, time and cache control."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _TIMEOUTS = ("timeout", "request_timeout")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CallerRules:
-    """The rules of one request. Its text shows nothing, because the arguments may hold credentials of loggers.
+    """The rules of one request. ``repr`` shows none of them, because the arguments may contain credentials of loggers.
 
     Attributes:
         region: the region of the deployments that may be called, such as ``eu``. ``None`` for any.
-        timeout_seconds: the caller's limit for the time of a call. Infinite if there is none.
+        timeout_seconds: the caller's time limit for a call. Infinite if there is none.
         no_cache: whether cached analyses are not used.
         no_store: whether analyses are not cached.
         arguments: further keyword arguments of the vision call, for loggers and fallbacks.
@@ -39,7 +39,7 @@ class CallerRules:
 
     @property
     def choose_deployments(self) -> bool:
-        """Whether other callers may reach deployments that this caller does not reach."""
+        """Whether these rules exclude deployments that other callers may reach."""
         return self.region is not None or _FALLBACKS in self.arguments
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CallerRules:
@@ -55,7 +55,7 @@ def read_rules(data: Mapping[str, Any], caller: UserAPIKeyAuth | None = None) ->
 
     Args:
         data: the request, or the keyword arguments of a call.
-        caller: the virtual key of the request, if a proxy serves it. Its region takes precedence.
+        caller: the virtual key of the request. ``None`` without a proxy. The key's region takes precedence.
     """
     control = data.get("cache")
     cache: Mapping[str, Any] = control if isinstance(control, Mapping) else {}
@@ -74,7 +74,7 @@ def _timeouts(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _seconds(value: object) -> float:
-    """Return a timeout in seconds, as LiteLLM takes it: a number, a text, or an ``httpx.Timeout``."""
+    """Return a timeout in seconds. LiteLLM accepts a number, a text, or an ``httpx.Timeout``."""
     value = getattr(value, "read", value)
     try:
         seconds = float(value) if isinstance(value, (int, float, str)) else math.inf

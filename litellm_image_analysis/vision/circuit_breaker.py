@@ -1,4 +1,4 @@
-"""Circuit breaker of a vision model. Pure: the caller passes the time and holds the lock."""
+"""Circuit breaker of a vision model. Pure: the calling code passes the time and holds the lock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CircuitBreaker:
     """The circuit of one vision model. It opens after five failures in a row.
 
     After a pause, an open circuit admits one call as a probe. Success closes the circuit, failure starts another pause.
-    Calls that began before do not change the circuit.
+    Calls that began before the circuit opened do not change it.
 
     Args:
         pause_seconds: seconds until an open circuit admits a probe. With 0, the circuit never opens.

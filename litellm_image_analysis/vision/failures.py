@@ -1,7 +1,7 @@
-"""LiteLLM's exceptions as classes of failure.
+"""Classify LiteLLM's exceptions as failures.
 
 The text of an exception is compared with known phrases, because LiteLLM and providers use one status for many problems.
-It is never shown: providers repeat keys, URLs and images in it.
+The text itself is never shown, because providers repeat keys, URLs and images in it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _CURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "LiteLLM needs another Python package for its provider. LiteLLM's own error in the log names it",
         ),
         (
-            (r"credit balance is too low", r"insufficient[_ ]quota"),  # "current quota" may be one of a minute
+            (r"credit balance is too low", r"insufficient[_ ]quota"),  # "current quota" may be a limit for each minute
             "the account at its provider has no credit left. Add credit, or raise its limit",
         ),
         (
@@ -118,7 +118,7 @@ _CURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
     )
 )
-"""Phrases of LiteLLM and of providers for mistakes of the operator, and what the operator has to do."""
+"""Phrases of LiteLLM and of providers for mistakes of the operator, and how to correct each."""
 
 _STATUS_CURES: Mapping[int, str] = {
     401: "its provider refuses the API key. Correct api_key in the deployment's litellm_params",
@@ -134,7 +134,7 @@ _NOT_FETCHED = re.compile(
     re.IGNORECASE,
 )
 _LITELLM_S = re.compile(r"\n?\s*(?:LiteLLM: model group |Received Model Group=)", re.IGNORECASE)
-"""What LiteLLM appends to a provider's text. It has the names of model groups, which may be any words."""
+"""The text that LiteLLM appends to a provider's. It contains names of model groups, which may be any words."""
 _SEARCHED_CHARACTERS = 10_000
 
 
@@ -143,7 +143,7 @@ def failure_of(error: Exception, model: str = "") -> Failed:
 
     Args:
         error: the exception.
-        model: the name of the vision model. It is not part of the phrases that are looked for.
+        model: the name of the vision model. The search for phrases ignores it.
     """
     text = _LITELLM_S.split(str(error)[:_SEARCHED_CHARACTERS], 1)[0]
     for name in filter(None, (model, str(getattr(error, "model", None) or ""))):
@@ -165,7 +165,7 @@ def _reason(error: Exception, status: int, text: str) -> FailureReason:
         return by_type
     if isinstance(error, ValueError) and _NO_DEPLOYMENT in text:
         return FailureReason.NOT_ROUTED
-    if hasattr(error, "cooldown_time"):  # all deployments of the router are cooling down
+    if hasattr(error, "cooldown_time"):  # all deployments of the router are in cooldown
         return FailureReason.RATE_LIMITED
     reason = _STATUS_REASONS.get(status, FailureReason.UNAVAILABLE)
     if reason in _MAYBE_NOT_FETCHED and _NOT_FETCHED.search(text):
@@ -176,7 +176,7 @@ def _reason(error: Exception, status: int, text: str) -> FailureReason:
 
 
 def _status(error: Exception) -> int:
-    """Return the HTTP status of an error, which has it as a number or a text. 0 if there is none."""
+    """Return the HTTP status of an error, which may be a number or a text. 0 if there is none."""
     with suppress(TypeError, ValueError):
         return int(getattr(error, "status_code", 0))
     return 0

@@ -9,14 +9,14 @@ from typing import Generic, TypeAlias, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 Decisions: TypeAlias = list[tuple[T, bool]]
-"""Waiters that need not wait any longer, and whether each has a slot (``True``) or is refused (``False``)."""
+"""Calls that stop waiting, and whether each has a slot (``True``) or is refused (``False``)."""
 
 
 class FairQueue(Generic[T]):
     """Slots for calls in flight, and the waiters for a slot.
 
     Free slots go to the keys in turn (round-robin). If the queue is full, the key with the most waiters loses its
-    newest one to a key with fewer. A busy key therefore takes neither all slots nor the whole queue.
+    newest one to a key with fewer. A busy key can therefore take neither all slots nor the whole queue.
 
     Args:
         slots: calls in flight of all keys together.

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 COUNTED = frozenset(
     {FailureReason.TIMEOUT, FailureReason.UNAVAILABLE, FailureReason.MISCONFIGURED, FailureReason.RATE_LIMITED}
 )
-"""Failures of the vision model itself. With other failures, the model has answered."""
+"""Failures of the vision model itself. Other failures open no circuit."""
 
 BUSY_SECONDS = 5
 """Seconds for ``Retry-After`` when the queue is full."""
 
 MOST_MODELS = 100
-"""Number of vision models that are told apart, because callers can invent names behind a wildcard."""
+"""Maximum number of vision models that are kept, because callers can invent names behind a wildcard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class ModelGroup:
 
 
 Observer: TypeAlias = Callable[[str, ModelStatus, FailureReason | None], None]
-"""Gets the status of a vision model after each change, and the reason if a call was refused."""
+"""Receives the status of a vision model after each change, and the reason if a call was refused."""
 
 Teller: TypeAlias = Callable[[str, Change, FailureReason | None], None]
-"""Gets each opening and closing of a vision model's circuit, and the failure that opened it."""
+"""Receives each opening and closing of a vision model's circuit, and the failure that opened it."""
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class _Model:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is lost if it is forgotten."""
+        """Whether it can be removed without loss."""
         return not (self.circuit.is_open or self.counts["in_flight"] or self.counts["queued"])
 
 
@@ -105,8 +105,8 @@ class Gate:
 
     Args:
         config: the limits of concurrent calls, and the seconds that a call may take.
-        observe: gets every change of a model's status.
-        tell: gets every change of a circuit.
+        observe: receives every change of a model's status.
+        tell: receives every change of a circuit.
         clock: monotonic clock, in seconds.
     """
 
@@ -124,11 +124,11 @@ class Gate:
         self._clock = clock
         limits = config.max_process_concurrency, config.max_key_concurrency, config.max_queued
         self._queues: PerLoop[FairQueue[asyncio.Future[bool]]] = PerLoop(partial(FairQueue, *limits))
-        self._models: dict[str, _Model] = {}  # the most recently used last
+        self._models: dict[str, _Model] = {}  # in order of use, the most recently used last
         self._lock = threading.Lock()
 
     def loads(self) -> dict[str, ModelStatus]:
-        """Return the status of each recently used vision model that is not called by an invented name. Thread-safe."""
+        """Return the status of each recently used vision model, except those with invented names. Thread-safe."""
         with self._lock:
             return {model.name: model.load for model in self._models.values() if model.is_shown}
 
@@ -139,7 +139,7 @@ class Gate:
             ask: asks the vision model.
             key: the key that pays, and takes turns with other keys.
             group: the model group that the router calls. ``None`` for the model that the request names.
-            owner: the team or user that the key belongs to. All its keys together open no circuit for others.
+            owner: the team or user of the key. Failures of its keys alone open no circuit for others.
         """
         payer = (key,) if owner is None else (owner, key)
 
@@ -167,7 +167,7 @@ class Gate:
             return model
 
     def _forget_one(self) -> None:
-        """Forget the least recently used idle model. If none is idle, forget one whose name is invented."""
+        """Remove the least recently used idle model. If none is idle, remove one with an invented name."""
         models = list(self._models.values())[:-1]
         idle = (model for model in models if model.is_idle)
         invented = (model for model in models if not model.is_shown and len(models) >= 10 * MOST_MODELS)
@@ -203,7 +203,7 @@ class Gate:
         if call is None:
             return self._refused(model, payer, FailureReason.CIRCUIT_OPEN)
         outcome: Outcome | None = None
-        asked = asyncio.ensure_future(ask(request))  # a task of its own, because it may ignore cancellation
+        asked = asyncio.ensure_future(ask(request))  # in a separate task, because the call may ignore cancellation
         try:
             with self._counted(model, "in_flight"):
                 outcome = await asyncio.shield(asked)
@@ -241,22 +241,22 @@ class Gate:
 
 def _deliver(decisions: Decisions[asyncio.Future[bool]]) -> None:
     for waiter, has_slot in decisions:
-        if not waiter.done():  # cancelled, and about to be released
+        if not waiter.done():  # this call was cancelled and will be released
             waiter.set_result(has_slot)
 
 
 def _verdict(
     outcome: Outcome | None, *, had_time: bool, is_elsewhere: bool
 ) -> tuple[bool | None, FailureReason | None]:
-    """Return whether the vision model answered, and its failure. ``None`` if the call does not show it.
+    """Return whether the vision model answered, and its failure. ``None`` if it is not known.
 
-    A failure shows it only if the provider or the network is the cause.
+    A failure counts only if the provider or the network is the cause.
 
     Args:
-        outcome: what came of the call. ``None`` if it was cancelled at its deadline.
+        outcome: the outcome of the call. ``None`` if it was cancelled at its deadline.
         had_time: whether the call ran long enough for an answer.
-        is_elsewhere: whether the image is behind a URL or stored at a provider. Its server may be the one that hangs,
-            or that does not know it.
+        is_elsewhere: whether the image is behind a URL or stored at a provider. Its server may be the cause of a
+            timeout or of an unknown file.
     """
     if outcome is None:
         outcome = Failed(FailureReason.TIMEOUT, blames_model=had_time)

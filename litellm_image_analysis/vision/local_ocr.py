@@ -1,7 +1,7 @@
 """A vision model that runs in this process: RapidOCR on onnxruntime, for LiteLLM ``local-ocr/rapidocr``.
 
-It reads the text in images. It answers no questions, describes no pictures, costs nothing and needs no network.
-Its packages come with the optional extra ``local-ocr`` and are imported for the first image.
+It reads the text in images. It answers no questions, describes no pictures, costs nothing and needs no network. Its
+packages are in the optional extra ``local-ocr``, and are imported for the first image.
 
 Errors are LiteLLM's own exceptions, which LiteLLM passes on unchanged. A ``CustomLLMError`` with status 400 becomes a
 retried 500 in LiteLLM 1.84, and an error that quotes the beginning of the messages in 1.106.
@@ -58,7 +58,7 @@ _NO_TEXT = "No text was found. This engine reads text; it does not describe pict
 # 18. At these limits, an image takes about 2 s (2.6 s with arithmetic coding), and 50 ms more for each MB of the file.
 _MAX_SCANS = 50
 _MAX_SCANNED_PIXELS = 500_000_000  # number of scans times pixels: 12 scans at MAX_PIXELS
-_MAX_SEGMENTS = 1_000  # of a JPEG: 64 MB of metadata. Pillow takes 2 s for 4 MB of empty segments
+_MAX_SEGMENTS = 1_000  # of a JPEG: enough for 64 MB of metadata. Pillow takes 2 s for 4 MB of empty segments
 
 # A marker as libjpeg finds it: filling bytes, stuffed bytes (FF 00), restart markers and unknown ones are skipped.
 _JPEG_START = b"\xff\xd8"
@@ -123,7 +123,7 @@ def _marked(fragment: Fragment) -> str:
 
 
 def _image_urls(messages: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the URLs of a conversation's images, in order. An image without a usable ``url`` is an empty string."""
+    """Return the URLs of a conversation's images, in order. ``""`` stands for an image without a usable ``url``."""
     contents = [message.get("content") for message in messages]
     parts = [part for content in contents if isinstance(content, list) for part in content]
     sources = [part.get("image_url") for part in parts if isinstance(part, dict) and part.get("type") == "image_url"]
@@ -158,7 +158,7 @@ def _decode(url: str, name: str) -> tuple[Image.Image, bool]:
                 " progressive."
             )
         has_more = bool(getattr(image, "is_animated", False))
-        image.load()  # of an animation, the first frame
+        image.load()  # the first frame, if it is an animation
         with suppress(*_DAMAGED):  # damaged metadata does not make the pixels unreadable
             ImageOps.exif_transpose(image, in_place=True)
         if image.mode == "I;16":
@@ -167,14 +167,14 @@ def _decode(url: str, name: str) -> tuple[Image.Image, bool]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         _refuse(too_large)
     except _DAMAGED:
-        _refuse(f"{name} is no intact image of a known format ({', '.join(_FORMATS)}).")
+        _refuse(f"{name} is not an intact image of a known format ({', '.join(_FORMATS)}).")
 
 
 def _scans(encoded: bytes, name: str) -> int:
     """Return how many scans of a JPEG libjpeg would decode. 0 for other formats.
 
-    Segments are skipped by their length, and what follows the end of the image is not looked at: a preview in the
-    metadata and the film of a motion photo contain markers too.
+    The contents of segments and the bytes after the end of the image are skipped: a preview in the metadata and the
+    film of a motion photo contain markers, too.
 
     Raises:
         BadRequestError: the JPEG has more than ``_MAX_SEGMENTS`` segments.
@@ -197,7 +197,7 @@ def _encoded_image(url: str, name: str) -> bytes:
         _refuse(f"{name} is a URL. {PROVIDER} does not fetch URLs: send the image as a data: URI with base64.")
     header, _, payload = url.partition(",")
     if not (header[:5].lower() == "data:" and header[-7:].lower() == ";base64"):
-        _refuse(f"{name} is no data: URI with base64.")
+        _refuse(f"{name} is not a data: URI with base64.")
     try:
         return base64.b64decode(payload, validate=True)
     except ValueError:
@@ -222,9 +222,9 @@ def _fitted(image: Image.Image) -> Image.Image:
 def _load_rapidocr() -> Reader:
     """Load RapidOCR with the models its wheel ships.
 
-    All threads share one instance. Only per-call parameters change its state (RapidAI/RapidOCR issue 724), and none are
-    passed. Sessions of onnxruntime may run concurrently. Each has one thread, because several images are read faster
-    concurrently than each on several cores, and a gateway needs the other cores.
+    All threads share one instance. Only parameters of a call change its state (RapidAI/RapidOCR issue 724), and no call
+    has any. Sessions of onnxruntime may run concurrently. Each has one thread: several images at once on one core each
+    are faster than one after the other on several cores, and a gateway needs the other cores.
     """
     if not available():
         install = "pip install 'litellm-image-analysis[local-ocr]'"
@@ -253,9 +253,9 @@ def _load_rapidocr() -> Reader:
 
 
 class LocalOCR(CustomLLM):
-    """LiteLLM's handler for ``local-ocr``: the answer to a chat is the text in its images.
+    """LiteLLM's handler for ``local-ocr``. Its answer to a chat is the text in the images.
 
-    Images are read in the handler's own threads and not on an event loop.
+    Images are read in the handler's own threads, not on an event loop.
 
     Args:
         load: makes the reader. It is called once, for the first request.
@@ -280,7 +280,7 @@ class LocalOCR(CustomLLM):
         return _response(self._answer(model, messages))
 
     async def acompletion(self, model: str, messages: list[Any], *_: Any, **__: Any) -> ModelResponse:
-        """Like ``completion``. If it is cancelled, the images that are not being read yet are not read."""
+        """Like ``completion``. After a cancellation, no further image is read."""
         return _response(await self._answer_in_loop(model, messages))
 
     def streaming(self, model: str, messages: list[Any], *_: Any, **__: Any) -> Iterator[GenericStreamingChunk]:
@@ -302,7 +302,7 @@ class LocalOCR(CustomLLM):
             abandoned.set()
 
     async def _answer_in_loop(self, model: str, messages: list[Any]) -> str:
-        abandoned = threading.Event()  # a future that runs already cannot be cancelled
+        abandoned = threading.Event()  # a running future cannot be cancelled
         try:
             return await asyncio.wrap_future(self._submit(model, messages, abandoned))
         finally:
@@ -313,7 +313,7 @@ class LocalOCR(CustomLLM):
             raise NotFoundError(f"{PROVIDER} has only the model {MODEL}.", model=model, llm_provider=PROVIDER)
         urls = _image_urls(messages)
         if not urls:
-            _refuse(f"{PROVIDER} reads images, and the messages hold none (image_url content parts).")
+            _refuse(f"{PROVIDER} reads images, and the messages contain none (image_url content parts).")
         return self._workers.submit(self._transcribe, urls, abandoned)
 
     def _transcribe(self, urls: Sequence[str], abandoned: threading.Event) -> str:
@@ -357,7 +357,7 @@ def available() -> bool:
 
 
 def register() -> None:
-    """Register ``local-ocr/rapidocr`` with LiteLLM, as a model that takes images and costs nothing.
+    """Register ``local-ocr/rapidocr`` with LiteLLM, as a model that accepts images and costs nothing.
 
     Without the extra, its calls fail and say what to install. It is called again after a proxy has read its config,
     because a ``custom_provider_map`` in it replaces the list of custom providers.

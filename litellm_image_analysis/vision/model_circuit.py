@@ -1,6 +1,6 @@
-"""The circuits of one vision model: for each key, for each team or user, and for all. Pure: the caller holds the lock.
+"""The circuits of one vision model: for each key, for each team or user, and for all. Pure: the calling code locks.
 
-The failures of one member of a group open the member's own circuit, so it cannot take the vision model from the others.
+The failures of one member of a group open only the member's own circuit, so it cannot block the model for the others.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _FOR_OWNER = {Change.OPENED: Change.OPENED_FOR_OWNER, Change.CLOSED: Change.CLOS
 class ModelCircuit:
     """The circuit that a group of payers shares, and the circuits of its members, which are groups or keys.
 
-    A key's circuit opens after five failures of its calls in a row. The circuit of a group opens after five failures
-    in a row, by calls of at least two members. Any answer to a member begins the group's count anew. A call has to pass
-    the circuit for all and those of its payer.
+    A key's circuit opens after five failures of its calls in a row. The circuit of a group opens after five failures in
+    a row, by calls of at least two members. Any answer to a member resets the group's count. A call must pass the
+    circuit for all and those of its payer.
 
     When the circuit of a group is open, members take turns with its probes: of those that were refused in the last
-    pause, the member whose last probe is the oldest is next. The server of an image behind a URL may be what hangs.
-    Therefore, calls for such images run beside the probe, one for each member, and another member can still probe.
+    pause, the member whose last probe is the oldest is next. The server of an image behind a URL may be the cause of a
+    timeout. Calls for such images therefore run beside the probe, one for each member, and another member can still
+    probe.
 
     Args:
         pause_seconds: seconds until an open circuit admits a probe. With 0, no circuit opens.
@@ -51,7 +52,7 @@ class ModelCircuit:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is lost if it is forgotten."""
+        """Whether it can be removed without loss."""
         return not (self.failures or self._members)
 
     @property
@@ -148,7 +149,7 @@ class ModelCircuit:
         return self._members.setdefault(name, ModelCircuit(*self._seconds))
 
     def _is_next(self, now: float, member: str) -> bool:
-        """Return whether no member that waits for a probe made its last one before this member did."""
+        """Return whether this member is next: no other waiting member made its last probe earlier."""
         waiting = [other for other, when in self._refused.items() if now - when <= self._seconds[0]]
         last = self._probes.get(member, 0)
         return all(self._probes.get(other, 0) >= last for other in waiting)

@@ -1,6 +1,6 @@
 """Prometheus metrics of circuits, calls and the queue, if ``prometheus_client`` is installed.
 
-They are on its default registry, which LiteLLM's ``prometheus`` callback serves at ``/metrics``. With several workers,
+They are in its default registry, which LiteLLM's ``prometheus`` callback serves at ``/metrics``. With several workers,
 that callback sums the values that each worker writes to files, and does not use custom collectors.
 """
 
@@ -27,7 +27,7 @@ _FOR_WHOM = {
 }
 
 
-@cache  # a process can register the name of a metric once
+@cache  # a process can register the name of a metric only once
 def observer() -> Observer:
     """Return the observer of a gate. It does nothing if ``prometheus_client`` is not installed."""
     return _Metrics().show if find_spec("prometheus_client") else lambda model, load, refused: None
@@ -68,8 +68,8 @@ def log_circuit(vision_model: str, change: Change, reason: FailureReason | None)
         LOGGER.info("image analysis: vision_model=%s answers again; its circuit is closed%s", name, for_whom)
         return
     LOGGER.warning(
-        "image analysis: vision_model=%s failed %d times in a row%s, at last with reason=%s: its circuit is open%s."
-        " It is asked by one call at a time, after a pause, until it answers.",
+        "image analysis: vision_model=%s failed %d times in a row%s, the last time with reason=%s: its circuit is"
+        " open%s. After a pause, one call at a time tries it until it answers.",
         name,
         FAILURES,
         for_whom,

@@ -1,4 +1,4 @@
-"""What a request may weigh, and what it is told that weighs more."""
+"""The limits of a request, and the errors for requests above them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rejected(*images: ImageSource, **limits: Any) -> RequestError:
 
 
 def nested(depth: int) -> Any:
-    """Lists in lists, so many of them."""
+    """Nested lists of this depth."""
     value: list[Any] = []
     for _ in range(depth - 1):
         value = [value]
@@ -240,7 +240,7 @@ def test_a_request_of_many_values_is_large_also_if_it_is_one_list_or_deep(
 
 
 class Unread(list[Any]):
-    """A list that may not be read."""
+    """A list that fails when it is read."""
 
     def __iter__(self) -> Iterator[Any]:
         raise AssertionError

@@ -1,4 +1,4 @@
-"""Failure reasons: what a caller and the text model may be told."""
+"""The texts of failure reasons for callers and the text model."""
 
 from __future__ import annotations
 

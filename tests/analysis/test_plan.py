@@ -1,4 +1,4 @@
-"""What is asked about a request's images: who is looked at together, who is not looked at, and why."""
+"""The plan of vision calls for a request: images that share a call, images that are left out, and the reasons."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def together(plan: Sequence[Step]) -> list[list[int]]:
 
 
 def reasons(plan: Sequence[Step]) -> dict[int, FailureReason]:
-    """Why nobody is asked, by the image's number."""
+    """The reason why there is no vision call, by the image's number."""
     return {step.images[0].number: step.ask.reason for step in plan if isinstance(step.ask, Failed)}
 
 
 def message_holding(image: FoundImage) -> Path:
-    """Where the image's message stands; Anthropic's ``system`` is a single one."""
+    """The place of the image's message. Anthropic's ``system`` counts as one message."""
     return image.path[: 1 if image.path[0] == "system" else 2]
 
 
@@ -83,7 +83,7 @@ class TestPerImage:
     def test_copies_share_one_request(
         self, settings: dict[str, str], calls: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A request for each of thousands of copies would hold the question and hash it as many times."""
+        """Otherwise thousands of copies would store and hash the question thousands of times."""
         made: list[VisionRequest] = []
 
         def noted(*about: Any) -> VisionRequest:
@@ -237,7 +237,7 @@ def test_every_image_is_in_exactly_one_step_whatever_the_request(
     drawn: tuple[WireFormat, dict[str, Any]], grouping: str
 ) -> None:
     wire_format, body = drawn
-    found = wire_format.find_images(body)
+    found = wire_format.find(body).images
     plan = planned(found, grouping=grouping)
     assert sorted((image.path for step in plan for image in step.images), key=str) == sorted(
         (image.path for image in found), key=str
@@ -254,7 +254,7 @@ def test_every_image_is_in_exactly_one_step_whatever_the_request(
 @given(st.tuples(st.just(chat), chat_bodies) | st.tuples(st.just(messages), messages_bodies))
 def test_one_call_a_message_and_question_and_no_more(drawn: tuple[WireFormat, dict[str, Any]]) -> None:
     wire_format, body = drawn
-    plan = planned(wire_format.find_images(body), **TOGETHER)
+    plan = planned(wire_format.find(body).images, **TOGETHER)
     asked = [step.images[0] for step in plan if isinstance(step.ask, VisionRequest)]
     calls = [(message_holding(image), image.question) for image in asked]
     assert len(calls) == len(set(calls))

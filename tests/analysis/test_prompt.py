@@ -1,4 +1,4 @@
-"""What the vision model is asked, and which requests are the same question."""
+"""The vision request, and which requests are equal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESEARCH = Tenant("team:research", b"secret")
 
 
 def asked(**changed: Any) -> VisionRequest:
-    """The usual request about one image, or ``images`` with their numbers, but for what is changed."""
+    """A usual request about one image, or ``images`` with their numbers, with changes."""
     usual: dict[str, Any] = {
         "tenant": RESEARCH,
         "model": "eyes",
@@ -37,7 +37,7 @@ def question_in(request: VisionRequest) -> str:
 
 
 def shown_in(request: VisionRequest) -> list[dict[str, Any]]:
-    """What follows the question."""
+    """The content parts after the question."""
     parts: list[dict[str, Any]] = request.messages[1]["content"][1:]
     return parts
 
@@ -84,7 +84,7 @@ class TestOneImage:
         assert asked(instructions="Read it.").messages[0] == {"role": "system", "content": "Read it."}
 
     def test_half_a_character_in_a_question_is_replaced(self) -> None:
-        """No request can be sent with it, so the call would fail within LiteLLM."""
+        """It cannot be sent, so the call would fail within LiteLLM."""
         request = asked(question="What \ud83d is it?")
         assert "What \ufffd is it?" in str(request.messages)
         str(request.messages).encode()
@@ -160,7 +160,7 @@ class TestSeveralImages:
 
 
 class TestFilesOfOpenAI:
-    """Only the Responses API knows them."""
+    """Only the Responses API accepts them."""
 
     FILE = ImageSource("file-1", "high", "image/png", "openai")
 
@@ -216,7 +216,7 @@ class TestChange:
 
 @dataclass(frozen=True)
 class Ingredients:
-    """All that decides an answer, and the numbers of images."""
+    """All inputs that decide an answer, and the numbers of images."""
 
     scope: str
     secret: bytes
@@ -233,7 +233,7 @@ class Ingredients:
 
     @property
     def what_matters(self) -> Ingredients:
-        """The same, with one spelling for what makes no difference."""
+        """The same, with one spelling for inputs that are equivalent."""
         return replace(
             self,
             question=self.question.strip(),
@@ -264,7 +264,7 @@ ingredients = st.builds(
 
 @st.composite
 def neighbours(draw: st.DrawFn) -> tuple[Ingredients, Ingredients]:
-    """Two requests that have most things in common: one or two ingredients of the second come from elsewhere."""
+    """Two requests that differ in one or two ingredients."""
     one, elsewhere = draw(ingredients), draw(ingredients)
     names = draw(st.sets(st.sampled_from(list(Ingredients.__annotations__)), min_size=1, max_size=2))
     return one, replace(one, **{name: getattr(elsewhere, name) for name in names})
@@ -317,7 +317,7 @@ class TestKey:
         assert len(asked_for) == 1
 
     def test_the_image_itself_is_no_part_of_what_is_signed(self) -> None:
-        """Its digest is: megabytes are gone over once, and not again on the event loop."""
+        """Its digest is signed instead, so that megabytes are read once, and not again on the event loop."""
 
         class Spy(Tenant):
             def key(self, *parts: str) -> str:

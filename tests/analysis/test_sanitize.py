@@ -1,4 +1,4 @@
-"""What an image says can pass for nothing else, and ordinary text stays as it is."""
+"""Text from an image cannot imitate tags or chat turns, and ordinary text does not change."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_what_nobody_sees_is_shown_by_its_code(text: str, shown: str) -> None:
 
 
 SEEN = {*"\t\n", *map(chr, (*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD))}
-"""Format characters with a shape of their own, and what separates words and lines."""
+"""Visible format characters, and separators of words and lines."""
 
 
 def test_no_control_format_or_separating_character_of_unicode_is_left_unseen() -> None:
@@ -160,7 +160,7 @@ def test_no_imitation_of_a_tag_keeps_its_bracket(text: str) -> None:
     ],
 )
 def test_a_letter_that_looks_like_a_bracket_is_escaped_only_where_it_begins_a_tag(text: str, shown: str) -> None:
-    """The letters く and ㄑ are common in Japanese text and in Bopomofo. All others of the text stay."""
+    """The letters く and ㄑ are common in Japanese text and in Bopomofo. All other ones in the text stay."""
     assert sanitized(text) == shown
 
 
@@ -186,7 +186,7 @@ def test_a_letter_that_looks_like_a_bracket_is_escaped_only_where_it_begins_a_ta
     ],
 )
 def test_no_mark_of_a_chat_template_stays_one(text: str, shown: str) -> None:
-    """A server that reads such marks in any text would take what follows for another role's words."""
+    """A server that reads such marks in any text would read the text after them as another role's message."""
     assert sanitized(text).replace("<&lt;", "&lt;<") == shown.replace("<&lt;", "&lt;<")
     assert "<<SYS>>" not in sanitized(text)
 
@@ -209,7 +209,7 @@ UNSEEN = ["", "", "\u200b", "\u00ad", "\u2060", "\ufe0f", "\u200d", "\U000e0041"
 
 
 def imitation(choices: bytes) -> str:
-    """A tag in which every letter has been replaced by one that looks like it, with something unseen behind it."""
+    """A tag in which every letter is replaced by one that looks like it, with an invisible character after it."""
     looks = [LOOKS.get(letter, letter) for letter in TAG]
     pairs = zip(looks, choices[::2], choices[1::2], strict=True)
     return "".join(look[first % len(look)] + UNSEEN[second % len(UNSEEN)] for look, first, second in pairs)
@@ -223,7 +223,7 @@ hostile_texts = st.lists(imitations | fragments | texts, max_size=5).map("".join
 
 
 def as_taken(text: str) -> str:
-    """The text as a careless reader takes it. Another way to that than the code's own."""
+    """The text as a lenient reader would read it. It is computed in another way than in the code under test."""
     decomposed = unicodedata.normalize("NFKD", text)
     seen = [each for each in decomposed if unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Mn"} or each in "\n\t"]
     plain = {look: letter for letter, looks in LOOKS.items() for look in looks if letter.isalpha() or letter == "<"}

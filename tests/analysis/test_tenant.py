@@ -1,4 +1,4 @@
-"""Among whom analyses are shared: keys that only those who have the secret can make, and never the same by accident."""
+"""Cache keys of tenants: they need the secret, and different inputs never have the same key."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_no_choice_of_parts_leads_to_another_tenants_keys(
 
 @given(st.binary(min_size=1, max_size=40), st.binary(min_size=1, max_size=40))
 def test_whoever_has_another_secret_makes_other_keys(secret: bytes, other: bytes) -> None:
-    # HMAC itself fills a short secret up with zeros.
+    # HMAC itself pads a short secret with zeros.
     same = secret.rstrip(b"\0") == other.rstrip(b"\0")
     assert (Tenant("team:research", secret).key("cat") == Tenant("team:research", other).key("cat")) is same
 
@@ -96,6 +96,6 @@ def test_a_scope_has_one_of_these_forms(scope: str | None) -> None:
 
 @pytest.mark.parametrize("scope", ["", "team", "team:", "research", "teams:research", "GLOBAL", 5, b"global"])
 def test_another_form_is_told_the_right_ones(scope: object) -> None:
-    """A flush of a scope that does not exist would remove nothing, without a word."""
+    """A flush of a scope that does not exist would silently remove nothing."""
     with pytest.raises(ConfigError, match=r"flush_cache: got .* as scope; it must be team:<team id>"):
         check_scope(scope)

@@ -1,4 +1,4 @@
-"""Whose call a vision call is."""
+"""The identity of a vision call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is noted in the request's metadata, and read back."""
+"""Values that are written to a request's metadata and read from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestFilledBuckets:
         assert metadata == {"user_api_key": "hashed"}
 
     def test_a_caller_cannot_write_what_the_router_notes(self) -> None:
-        """A caller's metadata are in the same mapping, and the price is read from there."""
+        """The caller's metadata is in the same mapping, from which the price is read."""
         kwargs = {"metadata": {"model_info": {"input_cost_per_token": 0.0}, "a": 1}, "litellm_metadata": self.NOTED}
         assert filled_buckets(kwargs)["metadata"] == {**self.NOTED, "a": 1}
 

@@ -37,7 +37,7 @@ class TestMetadata:
     @pytest.mark.parametrize("forged", [{"x": 1}, {"user_api_key": "f" * 64, "user_api_key_auth": {"token": "f" * 64}}])
     @pytest.mark.parametrize(("ours", "theirs"), [METADATA_BUCKETS, METADATA_BUCKETS[::-1]])
     def test_no_caller_can_forge_it(self, ours: str, theirs: str, forged: dict[str, Any]) -> None:
-        """LiteLLM before 1.100 leaves a caller's own bucket beside its own, which holds an object that JSON has not."""
+        """LiteLLM before 1.100 keeps a caller's own bucket beside its own. JSON has no objects as in the latter."""
         own = {"user_api_key": "hashed", "user_api_key_auth": UserAPIKeyAuth(token="hashed")}
         data: dict[str, Any] = {theirs: forged, ours: own}
         assert metadata_of(data) is own

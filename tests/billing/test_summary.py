@@ -49,7 +49,7 @@ class TestHeaders:
 
     @pytest.mark.parametrize("vision_model", ["視覺", "eyes\r\nset-cookie: a=b", "\ud800"])
     def test_whatever_the_vision_model_is_called_its_header_can_be_sent(self, vision_model: str) -> None:
-        """Servers refuse other characters, or send them on as a header of their own: the answer would be lost."""
+        """Servers refuse other characters, or send them as a separate header. The answer would be lost."""
         value = response_headers(Report(vision_model, images=1), base_cost=None)["x-litellm-image-analysis-model"]
         assert value.isascii()
         assert value.isprintable()

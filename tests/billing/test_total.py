@@ -1,4 +1,4 @@
-"""What a program's user sees of a call's cost, and what its loggers see."""
+"""The cost of a call as a program and its loggers see it."""
 
 from __future__ import annotations
 

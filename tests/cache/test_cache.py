@@ -1,4 +1,4 @@
-"""Analyses by key: known ones are not asked again, and what many ask at once is asked once, on all workers."""
+"""The cache of analyses: cached ones need no call, and equal requests at once share one call across workers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TIMEOUT = Failed(FailureReason.TIMEOUT)
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(2_000_000_000.0)  # for memory and stored outcomes alike
+    clock = Clock(2_000_000_000.0)  # for both memory and stored outcomes
     monkeypatch.setattr(cache_module, "Memory", partial(Memory, clock=clock))
     monkeypatch.setattr(stored_outcome, "time", SimpleNamespace(time=clock))
     return clock
@@ -54,21 +54,21 @@ def request_for(key: str = "cat", *, scope: str = SCOPE, may_change: bool = Fals
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for what another task, or Redis, is about to do."""
+    """Wait for a condition that another task or Redis fulfils."""
     with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 - Redis sends no event
             await anyio.sleep(0.005)
 
 
 async def answer(cache: Cache, eyes: Eyes, request: VisionRequest | None = None) -> Outcome:
-    """What a request gets for its one image."""
+    """The outcome of a request with one image."""
     request = request or request_for()
     known = await cache.recall([request])
     return known.get(request.key) or await cache.ask(request, eyes, anyio.CapacityLimiter(8))
 
 
 def asking(times: int, cache: Cache, eyes: Eyes, request: VisionRequest | None = None) -> list[asyncio.Task[Outcome]]:
-    """So many requests at once."""
+    """This number of requests at once."""
     return [asyncio.ensure_future(answer(cache, eyes, request)) for _ in range(times)]
 
 
@@ -82,7 +82,7 @@ def in_memory(call_seconds: float = 60, **settings: Any) -> Cache:
 
 @dataclass
 class Workers:
-    """Processes of a gateway that share a Redis: nothing but Redis connects them."""
+    """Processes of a gateway that share only Redis."""
 
     redis: RedisServer
     clock: Clock
@@ -97,7 +97,7 @@ class Workers:
         return started
 
     def stored(self) -> list[str]:
-        """The names of what is stored, leases included."""
+        """The names in Redis, including leases."""
         with self.redis.client as client:
             return sorted(client.scan_iter())
 
@@ -122,7 +122,7 @@ async def workers(redis: RedisServer, clock: Clock) -> AsyncIterator[Workers]:
         assert not workers.warnings
 
 
-# One worker, nothing but its memory
+# One worker with memory only
 
 
 async def test_what_is_known_is_not_asked_again() -> None:
@@ -317,7 +317,7 @@ async def test_what_was_asked_alone_is_remembered_if_it_may_be(no_store: bool, c
 
 
 async def test_a_call_that_was_asked_alone_goes_on_after_its_request() -> None:
-    """The provider charges for it. LiteLLM bills a call only if it ends."""
+    """The provider charges for it, but LiteLLM bills a call only if it ends."""
     cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     request = asyncio.create_task(cache.ask_alone(request_for(), eyes, no_store=False))
     await until(lambda: bool(eyes.asked))
@@ -390,7 +390,7 @@ async def test_a_call_that_goes_on_when_it_is_cancelled_is_told_once_and_left_al
 
 
 async def test_a_call_that_somebody_cancels_fails_alone() -> None:
-    """A connection pool that is closed cancels what waits for it."""
+    """A closed connection pool cancels the calls that wait for it."""
 
     async def cancelled(_: VisionRequest) -> Outcome:
         raise asyncio.CancelledError
@@ -401,7 +401,7 @@ async def test_a_call_that_somebody_cancels_fails_alone() -> None:
 
 
 async def test_a_call_ends_with_those_who_own_the_loop() -> None:
-    """When a program ends, its flights are cancelled."""
+    """When a program ends, its calls in flight are cancelled."""
     cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     flight = asyncio.ensure_future(cache._asked(request_for(), eyes))
     await until(lambda: len(eyes.asked) >= 1)
@@ -578,7 +578,7 @@ async def test_the_call_of_a_worker_that_died_is_taken_over(workers: Workers, mo
     assert dead._store is not None
     with monkeypatch.context() as short:
         short.setattr(lease, "LEASE_SECONDS", 0.3)
-        assert await dead._store.lease(SCOPE, "cat").take()  # and then nobody renews it
+        assert await dead._store.lease(SCOPE, "cat").take()  # after that, no worker renews the lease
     eyes = Eyes(CAT)
     outcomes = await asyncio.gather(*[task for worker in living for task in asking(10, worker, eyes)])
     assert eyes.asked == ["cat"]
@@ -667,7 +667,7 @@ async def test_an_analysis_lives_its_time_in_all_workers(workers: Workers, clock
     eyes = Eyes(CAT)
     await answer(one, eyes)
     clock.now += 60
-    await answer(other, eyes)  # it is as old there as where it was made
+    await answer(other, eyes)  # it expires at the same time on both workers
     clock.now += 40
     await answer(other, eyes)
     assert await answer(third, eyes) == CAT.as_cached()
@@ -728,7 +728,7 @@ async def test_20_known_images_take_one_round_trip(workers: Workers) -> None:
     requests = [request_for(f"image {number}") for number in range(20)]
     for request in requests:
         await answer(one, eyes, request)
-    await other.check()  # it is connected now
+    await other.check()  # the worker is connected now
     with workers.redis.commands() as commands:
         known = await other.recall(requests)
     assert len(known) == 20
@@ -890,7 +890,7 @@ async def test_when_redis_dies_in_the_middle_each_worker_asks_at_most_once_and_n
         assert len(eyes.asked) == 4
         assert [outcome.text for outcome in outcomes if isinstance(outcome, Analysed)] == ["a cat"] * 1000
         assert total_cost(outcomes) == 4 * PRICE
-        assert len(workers.warnings) == 4  # one a worker
+        assert len(workers.warnings) == 4  # one for each worker
 
 
 async def test_without_redis_a_worker_s_memory_goes_on(mortal_redis: RedisServer, clock: Clock) -> None:
@@ -913,7 +913,7 @@ async def test_what_was_flushed_stays_so_when_redis_comes_back_empty(mortal_redi
         await answer(other, eyes)
         await one.flush()
         clock.now += redis_store.CURRENT_SECONDS
-        await other.recall([request_for("another image")])  # the other has heard of it
+        await other.recall([request_for("another image")])  # the other worker knows of the flush
         mortal_redis.stop()
         mortal_redis.start()
         clock.now += redis_store.CURRENT_SECONDS

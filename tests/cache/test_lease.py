@@ -1,4 +1,4 @@
-"""The right to make one call: held by one worker, given back in any case, and no reason to wait where Redis fails."""
+"""The lease for one call: one worker holds it, it is always released, and without Redis no worker waits for it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class TestKept:
         assert await ours.take()
         with anyio.CancelScope() as scope:
             async with ours.kept():
-                await worker.client.connection_pool.disconnect()  # giving back takes more than a moment
+                await worker.client.connection_pool.disconnect()  # a slow release
                 scope.cancel()
                 await checkpoint()
         assert scope.cancelled_caught
@@ -155,7 +155,7 @@ class TestKept:
 
 
 class TestWithoutRedis:
-    """``None``, not ``False``: nobody can say that another worker is at it, so there is nobody to wait for."""
+    """``take`` returns ``None`` and not ``False``: another worker may not exist, so there is no reason to wait."""
 
     async def test_there_is_none_to_take(self) -> None:
         lease = Lease(None, NAME)

@@ -1,4 +1,4 @@
-"""What a process remembers: bounded in bytes, each outcome for its time, the least recently used first to go."""
+"""The memory cache: a limit in bytes, a time to live for each outcome, and eviction of the least recently used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def keys_known(memory: Memory, *keys: str) -> list[str]:
 
 
 def bytes_of(outcome: Outcome) -> int:
-    """What one outcome takes."""
+    """The bytes that one outcome takes."""
     memory = Memory(MIB)
     put(memory, "key", outcome)
     return memory.used_bytes
@@ -183,7 +183,7 @@ def test_several_threads_may_use_it_at_once() -> None:
                 memory.forget("team:a")
 
     interval = sys.getswitchinterval()
-    # Only once all have started: coverage's trace functions are installed in each, and not in two at once.
+    # They begin after all have started: coverage installs its trace function in each thread, but not in two at once.
     started = Barrier(4, action=lambda: sys.setswitchinterval(1e-6))
     try:
         with ThreadPoolExecutor(4, initializer=started.wait) as pool:
@@ -201,7 +201,7 @@ def test_its_accounts_are_not_below_what_it_takes(count: int, rounds: int) -> No
         for _ in range(rounds):
             for number in range(count):
                 outcome = Analysed(f"{number:02000d}").as_cached()
-                scope = f"key:{number:064x}"  # a string of its own, as each request brings one
+                scope = f"key:{number:064x}"  # a new string, as in each request
                 memory.put(f"{number:064x}", outcome, scope=scope, ttl_seconds=86400)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
@@ -225,12 +225,12 @@ def test_10_000_analyses_of_2_kb_stay_within_40_mb() -> None:
 
 
 def keys_like(memory: Memory, count: int) -> list[int]:
-    """The numbers of those that are remembered."""
+    """The numbers of the stored keys."""
     return [number for number in range(count) if memory.get(f"{number:064x}") is not None]
 
 
 class AnyUse(RuleBasedStateMachine):
-    """Whatever is done to a memory, it keeps its bound and says nothing that is not so."""
+    """Any sequence of operations keeps the limit and returns only stored outcomes."""
 
     keys = st.sampled_from("abcdefgh")
     scopes = st.sampled_from(["team:a", "team:b"])

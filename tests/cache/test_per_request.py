@@ -1,4 +1,4 @@
-"""One request's attempts: nobody is asked twice, and each attempt reports what all have cost."""
+"""Attempts at one request: no vision call is repeated, and each attempt reports the cost of all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def request(mark: str) -> VisionRequest:
 
 
 class Eyes:
-    """Says the same of everything, and counts."""
+    """Gives the same answer to all requests, and counts them."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -89,7 +89,7 @@ def test_what_stands_in_litellm_s_metadata_is_neither_copied_nor_shown() -> None
     ids=["none", "no-cache", "no-store"],
 )
 async def test_a_request_may_look_afresh_or_not_be_remembered(control: dict[str, bool], calls: int) -> None:
-    """Its own attempts share what it asked in any case."""
+    """Its own attempts always share outcomes."""
     cache, eyes, limiter = Cache(CacheConfig(), 5), Eyes(PAID), anyio.CapacityLimiter(1)
     for _ in range(3):
         outcomes = RequestOutcomes()

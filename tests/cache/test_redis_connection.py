@@ -1,4 +1,4 @@
-"""Redis as it fails: real servers that hang, die, refuse and answer nonsense, and loops too busy to hear them."""
+"""Failures of Redis: real servers that hang, die, refuse or send invalid answers, and busy event loops."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TestRedisThatIsWell:
     async def test_a_burst_takes_turns_on_few_connections(
         self, redis: RedisServer, query: str, connections: int
     ) -> None:
-        """A client beyond its ``max_connections`` raises at once."""
+        """A client raises if it needs more than ``max_connections``."""
         with redis.client as client:
             before = client.info("stats")["total_connections_received"]
             async with worker_at(redis.url + query) as worker:
@@ -133,7 +133,7 @@ class TestRedisThatIsGone:
 
     @needs_redis_that_tries_again
     async def test_a_redis_that_came_back_unnoticed_costs_nothing(self, mortal_redis: RedisServer) -> None:
-        """Connections that went stale are made anew, without a warning."""
+        """Stale connections are opened again, without a warning."""
         async with worker_at(mortal_redis.url) as worker:
             await asyncio.gather(*(worker.ask("PING") for _ in range(5)))
             mortal_redis.stop()
@@ -188,7 +188,7 @@ class TestRedisThatRefuses:
                 assert "an analysis" not in warning
 
     async def test_what_is_no_text_is_no_reason_to_ask_no_more(self, worker: Worker) -> None:
-        """A client with ``decode_responses`` reads what others may have written."""
+        """A client with ``decode_responses`` reads values that other programs may have written."""
 
         async def read() -> str:
             return b"\xff".decode()
@@ -212,13 +212,13 @@ class TestRedisThatRefuses:
 
     @pytest.mark.usefixtures("quick_probe")
     async def test_a_refused_probe_is_an_answer(self, mortal_redis: RedisServer) -> None:
-        """A user may lack the right to ping, and a Redis that cannot save its data refuses it with MISCONF."""
+        """A user may have no right to ping, and a Redis that cannot save its data refuses a ping with MISCONF."""
 
         async def fail() -> None:
             raise OSError
 
         with mortal_redis.client as client:
-            client.execute_command("ACL SETUSER", "default", "-ping")  # redis-py's own method would switch the user off
+            client.execute_command("ACL SETUSER", "default", "-ping")  # redis-py's own method would disable the user
         async with worker_at(mortal_redis.url) as worker:
             await worker.link.attempt(fail)
             await until(lambda: worker.client.sent.count("PING") >= 2 or not worker.link.broken)
@@ -228,7 +228,7 @@ class TestRedisThatRefuses:
 class TestBusyEventLoop:
     @pytest.fixture
     async def loop_clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
-        """The event loop's time goes by as a test says, so an operation needs no more seconds than usual."""
+        """A clock of the event loop that the test sets, so that operations do not take longer."""
         monkeypatch.setattr(redis_connection, "OPERATION_SECONDS", 0.2)
         loop = asyncio.get_running_loop()
         clock = Clock(loop.time())
@@ -236,12 +236,12 @@ class TestBusyEventLoop:
         return clock
 
     async def test_a_busy_event_loop_is_not_a_slow_redis(self, redis: RedisServer, loop_clock: Clock) -> None:
-        """Every turn takes longer than all the time an operation has, and a connection is to be made as well."""
+        """Every turn of the loop takes longer than the limit of an operation, which must also open a connection."""
         loop, working = asyncio.get_running_loop(), True
 
         def work() -> None:
             loop_clock.now += 2 * redis_connection.OPERATION_SECONDS
-            client.ping()  # Redis has time to answer what it was asked in the turn before
+            client.ping()  # Redis has time to answer the command of the previous turn
             if working:
                 loop.call_soon(work)
 
@@ -265,7 +265,7 @@ class TestBusyEventLoop:
 
 class TestCancellation:
     async def test_a_cancelled_operation_leaves_no_answer_behind(self, worker: Worker) -> None:
-        """The next user of a connection must not get what was meant for the one before."""
+        """The next user of a connection must not get the answer to the previous one."""
         schedule = random.Random(4)
         for number in range(300):
             cancelled = asyncio.ensure_future(worker.ask("ECHO", "not for you"))
@@ -302,7 +302,7 @@ class TestCancellation:
 class TestWithin:
     @pytest.fixture
     async def unheard(self) -> list[dict[str, Any]]:
-        """What asyncio would report."""
+        """Exceptions that asyncio would report."""
         unheard: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
         return unheard
@@ -323,7 +323,7 @@ class TestWithin:
     async def test_what_was_given_up_is_ended_and_its_error_not_left_unheard(
         self, unheard: list[dict[str, Any]]
     ) -> None:
-        """A client may raise something of its own when it is cancelled."""
+        """A client may raise its own exception when it is cancelled."""
         ended = asyncio.Event()
 
         async def hang() -> None:

@@ -1,4 +1,4 @@
-"""Values in a real Redis: what they are called there, how a flush is heard, and what a cluster makes of it."""
+"""Values in a real Redis: their names, flushes, and clusters."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ OTHER_TEAM = "team:sales"
 KEY, OTHER_KEY = "a" * 64, "b" * 64
 TEAM_NAMES = f"{PREFIX}:{{{TEAM}}}"
 
-SCOPES = st.text(st.characters(exclude_categories=()))  # lone surrogates as well: JSON may hold them
-"""Team and user names come from tokens and from databases: they may be any text."""
+SCOPES = st.text(st.characters(exclude_categories=()))  # with lone surrogates, which JSON allows
+"""Names of teams and users come from tokens and databases, so they may be any text."""
 
 
 def store_at(
@@ -45,12 +45,12 @@ def store_at(
     clock: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> RedisStore:
-    """One worker's store."""
+    """The store of one worker."""
     return RedisStore(lambda: NamespacedClient(client_at(url, **settings), namespace), warn, clock)
 
 
 def values(reading: Reading | None) -> dict[str, str]:
-    """What was read, whatever the client makes of bytes."""
+    """The values that were read, as text or bytes."""
     assert reading is not None
     return {key: value.decode() if isinstance(value, bytes) else value for key, value in reading.values.items()}
 
@@ -161,7 +161,7 @@ class TestNames:
         assert not set("{}*?[]\\^ \r\n\x00") & set(tag[1:-1])
 
     async def test_a_scope_that_is_no_valid_text_is_a_scope_like_any_other(self, store: RedisStore) -> None:
-        """JSON may hold half a surrogate pair; a caller who can choose a name must not switch Redis off for all."""
+        """JSON allows half a surrogate pair. A caller who can choose a name must not disable Redis for all."""
         scope = "user:\ud800"
         await store.write(scope, KEY, "a cat", 60)
         assert values(await store.read(scope, [KEY])) == {KEY: "a cat"}
@@ -322,7 +322,7 @@ class TestWithoutRedis:
         ],
     )
     async def test_settings_that_make_no_client_cost_redis_only(self, error: str, told: str) -> None:
-        """LiteLLM raises where settings are incomplete; what an error quotes may be a password."""
+        """LiteLLM raises an error for incomplete settings, which may quote a password."""
         warnings: list[str] = []
 
         def connect() -> NamespacedClient:
@@ -347,7 +347,7 @@ class TestWithoutRedis:
         await store.write(TEAM, KEY, "a cat", 60)
         assert await store.lease(TEAM, KEY).take() is None
         assert not store.available
-        # There is no use in asking what was flushed.
+        # Without Redis, the last known generation counts as current.
         assert (store.generation(TEAM), store.is_current(TEAM)) == (NEVER_FLUSHED, True)
 
     @pytest.mark.parametrize("error", REFUSALS)
@@ -391,7 +391,7 @@ class TestEventLoops:
         assert [len(asyncio.run(use(number))) for number in range(3)] == [1, 2, 3]
         assert len(connections) == 3
 
-    @pytest.mark.filterwarnings(  # nobody could close what belonged to a loop that is gone
+    @pytest.mark.filterwarnings(  # connections of a closed loop cannot be closed
         "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
     )
     def test_one_that_ended_without_a_word_harms_not_the_next(self, redis: RedisServer) -> None:

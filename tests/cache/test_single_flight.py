@@ -1,4 +1,4 @@
-"""One call for many who ask the same at once, whoever of them goes away meanwhile."""
+"""One call for equal requests at once, even if some of them are cancelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEDULES = 10_000
 
 
 class Call:
-    """A call that ends when it is told to, and knows how often it was made."""
+    """A call that ends when the test says so, and counts how often it was made."""
 
     def __init__(self, answer: str | Exception = "a cat") -> None:
         self.answer = answer
@@ -46,7 +46,7 @@ async def landed(flights: SingleFlight[str], key: str = KEY) -> None:
 async def waiting(
     count: int, flights: SingleFlight[str], call: Callable[[], Awaitable[str]]
 ) -> list[asyncio.Task[str]]:
-    """So many who wait for the same call; the first has started it."""
+    """This number of tasks that wait for the same call. The first one has started it."""
 
     async def ask() -> str:
         answer, _ = await flights.join(KEY, call)
@@ -146,7 +146,7 @@ async def test_an_exception_reaches_all_who_wait_and_leaves_nothing_behind() -> 
     tasks = await waiting(5, flights, call)
     call.may_end.set()
     assert await asyncio.gather(*tasks, return_exceptions=True) == [failure] * 5
-    assert call.times == 1  # not one after the other, each as the next leader
+    assert call.times == 1  # the waiting tasks do not repeat the call
     await landed(flights)
     call.answer = "a cat"
     assert await flights.join(KEY, call) == ("a cat", True)
@@ -206,7 +206,7 @@ async def test_the_deadline_of_whoever_started_the_call_is_not_the_call_s() -> N
 
 
 class Asker:
-    """Somebody who asks at some turn of the loop, and may go away at another."""
+    """A task that asks at one turn of the loop, and may be cancelled at another."""
 
     def __init__(self, number: int, chance: random.Random) -> None:
         self.starts = 0 if number == 0 else chance.randrange(4)
@@ -244,7 +244,7 @@ async def test_no_schedule_of_cancelled_leaders_and_waiters_harms_the_others() -
 
 
 async def one_schedule(chance: random.Random) -> None:
-    """The first always goes away, others may: before they ask, while they wait, or when all is over."""
+    """The first task is always cancelled, and others may be: before they ask, while they wait, or after the end."""
     flights: SingleFlight[str] = SingleFlight()
     call = Call("a cat" if chance.random() < 0.7 else ValueError("no such model"))
     askers = [Asker(number, chance) for number in range(chance.randint(2, 6))]

@@ -1,4 +1,4 @@
-"""Outcomes as they are written down for other processes, and what is believed when they are read."""
+"""The stored form of outcomes, and which stored values are accepted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ outcomes = analyses | failures
 
 @pytest.fixture(autouse=True, scope="module")
 def clock() -> Iterator[SimpleNamespace]:
-    """Time that goes by when a test says so."""
+    """A clock that the test sets."""
     stopped = SimpleNamespace(time=lambda: NOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stored_outcome, "time", stopped)
@@ -66,7 +66,7 @@ def test_any_outcome_is_read_as_it_was_written_for_whoever_did_not_pay(
     outcome: Outcome, key: str, generation: str
 ) -> None:
     value = stored_outcome.dump(key, outcome, generation, 60)
-    for stored in (value, value.encode()):  # clients give bytes or text
+    for stored in (value, value.encode()):  # clients return bytes or text
         found = stored_outcome.load(stored, key, generation, LONGEST)
         assert found is not None
         assert found == (outcome.as_cached(), 60)

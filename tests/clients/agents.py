@@ -1,4 +1,4 @@
-"""Coding agents as npm has them: where they are installed, how they are silenced, and how they are called."""
+"""Coding agents from npm: their installation, settings without telemetry, and commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CACHE = Path(__file__).parents[2] / ".venv" / "clients"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a client runs, and what it talks to."""
+    """The folder of a client, and the address of its server."""
 
     home: Path
     work: Path
@@ -45,9 +45,9 @@ class Client:
     command: Callable[[Place, str, bool], list[str]]
 
     def installed(self) -> Path:
-        """Return the program; raises ``RuntimeError`` with a reason if it cannot be had.
+        """Return the program. Raises ``RuntimeError`` with a reason if it cannot be installed.
 
-        The packages' own scripts do not run: they would fetch more.
+        Scripts of the packages do not run, because they would download more.
         """
         npm = shutil.which("npm")
         if npm is None or shutil.which("node") is None:
@@ -63,7 +63,7 @@ class Client:
         return Path(found[0])
 
     def run(self, place: Place, prompt: str, dead_end: str, *, resumed: bool) -> subprocess.CompletedProcess[str]:
-        """Run one turn with a home of its own, and with no way out but the dead end."""
+        """Run one turn with a separate home directory, and with the dead end as HTTP proxy."""
         names = [name for scheme in ("HTTP", "HTTPS", "ALL") for name in (f"{scheme}_PROXY", f"{scheme.lower()}_proxy")]
         env = {
             **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
@@ -215,7 +215,7 @@ def _opencode(place: Place) -> dict[str, str]:
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
         "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
-        "NPM_CONFIG_OFFLINE": "true",  # or it installs a package for plugins
+        "NPM_CONFIG_OFFLINE": "true",  # otherwise it installs a package for plugins
     }
 
 
@@ -236,8 +236,8 @@ def _cline(place: Place) -> dict[str, str]:
         "CLINE_PROVIDER": "litellm",
         "CLINE_NO_AUTO_UPDATE": "1",
         "DO_NOT_TRACK": "1",
-        "IS_TEST": "true",  # or it asks for feature flags
-        "CLINE_SESSION_BACKEND_MODE": "local",  # no daemon that outlives it
+        "IS_TEST": "true",  # otherwise it requests feature flags
+        "CLINE_SESSION_BACKEND_MODE": "local",  # no daemon that stays after the end
     }
 
 
@@ -246,7 +246,7 @@ def _cline_session(place: Place) -> str:
 
 
 def _cline_command(place: Place, prompt: str, resumed: bool) -> list[str]:
-    """With ``--id`` it wants a terminal, so a session is resumed over its protocol for editors."""
+    """With ``--id`` it needs a terminal, so a session is resumed over its protocol for editors."""
     return ["-P", "litellm", "-m", place.model, *(["--acp"] if resumed else [prompt])]
 
 

@@ -1,7 +1,7 @@
-"""Real coding agents, headless, through a real proxy to a text-only model: a session over many pictures, and resumed.
+"""Real coding agents with a real proxy and a text-only model: a session with many pictures, which is also resumed.
 
-They are installed from npm and run for minutes, so only with ``REAL_CLIENTS=1``, as in ``make nightly``.
-``CLIENTS_REPORT`` names a JSON file for what the vision model was asked.
+They are installed from npm and run for minutes, so this needs ``REAL_CLIENTS=1``, as in ``make nightly``.
+``CLIENTS_REPORT`` names a JSON file for the questions to the vision model.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def report() -> Iterator[None]:
 
 
 def screenshot(mark: int) -> bytes:
-    """A PNG of 320 x 200 pixels, other ones for another mark."""
+    """A PNG of 320 x 200 pixels. Each mark has a different one."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -76,14 +76,14 @@ def config(upstream: AgentUpstream, **settings: Any) -> dict[str, Any]:
 
 
 class Session:
-    """A client's session through a proxy, and all that was seen of it."""
+    """A session of a client with a proxy, and its requests."""
 
     def __init__(self, client: Client, place: Place, recorder: Recorder, upstream: AgentUpstream, dead: str) -> None:
         self.client, self.place, self.recorder, self.upstream, self.dead = client, place, recorder, upstream, dead
         self.turns = 0
 
     def say(self, words: str, *pictures: Path) -> None:
-        """One turn, whose answer the client has to write."""
+        """Run one turn, and check that the client prints the answer."""
         self.turns += 1
         files = f" READ-FILE:{';'.join(map(str, pictures))}" if pictures else ""
         prompt = f"TURN-{self.turns} {words}{files}"
@@ -95,7 +95,7 @@ class Session:
 
 @contextmanager
 def session(name: str, way: str, folder: Path, **settings: Any) -> Iterator[Session]:
-    """A client in a folder with a project's instructions, in front of a proxy."""
+    """A client in a folder with a project's instructions, with a proxy."""
     client = CLIENTS[name]
     try:
         client.installed()
@@ -127,7 +127,7 @@ def pictures(folder: Path, numbers: range) -> list[Path]:
 
 
 def history(body: dict[str, Any]) -> list[str]:
-    """What a client sends of the conversation: its instructions, and its messages. The marks of a cache move."""
+    """The instructions and messages in a client's request, without keys for caches, whose places change."""
     instructions = [body.get(name) for name in ("system", "instructions", "systemInstruction")]
     messages = body.get("messages") or body.get("input") or body.get("contents") or []
     return [json.dumps(unmarked(item)) for item in [*instructions, *messages]]
@@ -144,7 +144,7 @@ def continues(earlier: list[str], later: list[str]) -> bool:
 
 
 def kept_histories(session: Session) -> tuple[int, int]:
-    """How many requests continue the one before as the client sends them, and as the text model reads them."""
+    """How many requests continue the previous one, as the client sends them and as the text model reads them."""
     sent = [history(body) for body in session.recorder.bodies()]
     read = [[json.dumps(message) for message in body["messages"]] for body in session.upstream.read]
     assert len(sent) == len(read)
@@ -166,7 +166,7 @@ def test_a_session_over_many_pictures_goes_on_when_it_is_resumed(name: str, way:
         client.say("And this one?", paths[-1])
         upstream = client.upstream
         assert upstream.refused == []
-        assert upstream.misordered == []  # a tool's results have to follow its calls
+        assert upstream.misordered == []  # the results of a tool must follow its calls
         looked_at = Counter(mark for mark, _ in upstream.seen)
         assert list(looked_at.values()) == [1] * (PICTURES + 1)
         last = json.dumps(upstream.read[-1])

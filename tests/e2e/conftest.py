@@ -19,7 +19,7 @@ def shared_upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(shared_upstream: Upstream) -> Upstream:
-    """The provider, its memory and rules empty."""
+    """The provider, without earlier requests and rules."""
     shared_upstream.reset()
     return shared_upstream
 

@@ -1,4 +1,4 @@
-"""Who may call what: virtual keys, teams, users and organisations on a real PostgreSQL."""
+"""Access to models: virtual keys, teams, users and organisations on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def gateway(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def strict(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A gateway that advertises nothing and holds vision models to lists."""
+    """A gateway with ``advertise: false`` and a list of allowed vision models."""
     settings: dict[str, Any] = {"advertise": False, "require_key_access": True}
     with started(shared_upstream, tmp_path_factory, allowed_vision_models=["other-vision"], **settings) as proxy:
         yield proxy
 
 
 class Admin:
-    """Makes callers. Each returns the key of somebody new."""
+    """Creates callers. Each method returns the key of a new one."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
@@ -69,7 +69,7 @@ class Admin:
         return self.key(user_id=self.post("/user/new", auto_create_key=False, **user)["user_id"])
 
     def in_organization(self, models: list[str]) -> str:
-        """The key of a team that limits nothing, in an organisation that does."""
+        """The key of a team without a list of models, in an organisation with one."""
         return self.in_team(organization_id=new_organization(*models))
 
 

@@ -1,4 +1,4 @@
-"""The books balance: after 500 random requests, faults and departures each sum is what the provider charged."""
+"""After 500 random requests, faults and disconnects, each sum of LiteLLM equals the provider's charges."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from support.upstream import VISION_COST, Body, Rule, Upstream, images_in
 pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL")
 
 RUNS, STEPS_OF_A_RUN = int(os.environ.get("ACCOUNT_RUNS", "6")), 50
-"""Hypothesis's first run is its simplest: nothing but recoveries."""
+"""The number of runs. Hypothesis's first run is its simplest, with recoveries only."""
 
 CALLERS, IMAGES = 3, 6
-"""Of one run. Of so few images, many are seen before."""
+"""The images of one run. They are few, so many requests repeat an image."""
 
 SECONDS = 60
-"""LiteLLM takes some seconds to write what it has counted."""
+"""LiteLLM takes some seconds to write its sums."""
 
 AT_LENGTH = settings(
     max_examples=RUNS,
     stateful_step_count=STEPS_OF_A_RUN,
     derandomize=True,
     database=None,
-    phases=[Phase.generate],  # a gateway is too slow for finding a smaller example
+    phases=[Phase.generate],  # a gateway is too slow to search for a smaller example
     suppress_health_check=list(HealthCheck),
 )
 
@@ -54,15 +54,15 @@ FAULTS = {
     "main fails": Rule(of_main, status=500),
     "fragile fails": Rule(lambda body: str(body["model"]).endswith("-fragile"), status=500),
 }
-"""What may be wrong with the provider. Fragile models have others to fall back to."""
+"""Faults of the provider. Fragile models have fallbacks."""
 
 ENDLESS = [Rule(streams_of("blind-stalling"), hangs="before"), Rule(streams_of("blind-stopping"), hangs="after")]
-"""The streams for callers who leave: they stop before the first word or after it."""
+"""Streams for clients that disconnect: they stop before or after the first word."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked by the caller with that number; ``suffix``, ``ocr_model`` or both ask for image analysis."""
+    """A request of the caller with this number. ``suffix``, ``ocr_model`` or both ask for image analysis."""
 
     caller: int
     route: str
@@ -78,7 +78,7 @@ class Ask:
 
     @property
     def is_priced(self) -> bool:
-        """LiteLLM loses a deployment's price on its way from generateContent to chat; this plugin keeps it."""
+        """Whether LiteLLM knows the price. Its bridge from generateContent to chat needs this plugin to know it."""
         return self.is_for_us or self.route != "generateContent"
 
     @property
@@ -86,10 +86,10 @@ class Ask:
         return (self.route, self.stream) not in UNTOLD and (self.is_for_us or not self.images)
 
     def status(self, faults: set[str]) -> int:
-        """What the answer's has to be."""
+        """The expected status of the answer."""
         if "main fails" in faults:
             return 500
-        if self.images and not self.is_for_us:  # shown to the blind
+        if self.images and not self.is_for_us:  # an image for a text-only model
             return 500 if self.model == "fragile-chat" and "fragile fails" in faults else 400
         return 200
 
@@ -109,7 +109,7 @@ def asks(*models: str) -> st.SearchStrategy[Ask]:
 
 @dataclass
 class Account:
-    """A caller, and what was asked in its name; its tag stands in all of that."""
+    """A caller and its requests, which all contain its tag."""
 
     caller: Caller
     asked: list[Ask] = field(default_factory=list)
@@ -121,7 +121,7 @@ class Account:
         return path, {**body, **({"ocr_model": ask.ocr_model} if ask.ocr_model else {})}
 
     def urls(self, ask: Ask) -> set[str]:
-        """Of its images, which nobody else has."""
+        """The URLs of its images, which no other caller has."""
         return {data_uri(self._mark(number)) for number in ask.images}
 
     def _mark(self, number: int) -> str:
@@ -134,13 +134,13 @@ class Books:
     steps: int = 0
 
     def wrong(self, upstream: Upstream) -> list[tuple[float, dict[str, float], list[Ask]]]:
-        """Where these differ: what was charged and billed, and what for."""
+        """Differences between charged and billed amounts, with their requests."""
         found = [(upstream.charged_for(each.caller.tag), each.caller.sums(), each.asked) for each in self.accounts]
         return [each for each in found if each[1] != dict.fromkeys(SUMS, pytest.approx(each[0], abs=1e-9))]
 
 
 class Trade(RuleBasedStateMachine):
-    """One run. Nobody waits for what a caller left behind: the provider may charge for its images in a later step."""
+    """One run. It does not wait for requests of disconnected clients, so they may be charged in a later step."""
 
     def __init__(self, admin: httpx.Client, upstream: Upstream, books: Books) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class Trade(RuleBasedStateMachine):
             self._leave(ask, first_word if ask.stream else until)
 
     def teardown(self) -> None:
-        """Streams of those who left may still be on their way: they stay endless."""
+        """Streams of disconnected clients may still run, so they stay endless."""
         self.faults = set()
         self._provide()
 
@@ -197,7 +197,7 @@ class Trade(RuleBasedStateMachine):
 
     @contextmanager
     def _held(self, matches: Callable[[Body], bool]) -> Iterator[Callable[[object], None]]:
-        """The provider keeps those requests waiting; wait for one, or for a main request: nobody had to look."""
+        """Let the provider hold these requests, and wait for one, or for a main call if no vision call was needed."""
         gate, before = threading.Event(), len(self.upstream.requests)
 
         def reached(_: object) -> None:
@@ -217,7 +217,7 @@ class Trade(RuleBasedStateMachine):
         account.caller.post_and_leave(account.request(ask), until)
 
     def _serve(self, several: list[Ask]) -> None:
-        """All at once; each answer tells the costs of its own vision calls, and together they tell all of them."""
+        """Send all at once. Each answer has the cost of its own vision calls, and the sum is the cost of all."""
         self.books.steps += 1
         before = len(self.upstream.answered)
         with ThreadPoolExecutor(len(several)) as pool:
@@ -228,7 +228,7 @@ class Trade(RuleBasedStateMachine):
             assert sum(filter(None, told)) == pytest.approx(len(looked) * VISION_COST, abs=1e-9)
 
     def _told(self, ask: Ask) -> float | None:
-        """USD of the vision calls, as the answer's headers tell; an error's do not."""
+        """USD of the vision calls in the answer's headers. An error has none."""
         account = self.accounts[ask.caller]
         path, body = account.request(ask)
         response = self.admin.post(path, json=body, headers=account.caller.headers)
@@ -243,7 +243,7 @@ def gateway(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
         deployment("fragile-eyes", "seeing-fragile", url, **VISION_PRICE, supports_vision=True),
         deployment("fragile-chat", "blind-fragile", url, **BASE_PRICE),
         deployment("stalling-chat", "blind-stalling", url, **BASE_PRICE),
-        # For this provider LiteLLM makes chat of every route: chat alone tells in a stream what was used so far.
+        # For this provider LiteLLM translates every route to chat, because only a chat stream has the usage so far.
         deployment("stopping-chat", "blind-stopping", url, provider="nebius", **BASE_PRICE),
     ]
     config["router_settings"]["fallbacks"] = [{"fragile-eyes": ["other-vision"]}, {"fragile-chat": ["deepseek-chat"]}]
@@ -256,10 +256,10 @@ def gateway(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
 def test_whatever_happens_each_sum_is_what_the_provider_charged(gateway: Proxy, upstream: Upstream) -> None:
     books = Books()
     with gateway.client() as admin:
-        # Hypothesis takes any callable, though its type does not say so.
+        # Hypothesis accepts any callable, although its type does not say so.
         run_state_machine_as_test(cast("type[Trade]", partial(Trade, admin, upstream, books)), settings=AT_LENGTH)
     assert books.steps >= RUNS * STEPS_OF_A_RUN
     if not eventually(lambda: not books.wrong(upstream), SECONDS, every=0.5):
-        pytest.fail("\n".join(map(str, books.wrong(upstream))))  # in full
+        pytest.fail("\n".join(map(str, books.wrong(upstream))))  # show the full difference
     charged = sum(upstream.charged_for(account.caller.tag) for account in books.accounts)
     assert charged == pytest.approx(upstream.charged, abs=1e-9), "somebody else was charged"

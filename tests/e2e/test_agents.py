@@ -1,4 +1,4 @@
-"""Requests in the exact shape coding agents send them, through a real proxy to a blind model."""
+"""Requests exactly as coding agents send them, through a real proxy to a text-only model."""
 
 from __future__ import annotations
 

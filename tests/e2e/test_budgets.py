@@ -1,6 +1,6 @@
-"""Who has spent a budget pays for no vision call, and a budget lasts for what was charged, on a real PostgreSQL.
+"""A used-up budget allows no vision call, and a budget counts what was charged, on a real PostgreSQL.
 
-LiteLLM's API makes organisations for enterprise users only; their budgets are checked with the others.
+LiteLLM's API creates organisations for enterprise users only. Their budgets are checked with the others.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def admin(billed: Proxy, upstream: Upstream) -> Iterator[httpx.Client]:
 
 @dataclass
 class Caller:
-    """A new key, and what its requests carry."""
+    """A new key, and the extra parameters of its requests."""
 
     admin: httpx.Client
     key: str
@@ -61,7 +61,7 @@ class Caller:
         return self.admin.post(path, json=body, headers={"Authorization": f"Bearer {self.key}"})
 
     def spend(self) -> float:
-        """What the database says that the key has spent, USD."""
+        """The spend of the key in the database, in USD."""
         return float(made(self.admin, "GET", "/key/info", params={"key": self.key})["info"]["spend"])
 
 
@@ -73,7 +73,7 @@ def made(admin: httpx.Client, method: str, path: str, **options: Any) -> dict[st
 
 
 def caller_with_budget(admin: httpx.Client, scope: str, usd: float) -> Caller:
-    """A new caller who is held to a budget of a new key, team, user and so on."""
+    """A new caller with a budget on its key, team, user or another owner."""
 
     def new(path: str, **body: Any) -> dict[str, Any]:
         return made(admin, "POST", path, json=body)
@@ -105,7 +105,7 @@ def caller_with_budget(admin: httpx.Client, scope: str, usd: float) -> Caller:
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_who_has_spent_a_budget_makes_no_vision_call(admin: httpx.Client, upstream: Upstream, scope: str) -> None:
-    """Not for a model that costs nothing either, for which LiteLLM itself looks at no budget."""
+    """Not even for a model that costs nothing, for which LiteLLM itself checks no budget."""
     caller = caller_with_budget(admin, scope, MAIN_COST / 2)
     assert caller.ask(image("a")).status_code == 200
     assert eventually(lambda: caller.ask().status_code == 422)
@@ -168,14 +168,14 @@ SITUATIONS: dict[str, tuple[list[Rule], bool, int, list[float]]] = {
     "asked again": ([], False, 200, [BOTH, MAIN_COST, MAIN_COST]),
     "the main call fails": ([Rule(of_main, status=500)], True, 500, [VISION_COST, VISION_COST, VISION_COST]),
 }
-"""Rules of the provider, whether each request has another image, what is answered, and each request's USD."""
+"""Rules of the provider, whether each request has a new image, the answer's status, and the USD of each request."""
 
 
 @pytest.mark.parametrize(("rules", "others", "status", "costs"), SITUATIONS.values(), ids=SITUATIONS)
 def test_a_budget_lasts_for_what_was_charged_and_nothing_stays_reserved(
     admin: httpx.Client, upstream: Upstream, rules: list[Rule], others: bool, status: int, costs: list[float]
 ) -> None:
-    """All routes at once. LiteLLM reserves what a request may cost at most: here, all that is left of the budget."""
+    """All routes at once. LiteLLM reserves the maximum cost of a request: here, the rest of the budget."""
     upstream.rules.extend(rules)
 
     def spend(case: tuple[Any, bool]) -> Caller:
@@ -192,7 +192,9 @@ def test_a_budget_lasts_for_what_was_charged_and_nothing_stays_reserved(
     cases = [(route, stream) for route in (chat, messages, responses) for stream in (False, True)]
     with ThreadPoolExecutor(len(cases)) as pool:
         callers = list(pool.map(spend, cases))
-    upstream.rules[:] = [Rule(lambda _: True, status=500)]  # what passes while LiteLLM still counts costs nothing
+    upstream.rules[:] = [
+        Rule(lambda _: True, status=500)
+    ]  # requests that pass while LiteLLM is still counting cost nothing
     for caller in callers:
         refusals: list[httpx.Response] = []
         assert eventually(lambda: refused(caller, refusals), 10)  # noqa: B023
@@ -207,7 +209,7 @@ def refused(caller: Caller, refusals: list[httpx.Response]) -> bool:
 
 
 def counted(refusal: httpx.Response) -> float:
-    """What LiteLLM's counter held as it refused a request, USD."""
+    """The value of LiteLLM's counter when it refused a request, in USD."""
     found = re.search(r"Current cost: ([0-9.e-]+)", refusal.json()["error"]["message"])
     assert found is not None, refusal.text
     return float(found[1])
@@ -216,7 +218,7 @@ def counted(refusal: httpx.Response) -> float:
 async def test_what_a_request_reserved_stays_reserved_when_its_vision_call_is_paid(
     admin: httpx.Client, upstream: Upstream
 ) -> None:
-    """Settled by the vision call, it would let others spend while the main call runs."""
+    """If the vision call settled the reservation, others could spend it while the main call runs."""
     caller = caller_with_budget(admin, "key", BOTH - 1e-6)
     gate = threading.Event()
     upstream.rules.append(Rule(of_main, gate=gate))

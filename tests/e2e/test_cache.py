@@ -1,4 +1,4 @@
-"""What is analysed once is not paid for again: in one proxy, and across proxies and workers that share a Redis."""
+"""An image is analysed and paid once: in one proxy, and across proxies and workers that share a Redis."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Start = Callable[..., Proxy]
 
 @pytest.fixture(scope="module")
 def start(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start a proxy of one gateway: all have the same master key."""
+    """Start a proxy of a gateway. All have the same master key."""
     key = f"sk-{secrets.token_hex(16)}"
     with ExitStack() as stack:
 
@@ -72,13 +72,13 @@ def pair(start: Start, redis_server: RedisServer) -> list[Proxy]:
 
 @pytest.fixture(scope="module")
 def unusual(start: Start) -> Proxy:
-    """A proxy whose settings are no defaults."""
+    """A proxy without default settings."""
     return start({"scope": "global", "remote_url_ttl_seconds": 0}, grouping="per_message")
 
 
 @pytest.fixture(params=["one proxy", "two proxies in turn"])
 def proxies(request: pytest.FixtureRequest) -> list[Proxy]:
-    """Who answers the turns of a conversation, one after the other."""
+    """The proxies that answer the turns of a conversation, in this order."""
     if request.param == "one proxy":
         return [request.getfixturevalue("lone")]
     found: list[Proxy] = request.getfixturevalue("pair")
@@ -98,13 +98,13 @@ def ask(proxy: Proxy, *parts: dict[str, Any], caller: str = "team-a", **body: An
 
 
 def cached(response: httpx.Response) -> tuple[str, str, str]:
-    """How many images were replaced, how many of them without a vision call, and at what cost."""
+    """The number of replaced images, of cached ones among them, and the cost."""
     found = response.headers
     return tuple(found[f"x-litellm-image-analysis-{name}"] for name in ("images", "cached", "cost"))  # type: ignore[return-value]
 
 
 def mark() -> str:
-    """A mark no other test uses."""
+    """A mark that no other test uses."""
     return secrets.token_hex(4)
 
 
@@ -188,9 +188,9 @@ def test_a_url_is_looked_at_again_only_after_its_own_time(unusual: Proxy, lone: 
 def test_tenants_share_nothing_and_learn_nothing_of_each_other(
     lone: Proxy, pair: list[Proxy], redis_server: RedisServer, upstream: Upstream, shared: bool
 ) -> None:
-    """A miss takes the same steps whether or not another tenant has the image: there is nothing to measure."""
+    """A miss takes the same steps whether or not another tenant has the image, so times reveal nothing."""
     proxy, name, other = pair[0] if shared else lone, mark(), mark()
-    ask(proxy, image(mark()), caller="b-1")  # the tenant is known from now on
+    ask(proxy, image(mark()), caller="b-1")  # the generation of the tenant is known from now on
     with redis_server.commands() as first:
         ask(proxy, image(other), caller="b-1")
     ask(proxy, image(name), caller="a-1")
@@ -289,7 +289,7 @@ def test_the_gateway_s_own_redis_serves_too(
 
 @asynccontextmanager
 async def crowd(proxies: list[Proxy], count: int, part: dict[str, Any]) -> AsyncIterator[list[asyncio.Task[Any]]]:
-    """So many clients who ask the same at once, each on a connection of its own; all have asked when this yields."""
+    """Clients that send the same request at once, each on its own connection. All have sent it at the yield."""
     body = {"model": "deepseek-chat-ocr", "messages": [message(text("What is it?"), part)]}
     asked = asyncio.Semaphore(0)
 

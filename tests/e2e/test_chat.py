@@ -1,4 +1,4 @@
-"""``/v1/chat/completions`` through a real proxy process: what each party gets to see."""
+"""``/v1/chat/completions`` through a real proxy process: the requests and answers of all models and clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ask(
 
 
 def read_by_blind(upstream: Upstream) -> list[dict[str, Any]]:
-    """The messages the text-only model got, of the one call it got."""
+    """The messages in the only call of the text-only model."""
     (body,) = upstream.calls("blind")
     assert images_in(body) == []
     messages: list[dict[str, Any]] = body["messages"]
@@ -97,7 +97,7 @@ def test_five_images_of_a_message_keep_their_labels_however_late_they_come(
     marks = "abcde"
     gates = [threading.Event() for _ in (*marks, "open")]
     gates[-1].set()
-    for mark, gate, opens in zip(marks, gates[1:], gates, strict=False):  # the last image is answered first
+    for mark, gate, opens in zip(marks, gates[1:], gates, strict=False):  # the last image gets its answer first
         upstream.rules.append(Rule(partial(shows, mark), gate=gate, opens=opens))
     response = ask(client, message(text("Compare"), *map(image, marks)))
     assert response.headers["x-litellm-image-analysis-images"] == "5"
@@ -105,7 +105,9 @@ def test_five_images_of_a_message_keep_their_labels_however_late_they_come(
     expected = [(str(place), "5", description_of(data_uri(mark))) for place, mark in enumerate(marks, start=1)]
     assert blocks(read["content"]) == expected
     answered = [images_in(body) for body in upstream.answered if images_in(body)]
-    assert answered == [[data_uri(mark)] for mark in reversed(marks)]  # each waited for the next, so all were in flight
+    assert answered == [
+        [data_uri(mark)] for mark in reversed(marks)
+    ]  # each call waited for the next one, so all were in flight
 
 
 def test_two_images_around_text_and_one_in_an_earlier_turn(client: httpx.Client, upstream: Upstream) -> None:

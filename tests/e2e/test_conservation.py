@@ -1,4 +1,4 @@
-"""What is billed is what the provider charged: every sum that LiteLLM keeps, on a real PostgreSQL."""
+"""LiteLLM bills what the provider charged: every sum that LiteLLM keeps, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs 
 
 Policy = Literal["placeholder", "reject", "keep"]
 Case = tuple[str, bool]
-"""A route, and whether the answer is streamed."""
+"""A route, and whether it streams."""
 
 CASES: list[Case] = [(route, stream) for route in ROUTES for stream in (False, True)]
 DOCS = Path(__file__).parents[2] / "docs" / "spend.md"
 SECONDS = 60
-"""LiteLLM takes some seconds to write what it has counted."""
+"""LiteLLM takes some seconds to write its sums."""
 
 
 TEXT_ONLY: dict[str, Any] = {"supports_vision": False, "image_analysis": "auto"}
@@ -53,16 +53,17 @@ BAD = data_uri("", size=80)
 
 @dataclass(frozen=True)
 class Situation:
-    """What happens to a request.
+    """A situation of a request.
 
     Attributes:
-        rules: what the provider does.
-        statuses: of the answers, in the order in which the caller asks the same.
-        images: how many it holds.
-        body: more of it.
-        model: what is asked for.
-        policy: the gateway's ``on_failure``; with ``keep`` it also uses LiteLLM's response cache, not ours.
-        leaves: when the caller hangs up.
+        rules: the rules of the provider.
+        statuses: the status of each answer. The caller repeats the request for each of them.
+        images: the number of its images.
+        body: further parameters.
+        model: the model in the request.
+        policy: the gateway's ``on_failure``. With ``keep``, LiteLLM's response cache is on and the plugin's cache is
+            off.
+        leaves: when the client disconnects.
     """
 
     rules: Callable[[], list[Rule]] = list
@@ -79,7 +80,7 @@ def fails(matches: Callable[[Body], bool]) -> Callable[[], list[Rule]]:
 
 
 def fails_once() -> list[Rule]:
-    """Every image's first look fails."""
+    """The first vision call for each image fails."""
     seen: set[str] = set()
 
     def is_first(body: Body) -> bool:
@@ -100,34 +101,34 @@ def stops() -> list[Rule]:
 
 
 SITUATIONS: dict[str, Situation] = {
-    "all is well": Situation(),
+    "no fault": Situation(),
     "three images": Situation(images=3),
-    "asked three times": Situation(statuses=(200, 200, 200)),
-    "asked twice, LiteLLM's response cache on": Situation(statuses=(200, 200), policy="keep"),
-    "the vision call is tried again": Situation(fails_once, body=(("ocr_model", "retried-eyes"),)),
+    "the same request three times": Situation(statuses=(200, 200, 200)),
+    "the same request twice, LiteLLM's response cache on": Situation(statuses=(200, 200), policy="keep"),
+    "the vision call is retried": Situation(fails_once, body=(("ocr_model", "retried-eyes"),)),
     "the vision call falls back to another model": Situation(fails(of_fragile), body=(("ocr_model", "fragile-eyes"),)),
     "the main call falls back to another model": Situation(fails(of_fragile), model="fragile-chat-ocr"),
     "the vision call fails": Situation(fails(of_vision)),
     "the vision call fails, `on_failure: reject`": Situation(fails(of_vision), (502,), policy="reject"),
     "the vision call fails, `on_failure: keep`": Situation(fails(of_vision), model="multimodal-ocr", policy="keep"),
-    "the vision call says nothing": Situation(lambda: [Rule(of_vision, text="")]),
-    "the vision call says nothing, `on_failure: reject`": Situation(
+    "the vision model returns no text": Situation(lambda: [Rule(of_vision, text="")]),
+    "the vision model returns no text, `on_failure: reject`": Situation(
         lambda: [Rule(of_vision, text="")], (502,), policy="reject"
     ),
-    "not asked for, `mode: auto`": Situation(model="text-only"),
-    "not asked for, a vision model falls back to a text-only one": Situation(
+    "no activation, `mode: auto`": Situation(model="text-only"),
+    "no activation, a model with vision falls back to a text-only one": Situation(
         fails(of_fragile), images=2, model="fragile-multimodal"
     ),
     "the main call fails": Situation(fails(of_main), (500,)),
     "both fail": Situation(fails(lambda _: True), (500,)),
-    "the caller hangs up at once": Situation(stalls, leaves="at once"),
-    "the caller hangs up during the vision call": Situation(stalls, leaves="while it looks"),
-    "the caller hangs up during the answer": Situation(stops, model="bridged-ocr", leaves="during the answer"),
+    "the client disconnects at once": Situation(stalls, leaves="at once"),
+    "the client disconnects during the vision call": Situation(stalls, leaves="while it looks"),
+    "the client disconnects during the answer": Situation(stops, model="bridged-ocr", leaves="during the answer"),
 }
-"""What a request may meet."""
+"""All situations, by their names in the table."""
 
 measured: dict[str, dict[Case, tuple[float, float]]] = {}
-"""Billed and charged, USD."""
+"""Billed and charged USD."""
 
 
 def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
         deployment("fragile-chat", "blind-fragile", upstream.base_url, **BASE_PRICE),
         deployment("text-only", "blind-chat", upstream.base_url, **BASE_PRICE, **TEXT_ONLY),
         deployment("fragile-multimodal", "seeing-fragile", upstream.base_url, **BASE_PRICE, supports_vision=True),
-        # For this provider LiteLLM makes chat of every route: chat alone tells in a stream what was used so far.
+        # For this provider LiteLLM translates every route to chat, because only a chat stream has the usage so far.
         deployment("bridged", "blind-bridged", upstream.base_url, provider="nebius", **BASE_PRICE),
         deployment("free", "free", upstream.base_url, provider="nebius", **dict.fromkeys(BASE_PRICE, 0)),
     ]
@@ -154,7 +155,7 @@ def gateway(upstream: Upstream, policy: Policy) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def gateways(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Policy, Proxy]]:
-    """One gateway a policy; the one that rejects has two workers."""
+    """One gateway for each policy. The one with ``reject`` has two workers."""
     env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
     policies: dict[Policy, tuple[str, ...]] = {"placeholder": (), "reject": TWO_WORKERS, "keep": ()}
     with ExitStack() as stack:
@@ -167,7 +168,7 @@ def gateways(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 
 
 class Asked:
-    """One case of a situation: its caller, and its request with a mark that is found again at the provider."""
+    """One case of a situation: its caller, and its request with a mark that identifies it at the provider."""
 
     def __init__(self, case: Case, situation: Situation, caller: Caller) -> None:
         route, stream = case
@@ -233,7 +234,7 @@ def expect_conserved(asked: dict[Case, Asked], upstream: Upstream) -> None:
 
 
 def test_two_workers_keep_one_account(gateways: dict[Policy, Proxy], upstream: Upstream) -> None:
-    """Forty different requests at once, five a caller."""
+    """Forty different requests at once, five for each caller."""
     situation = Situation(images=2)
     with gateways["reject"].client() as admin, ThreadPoolExecutor(8) as pool:
         callers = {case: Caller(admin) for case in CASES}

@@ -1,5 +1,5 @@
-"""Wherever LiteLLM runs, a text-only model is asked the same and it costs the same: every way to call it, every way to
-ask for analysis, each wire format, streaming and not.
+"""Every way to call LiteLLM sends the same request to a text-only model and costs the same: all places, all ways to ask
+for analysis, all wire formats, with and without streaming.
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  
 
 
 class Bookkeeper(CustomLogger):
-    """Adds up what LiteLLM tells loggers."""
+    """Sums the costs that LiteLLM reports to loggers."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = name  # LiteLLM takes two that have the same attributes for one
+        self.name = name  # LiteLLM treats two loggers with the same attributes as one
         self.costs: list[float] = []
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self.costs.append(kwargs["response_cost"])
 
     def told(self) -> list[float]:
-        """USD since the last time, by call."""
+        """USD since the last call of this method, by call."""
         costs, self.costs = self.costs, []
         return costs
 
 
 @dataclass
 class Place:
-    """Somewhere LiteLLM runs.
+    """A place where LiteLLM runs.
 
     Attributes:
-        ask: makes a call: route, whether it streams, its images' marks, how many costs will be told, and the arguments
-            that say how it is asked for.
-        costs: USD that were told for what was asked since the last time, one for each call in code.
+        ask: makes a call, given the route, whether it streams, the marks of its images, the number of costs to expect,
+            and the arguments that ask for analysis.
+        costs: USD that were reported since the last call of this function, one value for each call in code.
     """
 
     ask: Callable[..., None]
@@ -75,7 +75,7 @@ class Place:
 
 
 SECONDS_UNTIL_TOLD = 20
-"""How long a cost is waited for: loggers hear of a call behind it."""
+"""Seconds to wait for a cost, because loggers are called after the response."""
 MODELS = (
     ("blind-chat", BLIND, {**BASE_PRICE, "supports_vision": False}),
     ("seeing-mini", EYES, {**VISION_PRICE, "supports_vision": True}),
@@ -100,7 +100,7 @@ def of_the_proxy(proxy: Proxy) -> Place:
             response = client.post(path, json={**body, **asked})
         assert response.status_code == 200, response.text
         vision = float(response.headers["x-litellm-image-analysis-cost"])
-        # A stream's headers cannot tell what it will have cost.
+        # The headers of a stream cannot have its cost.
         told.append(vision + MAIN_COST if stream else float(response.headers["x-litellm-response-cost-total"]))
 
     return Place(ask, lambda: [told.pop()], is_proxy=True)
@@ -108,7 +108,7 @@ def of_the_proxy(proxy: Proxy) -> Place:
 
 @pytest.fixture
 def library(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Bookkeeper:
-    """LiteLLM as a program sets it up, and a logger of the program's."""
+    """LiteLLM as in a program, with a logger of the program."""
     prices = {name: {**info, "litellm_provider": "openai", "mode": "chat"} for _, name, info in MODELS}
     bookkeeper = Bookkeeper("the program's")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
@@ -190,7 +190,7 @@ def of_a_router_that_blocks(router: Router) -> Calls:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, upstream: Upstream) -> Place:
-    """Somewhere LiteLLM runs, by name."""
+    """A place where LiteLLM runs, by name."""
     name = request.param
     if name == "proxy":
         return of_the_proxy(request.getfixturevalue("auto_proxy"))
@@ -214,11 +214,11 @@ SERVED = {
     "Router sync": ["chat", "responses", "generateContent"],
 }
 HAS_PROXY = find_spec("fastapi") is not None
-"""Whether LiteLLM is installed with what its proxy needs."""
+"""Whether LiteLLM is installed with its proxy."""
 
 
 def missing(name: str, route: str, *, stream: bool) -> list[pytest.MarkDecorator]:
-    """What LiteLLM as it is installed cannot do, with or without image analysis."""
+    """The feature that the installed LiteLLM lacks for a case, with or without image analysis."""
     if HAS_PROXY:
         return []
     if name == "proxy":
@@ -243,7 +243,7 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def prices_streams(shared_upstream: Upstream) -> Callable[[str], bool]:
-    """Whether LiteLLM tells a program's logger what a stream of a route cost, without images and this package."""
+    """Whether LiteLLM itself reports the cost of a stream of a route to a program's logger."""
 
     @cache
     def tells(route: str) -> bool:
@@ -260,7 +260,7 @@ def prices_streams(shared_upstream: Upstream) -> Callable[[str], bool]:
 
 @pytest.fixture(scope="module")
 def asked_of_blind() -> dict[tuple[str, bool], Any]:
-    """What the text-only model was asked in the first place that was tried, by wire format and streaming."""
+    """The first request to the text-only model, by wire format and streaming. All others must be equal."""
     return {}
 
 
@@ -339,7 +339,7 @@ UNSERVED: dict[str, tuple[Callable[[Router], object], type[Exception], str]] = {
         "pass model and messages by name",
     ),
 }
-"""What LiteLLM cannot serve, and the error there is: the provider's, LiteLLM's or ours. docs/library.md lists them."""
+"""Calls that cannot be served, and the error of each. docs/library.md lists them."""
 
 
 CASES = [

@@ -1,4 +1,4 @@
-"""Everything in ``examples/`` is run, and ``proxy_config.yaml`` starts as it is."""
+"""All of ``examples/`` runs, and ``proxy_config.yaml`` starts unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOTAL = "TOTAL  42.80"
 
 
 def run(*command: str | Path, **env: str) -> str:
-    """Run an example in an environment that holds no keys but these, and no database; return what it printed."""
+    """Run an example in an environment with only these keys, and without a database. Return its output."""
     bare = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "DATABASE_URL"))}
     result = subprocess.run(
         command, env={**bare, **env}, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False

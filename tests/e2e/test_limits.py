@@ -1,4 +1,4 @@
-"""What LiteLLM's own limits refuse costs no vision call, and guardrails read what stands in an image's place."""
+"""A request that LiteLLM's limits refuse makes no vision call. Guardrails read the texts that replace images."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_request_of_too_many_tokens_makes_no_vision_call(limited: Proxy, upstr
 
 @pytest.fixture(scope="module")
 def lenient(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """The same limits, but vision calls' tokens do not count."""
+    """The same limits, with ``count_vision_tokens: false``."""
     folder = tmp_path_factory.mktemp("lenient")
     (folder / "auth.py").write_text(AUTH)
     config = proxy_config(shared_upstream, count_vision_tokens=False)
@@ -90,7 +90,7 @@ def lenient(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
 
 @needs_guardrails_only
 def test_vision_calls_alone_can_use_up_a_key_s_tokens(limited: Proxy, upstream: Upstream) -> None:
-    """Each takes 1,100 tokens of the key's 1,000 a minute; the main call, which fails, takes none."""
+    """Each takes 1,100 tokens, and the key has 1,000 a minute. The main call fails and takes none."""
     upstream.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500))
     key = f"minute-{secrets.token_hex(4)}"
     assert post(limited, asked(max_tokens=9), key).status_code == 500
@@ -123,7 +123,7 @@ async def test_one_too_many_at_a_time_makes_no_vision_call(limited: Proxy, upstr
         async def is_free() -> bool:
             return (await client.post(URL, json=asked())).status_code == 200
 
-        for _ in range(50):  # the first one's slot is given back a little after its answer
+        for _ in range(50):  # the slot of the first request is released shortly after its answer
             if await is_free():
                 break
         else:

@@ -1,4 +1,4 @@
-"""A vision model that keeps failing, and more to look at than there are places for: what callers and operators see."""
+"""A vision model that keeps failing, and more vision calls than slots, as callers and operators see them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HAS_PROMETHEUS = find_spec("prometheus_client") is not None
 
 @pytest.fixture(scope="module")
 def small(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy with one place for vision calls and no queue, which counts as one of several workers."""
+    """A proxy with one slot for vision calls and no queue. Its metrics are those of one of several workers."""
     config = proxy_config(
         shared_upstream,
         cache={"backend": "memory"},
@@ -115,14 +115,15 @@ def test_a_vision_model_that_keeps_failing_is_not_asked_and_what_is_remembered_i
     assert len(warnings) == 1
     assert "WARNING" in warnings[0]
     assert (
-        "vision_model=gpt-4o-mini failed 5 times in a row for one key, at last with reason=unavailable" in warnings[0]
+        "vision_model=gpt-4o-mini failed 5 times in a row for one key, the last time with reason=unavailable"
+        in warnings[0]
     )
     assert "secret words" not in warnings[0] + told
 
 
 @pytest.mark.skipif(not HAS_PROMETHEUS, reason="prometheus_client is not there")
 def test_the_proxy_s_metrics_page_shows_it(client: httpx.Client) -> None:
-    """After the tests above; several workers' metrics come from files."""
+    """This runs after the tests above. Metrics of several workers come from files."""
     circuits = shown(client, "open_circuits")
     prefix = "litellm_image_analysis"
     assert circuits[f'{prefix}_open_circuits{{vision_model="gpt-4o-mini"}}'] == "1.0"

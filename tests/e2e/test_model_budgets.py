@@ -1,6 +1,6 @@
-"""What a key, a team or an end user may spend on one model holds for its name with the suffix, and for vision calls.
+"""Budgets of a key, a team or an end user for one model apply to its name with the suffix, and to vision calls.
 
-LiteLLM's API sets such budgets for enterprise users only; custom auth brings its own.
+LiteLLM's API sets such budgets for enterprise users only, so custom authentication sets them here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def user_api_key_auth(request, api_key):
     return UserAPIKeyAuth(api_key=api_key, **limits[scope])
 """
 SPENT: int = getattr(litellm, "budget_exceeded_status_code", 400)
-"""The HTTP status with which LiteLLM answers who has spent a budget."""
+"""The HTTP status of LiteLLM for a used-up budget."""
 BASE, VISION = "deepseek-chat", "gpt-4o-mini"
 SCOPES = ("key", pytest.param("team", marks=needs_team_model_budgets), "end-user")
 ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -58,7 +58,7 @@ def budgeted(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 
 @dataclass
 class Caller:
-    """One who may spend less than one call costs, on one model."""
+    """A caller whose budget for one model is less than the cost of one call."""
 
     proxy: Proxy
     scope: str
@@ -76,7 +76,7 @@ class Caller:
             return client.post(path, json=body, headers={"Authorization": f"Bearer {self.key}"})
 
     def has_spent(self) -> bool:
-        """Whether LiteLLM itself lets the caller call the model no more."""
+        """Whether LiteLLM itself refuses the model for the caller."""
         return eventually(lambda: self.ask(self.model).status_code == SPENT, 10)
 
 

@@ -1,4 +1,4 @@
-"""A proxy with stricter settings, and callers whose keys may call some models only."""
+"""A proxy with stricter settings, and callers whose keys may call only some models."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_the_choices_offered_are_those_the_key_may_call(strict: Proxy) -> None:
 
 
 def test_a_suffix_opens_no_model(strict: Proxy, upstream: Upstream) -> None:
-    """The key's list holds the name with the suffix, but not the model behind it."""
+    """The key's list has the name with the suffix, but not the model without it."""
     assert ask(strict, image("a"), key=LIMITED_KEY, model="multimodal-ocr").status_code == denied_status()
     assert upstream.requests == []
 

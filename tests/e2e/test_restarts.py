@@ -1,4 +1,4 @@
-"""A vision model that is killed and started again every few seconds, under fifty clients, on a real PostgreSQL."""
+"""A vision model that is killed and restarted every few seconds, with fifty clients, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs 
 CLIENTS, CALLERS = 50, 5
 MODEL = "deepseek-chat"
 UNBILLED = ("generateContent", MODEL)
-"""LiteLLM's bridge from there to chat knows no price of a deployment's, unless analysis was asked for."""
+"""LiteLLM's bridge from this route to chat does not know a deployment's price, unless the request asks for analysis."""
 ASKED = ["no suffix", "no image", "new image", "known image"]
 SECONDS = float(os.environ.get("RESTARTS_SECONDS", "12"))
 LIVES_SECONDS, IS_DEAD_SECONDS = 3.0, 0.5
@@ -53,7 +53,7 @@ def gateway(upstream: Upstream, eyes: Fragile, tmp_path: Path) -> Iterator[Proxy
 
 @dataclass
 class Told:
-    """What the clients were answered, by what they asked."""
+    """The answers to the clients, by request."""
 
     answered: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Told:
 
 
 async def ask_on(gateway: Proxy, callers: dict[str, Caller], is_over: asyncio.Event) -> Told:
-    """Have all clients ask, each one request after the other."""
+    """Let all clients send requests, each of them one after the other."""
     told, numbers = Told(), count()
 
     async def work(client: httpx.AsyncClient, mark: str) -> None:
@@ -78,7 +78,10 @@ async def ask_on(gateway: Proxy, callers: dict[str, Caller], is_over: asyncio.Ev
             routes = [route for route in ROUTES if (route, model) != UNBILLED]
             route, stream = routes[number // 4 % len(routes)], number // 16 % 2 == 0
             path, body = ROUTES[route](model, mark, marks, stream=stream)
-            told.note(asked, await client.post(path, json=body, headers=callers[mark].headers))
+            try:
+                told.note(asked, await client.post(path, json=body, headers=callers[mark].headers))
+            except httpx.TimeoutException as error:
+                told.wrong.append(f"{asked}: {error!r} from {path}, stream={stream}, for {model}")
 
     async with httpx.AsyncClient(
         base_url=gateway.url, timeout=200, limits=httpx.Limits(max_connections=None)
@@ -88,7 +91,7 @@ async def ask_on(gateway: Proxy, callers: dict[str, Caller], is_over: asyncio.Ev
 
 
 async def kill_and_start(eyes: Fragile, seconds: float) -> int:
-    """Do so every few seconds for so long; how often it was."""
+    """Kill and restart the provider every few seconds for this time. Return how often."""
     ends, kills = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
         await asyncio.sleep(LIVES_SECONDS)
@@ -100,7 +103,7 @@ async def kill_and_start(eyes: Fragile, seconds: float) -> int:
 
 
 async def under_fire(gateway: Proxy, callers: dict[str, Caller], eyes: Fragile) -> tuple[Told, int]:
-    """What the clients were told, and how often the vision model was killed meanwhile."""
+    """The answers to the clients, and the number of restarts meanwhile."""
     is_over = asyncio.Event()
     asking = asyncio.create_task(ask_on(gateway, callers, is_over))
     kills = await kill_and_start(eyes, SECONDS)
@@ -112,7 +115,9 @@ def test_everybody_is_answered_and_every_cent_is_billed(gateway: Proxy, upstream
     with gateway.client() as admin:
         callers = {secrets.token_hex(6): Caller(admin) for _ in range(CALLERS)}
         told, kills = asyncio.run(under_fire(gateway, callers, eyes))
-        sys.stdout.write(f"{dict(told.answered)}, {kills} kills\n")
+        sys.stdout.write(f"{dict(told.answered)}, {kills} kills, {upstream.in_flight} main calls in flight\n")
+        if told.wrong:
+            sys.stdout.write(f"the end of the proxy's log:\n{gateway.log[-20_000:]}\n")
         assert told.wrong == []
         assert kills > SECONDS / 10
         assert min(told.answered[asked] for asked in (*ASKED, "new image, failed")) > 0
@@ -122,7 +127,7 @@ def test_everybody_is_answered_and_every_cent_is_billed(gateway: Proxy, upstream
 
 
 def expect_conserved(callers: dict[str, Caller], upstream: Upstream, eyes: Fragile, most_lost: int) -> None:
-    """Who looked must have been paid for what arrived: every cent, in every sum."""
+    """Check that each sum is what the providers charged for the answers that arrived."""
     begun, sent = eyes.answers(BEGUN), eyes.answers(SENT)
     assert len(begun - sent) <= most_lost
 
@@ -151,5 +156,5 @@ def looks_again(callers: dict[str, Caller], gateway: Proxy) -> bool:
 
 
 def billed(caller: Caller) -> set[str]:
-    """The ids of all answers that the caller paid for."""
+    """The ids of all answers in the caller's spend log."""
     return {str(row[0]) for row in database().execute(PAID, {"key": caller.key})}

@@ -1,4 +1,4 @@
-"""The four routes with their official SDKs: one conversation with images in every place an agent puts them."""
+"""The four routes with their official SDKs: one conversation with images in all places that agents use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXTS = ["Be brief.", "How many cats?", "Two.", "Open the door.", "door opened",
 SHOWN = [data_uri("first"), data_uri("tool"), data_uri("left"), URL]
 CODE = "invalid_ocr_model" if SENDS_ERRORS_OF_HOOKS else "400"
 LABELS = [("1", "1"), ("1", "1"), ("1", "2"), ("2", "2")]
-MODELS = ["deepseek-chat-ocr", "compatible-ocr"]  # LiteLLM bridges the routes differently to the two
+MODELS = ["deepseek-chat-ocr", "compatible-ocr"]  # LiteLLM translates the routes differently for these two
 
 
 def payload(mark: str) -> str:
@@ -136,7 +136,7 @@ def generate_content(proxy: Proxy, model: str, stream: bool) -> str:
 
 Converse = Callable[[Proxy, str, bool], str]
 UNREADABLE = (IndexError, UnknownApiResponseError)
-"""What SDKs raise at a stream that is not their provider's."""
+"""The exceptions of SDKs for a stream in another provider's format."""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")

@@ -1,4 +1,4 @@
-"""What an operator sees of a vision call in LiteLLM's spend logs, on a real PostgreSQL."""
+"""Vision calls in LiteLLM's spend logs, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs 
 Row = dict[str, Any]
 ROWS = 'SELECT * FROM "LiteLLM_SpendLogs" WHERE api_key = %s'
 STORED = {"messages": "messages", "responses": "input", "generateContent": "contents", "chat": "messages"}
-"""Where each route's request has what the model reads."""
+"""The key of the conversation in each route's request."""
 
 
 def gateway(upstream: Upstream, **general: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def gateway(upstream: Upstream, **general: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def billed(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A gateway that keeps what was asked and answered."""
+    """A gateway that stores requests and answers in the spend logs."""
     config = gateway(shared_upstream, store_prompts_in_spend_logs=True)
     env = {"DATABASE_URL": os.environ["DATABASE_URL"]}
     with running_proxy(config, tmp_path_factory.mktemp("billed"), env) as proxy:
@@ -48,7 +48,7 @@ def admin(billed: Proxy, upstream: Upstream) -> Iterator[httpx.Client]:
 
 
 def rows_of(caller: Caller, count: int) -> dict[str, Row]:
-    """The key's rows by model group, once there are as many."""
+    """Wait for this number of rows of the key. Returns them by model group."""
     rows: list[Row] = []
 
     def are_there() -> bool:
@@ -92,7 +92,7 @@ def test_one_session_has_a_row_for_each_model_and_they_name_each_other(
     }
     named = child["metadata"]["spend_logs_metadata"]["image_analysis"]
     assert named == {"parent_call_id": response.headers["x-litellm-call-id"]}
-    if route != "generateContent":  # LiteLLM's bridge makes a call of its own of it
+    if route != "generateContent":  # LiteLLM's bridge makes a separate call for it
         assert parent["metadata"]["litellm_call_id"] == named["parent_call_id"]
 
 

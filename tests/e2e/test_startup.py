@@ -1,4 +1,4 @@
-"""What an operator gets to see when a proxy starts: wrong settings, a missing vision model, the log's levels."""
+"""The start of a proxy as the operator sees it: wrong settings, a missing vision model, levels of the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.proxy import Proxy, running_proxy, start_proxy
 from support.upstream import Upstream, running_upstream
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-"""LiteLLM 1.84 colours its log whatever NO_COLOR says."""
+"""Colour codes. LiteLLM 1.84 ignores NO_COLOR."""
 URL = "/v1/chat/completions"
 QUESTION = {"model": "deepseek-chat-ocr", "messages": [message(text("?"), image("CANARY"))]}
 
@@ -44,7 +44,7 @@ def quiet_upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def unserved(quiet_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy whose vision model has no deployment, logging JSON."""
+    """A proxy whose vision model has no deployment, with a JSON log."""
     config = proxy_config(quiet_upstream, vision_model="gpt-4o")
     with running_proxy(config, tmp_path_factory.mktemp("unserved"), {"JSON_LOGS": "true"}) as proxy:
         yield proxy

@@ -1,4 +1,4 @@
-"""Cache, vision call, bill and log put together around one request."""
+"""Cache, vision call, billing and log together, for one request."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing.request_state import load_state
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
-from litellm_image_analysis.engine.analyzer import NO_ATTACHMENTS, Analyzer, Attachments
+from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
-from litellm_image_analysis.request import FoundImage, chat
+from litellm_image_analysis.request import NO_ATTACHMENTS, Attachments, chat
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
 from litellm_image_analysis.vision.gate import Gate, ModelGroup, ModelStatus
 
@@ -32,10 +32,10 @@ NO_URLS = ImageAnalysisConfig(remote_urls="reject")
 
 
 async def replaced(config: ImageAnalysisConfig, *parts: dict[str, Any]) -> dict[str, Any]:
-    """A request after its images were replaced; nobody is asked about a URL that is not allowed."""
+    """A request after its images were replaced. Its URL is not allowed, so there is no vision call."""
     data: dict[str, Any] = {"messages": [message(text("?"), *parts)], "metadata": {}, "litellm_call_id": "call-1"}
     await Analyzer(config).replace(
-        data, Attachments(chat.find_images(data)), chat, RequestContext(config=config, vision_model="eyes")
+        data, Attachments(chat.find(data).images), chat, RequestContext(config=config, vision_model="eyes")
     )
     return data
 
@@ -102,7 +102,7 @@ async def test_what_cannot_be_served_is_raised_and_changes_nothing() -> None:
     data: dict[str, Any] = {"messages": [message(image("a"), image("b"))]}
     with pytest.raises(RequestError, match="max_image_parts"):
         await Analyzer(config).replace(
-            data, Attachments(chat.find_images(data)), chat, RequestContext(config=config, vision_model="eyes")
+            data, Attachments(chat.find(data).images), chat, RequestContext(config=config, vision_model="eyes")
         )
     assert data["messages"] == [message(image("a"), image("b"))]
     assert load_state(data).report is None
@@ -135,7 +135,7 @@ async def test_the_budget_is_looked_at_again_between_the_calls_of_a_request(monk
     config = ImageAnalysisConfig()
     data: dict[str, Any] = {"messages": [message(*map(image, "abcdef"))], "metadata": {}}
     context = RequestContext(config=config, vision_model="eyes")
-    await Analyzer(config).replace(data, Attachments(chat.find_images(data)), chat, context, check_budget=check_budget)
+    await Analyzer(config).replace(data, Attachments(chat.find(data).images), chat, context, check_budget=check_budget)
     report = load_state(data).report
     assert isinstance(report, Report)
     assert report.reasons == ("budget_exceeded",) * 3
@@ -148,7 +148,7 @@ async def test_cache_control_that_litellm_would_fail_at_is_refused_before_anythi
     data: dict[str, Any] = {"messages": [message(image("a"))], "metadata": {}, "cache": cache}
     context = RequestContext(config=config, vision_model="eyes")
     with pytest.raises(RequestError, match="cache: it must be an object") as error:
-        await Analyzer(config).replace(data, Attachments(chat.find_images(data)), chat, context)
+        await Analyzer(config).replace(data, Attachments(chat.find(data).images), chat, context)
     assert (error.value.status_code, error.value.param) == (400, "cache")
 
 
@@ -160,12 +160,11 @@ async def test_a_large_request_is_searched_in_a_thread(messages: int, *, in_thre
         CONTENT = chat.CONTENT
 
         @staticmethod
-        def find_images(body: Any, context_tags: Sequence[str] = ()) -> list[FoundImage]:
+        def find(body: Any, context_tags: Sequence[str] = ()) -> Attachments:
             threads.append(threading.current_thread())
-            return chat.find_images(body, context_tags)
+            return chat.find(body, context_tags)
 
         is_plain_text = staticmethod(chat.is_plain_text)
-        find_files = staticmethod(chat.find_files)
         replace_images = staticmethod(chat.replace_images)
 
     data = {"messages": [message(image("a")) for _ in range(messages)]}

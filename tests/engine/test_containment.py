@@ -1,4 +1,4 @@
-"""A bug of our own costs a request nothing that asked for nothing, and follows ``on_failure`` for the others."""
+"""A bug in this package does not change a request that does not ask. For other requests, ``on_failure`` applies."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class TestOnFailure:
         data = body(messages=[message(text("?"), image("a")), message(image("b"), image("c"), role="assistant")])
         with contained_analysis(data):
             bug()
-        assert chat.find_images(data) == []
+        assert chat.find(data).images == []
         assert str(data["messages"]).count("image analysis failed within the gateway") == 3
 
     def test_reject_is_a_500_of_neutral_words(self) -> None:
@@ -230,7 +230,7 @@ class TestOnFailure:
     def test_where_not_even_a_note_can_be_put_no_image_goes_on_unless_it_may(
         self, on_failure: Policy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(chat, "find_images", lambda _: bug())
+        monkeypatch.setattr(chat, "find", lambda _: bug())
         data = body()
         if on_failure == "keep":
             with contained_analysis(data, on_failure):

@@ -38,7 +38,7 @@ def in_redis(server: RedisServer | None = None, **settings: Any) -> CacheConfig:
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that uses LiteLLM as a library, without a word on Redis or secrets."""
+    """A program that uses LiteLLM as a library, without settings of Redis or secrets."""
     for name in (name for name in os.environ if name.startswith("REDIS_") or name == "LITELLM_SALT_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
@@ -47,7 +47,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """What a proxy's own module shows of itself, before it has read its config."""
+    """A double of the proxy's module before it has read its config."""
     module = ModuleType("litellm.proxy.proxy_server")
     vars(module).update(master_key=None, redis_usage_cache=None)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -56,7 +56,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def litellms_cache() -> Iterator[Callable[[RedisCache], RedisCache]]:
-    """LiteLLM leaves connections open; and within an event loop its caches ping, from tasks nobody waits for."""
+    """Close LiteLLM's Redis caches at the end. Within an event loop they would also ping in background tasks."""
     made: list[RedisCache] = []
 
     def keep(cache: RedisCache) -> RedisCache:
@@ -69,7 +69,7 @@ def litellms_cache() -> Iterator[Callable[[RedisCache], RedisCache]]:
 
 
 class SettingsOnly:
-    """What of one of LiteLLM's caches is looked at."""
+    """A double of a LiteLLM cache with the attributes that are read."""
 
     def __init__(self, redis_kwargs: dict[str, Any], namespace: str | None) -> None:
         self.redis_kwargs = redis_kwargs
@@ -87,7 +87,7 @@ async def connected(config: CacheConfig) -> AsyncIterator[NamespacedClient]:
 
 
 async def names_written(config: CacheConfig, redis: RedisServer) -> list[str]:
-    """Under which names a value stands on the server that was found by these settings."""
+    """Write a value with these settings. Return its names on the server."""
     async with connected(config) as connection:
         warnings: list[str] = []
         await RedisStore(lambda: connection, warnings.append).write("nobody", KEY, "a cat", 60)
@@ -207,7 +207,7 @@ class TestConnect:
                     assert not await store.lease(scope, KEY).take()
 
     async def test_nothing_is_tried_for_long(self, redis: RedisServer) -> None:
-        """The store has its own patience; what is under it must not add pauses of its own."""
+        """The store has its own time limit, so the client must not wait longer."""
         async with connected(in_redis(redis)) as connection:
             settings = connection.client.get_connection_kwargs()
             retry = settings["retry"]

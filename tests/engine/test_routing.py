@@ -1,4 +1,4 @@
-"""What is read from a running proxy, here a real router without a network: names, access, errors."""
+"""Names and deployments of a real router without a network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from litellm_image_analysis.vision.gate import ModelGroup
 
 @pytest.fixture
 def advertised() -> Router:
-    """Has the names with the suffix among its aliases."""
+    """A router with suffixed names among its aliases."""
     router = router_of(
         deployment("deepseek-chat"),
         deployment("scan-ocr"),
@@ -160,7 +160,7 @@ class TestVisionGroups:
         assert routing.vision_groups(router, TEAM) == ["eyes", "gpt-4o-mini", "team-eyes"]
 
     def test_what_the_operator_declares_goes_before_what_litellm_knows(self) -> None:
-        """The router teaches LiteLLM the last declaration for a backend, here that it sees."""
+        """The router registers the last declaration for a model in LiteLLM, here that it accepts images."""
         declared = router_of(
             deployment("blindfolded", "openai/gpt-4.1-mini", supports_vision=False),
             deployment("eyes", "openai/gpt-4.1-mini", supports_vision=True),
@@ -200,7 +200,7 @@ class TestHolders:
 
 
 class TestCalledGroup:
-    """What the router calls for the name of a vision model, so that a circuit belongs to it."""
+    """The model group that the router calls for the name of a vision model. Each has its own circuit."""
 
     @pytest.mark.parametrize(
         ("name", "team_id", "group"),

@@ -31,7 +31,7 @@ def in_redis(server: RedisServer | None = None, **settings: Any) -> CacheConfig:
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that uses LiteLLM as a library, without a word on Redis or secrets."""
+    """A program that uses LiteLLM as a library, without settings of Redis or secrets."""
     for name in (name for name in os.environ if name.startswith("REDIS_") or name == "LITELLM_SALT_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
@@ -40,7 +40,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """What a proxy's own module shows of itself, before it has read its config."""
+    """A double of the proxy's module before it has read its config."""
     module = ModuleType("litellm.proxy.proxy_server")
     vars(module).update(master_key=None, redis_usage_cache=None)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -49,7 +49,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> dict[str, str]:
-    """What another process makes of the same."""
+    """The result of the same in another process."""
     code = """
 import json, os
 from litellm_image_analysis.engine.tenancy import tenant
@@ -98,7 +98,7 @@ class TestTenant:
 
     @pytest.mark.parametrize("api_key", ["raw and secret", KEY_HASH.upper(), KEY_HASH[1:], "\ud800", "g" * 64])
     def test_a_key_that_is_no_hash_is_hashed(self, api_key: str) -> None:
-        """A gateway's own way of authentication may hand over the key as it is."""
+        """Custom authentication of a gateway may return the key itself."""
         caller = UserAPIKeyAuth()
         caller.api_key = api_key
         scope = tenant(CONFIG, caller).scope
@@ -164,7 +164,7 @@ class TestSecret:
         assert shared_secret(in_redis(secret="another")) != alone
 
     def test_the_salt_key_goes_before_the_master_key(self, monkeypatch: pytest.MonkeyPatch, proxy: ModuleType) -> None:
-        """A master key may be changed from one day to the next; a salt key never."""
+        """A master key may change at any time, a salt key never."""
         monkeypatch.setenv("LITELLM_SALT_KEY", "salt")
         with_salt = shared_secret(CONFIG)
         vars(proxy).update(master_key="sk-master")

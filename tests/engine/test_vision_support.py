@@ -1,4 +1,4 @@
-"""Who is taken to be blind, and what the operator is told of those nobody has said it of."""
+"""Deployments that count as text-only, and the message to the operator about unknown ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import litellm
 import pytest
 from litellm.router import Router
+from support.routers import deployment, router_of
 
 from litellm_image_analysis.engine import vision_support
 from litellm_image_analysis.request.activation import Mode
@@ -42,7 +43,7 @@ def test_the_deployment_s_own_word_goes_first_then_its_base_model_s() -> None:
 
 
 class TestFiles:
-    """Which files a model is known to take."""
+    """The files that a model is known to accept."""
 
     @pytest.mark.parametrize(
         ("model", "model_info", "kinds"),
@@ -76,7 +77,7 @@ class TestFiles:
         assert kinds("one") == []
         assert kinds("both,both") == ["document"]
         assert kinds("both, one") == []
-        assert kinds("anthropic/claude-sonnet-4-5") == ["document"]  # nobody serves it
+        assert kinds("anthropic/claude-sonnet-4-5") == ["document"]  # no deployment serves it
         assert kinds(None) == []
         assert vision_support.accepted_files_of_group(None, "anthropic/claude-sonnet-4-5", None) == ["document"]
 
@@ -90,7 +91,8 @@ def test_the_provider_s_entry_goes_before_one_without_a_provider(monkeypatch: py
     assert vision_support.accepts_images("groq/y", {}) is None
 
 
-BLIND, SEEING = {"supports_vision": False}, {"supports_vision": True}
+BLIND: dict[str, Any] = {"supports_vision": False}
+SEEING: dict[str, Any] = {"supports_vision": True}
 
 
 @pytest.mark.parametrize(
@@ -170,3 +172,42 @@ class TestTheLog:
     @pytest.mark.parametrize(("mode", "info"), [("on_request", {}), ("auto", BLIND), ("auto", SEEING)])
     def test_nothing_else_is(self, caplog: pytest.LogCaptureFixture, mode: Mode, info: dict[str, bool]) -> None:
         assert self.told(caplog, {"model": "openai/one", "model_info": info}, mode=mode) == []
+
+
+FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+
+
+def analysed_everywhere(*deployments: dict[str, Any], name: str = "a", **settings: Any) -> bool:
+    return vision_support.is_analysed_everywhere(router_of(*deployments, **settings), name, None, "auto")
+
+
+def test_the_images_of_a_group_are_analysed_if_no_deployment_takes_them() -> None:
+    assert analysed_everywhere(deployment("a", **BLIND), deployment("a", **BLIND), deployment("b", **SEEING))
+    assert analysed_everywhere(deployment("a", **SEEING, image_analysis="always"))
+
+
+@pytest.mark.parametrize("other", [SEEING, {}, {**BLIND, "image_analysis": "never"}])
+def test_one_deployment_that_takes_them_or_is_not_known_decides_for_itself(other: dict[str, Any]) -> None:
+    assert not analysed_everywhere(deployment("a", **BLIND), deployment("a", "openai/another", **other))
+
+
+@pytest.mark.parametrize("key", ["a", "*"])
+@pytest.mark.parametrize("kind", FALLBACKS)
+def test_fallbacks_count_and_so_do_theirs(kind: str, key: str) -> None:
+    blind = deployment("a", **BLIND), deployment("b", **BLIND)
+    analysed: dict[str, Any] = {kind: [{key: ["b"]}, {"b": ["a"]}]}
+    not_analysed: dict[str, Any] = {kind: [{key: ["b"]}, {"b": ["c"]}]}
+    unknown: dict[str, Any] = {kind: [{key: ["unknown"]}]}
+    assert analysed_everywhere(*blind, **analysed)
+    assert not analysed_everywhere(*blind, deployment("c", **SEEING), **not_analysed)
+    assert not analysed_everywhere(*blind, **unknown)
+
+
+@pytest.mark.parametrize("name", ["unknown", "a,a", "openai/a"])
+def test_of_other_names_nothing_is_said(name: str) -> None:
+    assert not analysed_everywhere(deployment("a", **BLIND), deployment("openai/*", "openai/*", **SEEING), name=name)
+
+
+def test_an_alias_is_its_target() -> None:
+    assert analysed_everywhere(deployment("a", **BLIND), name="b", model_group_alias={"b": "a"})
+    assert not analysed_everywhere(deployment("a", **SEEING), name="b", model_group_alias={"b": "a"})

@@ -1,13 +1,12 @@
-"""Whole request bodies of every wire format, through all that happens to one: found, planned, looked at, replaced.
+"""Whole request bodies of every wire format, through all steps: find images, plan, ask, replace.
 
 ::
 
     python tests/fuzz/bodies.py --executions 1000000
 
-What comes out is a rewritten request or a ``RequestError``; anything else is a crash, and its bytes are shown. Each
-input is a list of choices: one of many requests, and what is put where in it. Where atheris is installed it looks for
-choices that lead to new branches of the package; elsewhere they are random. Memory may not grow once the first tenth
-has run.
+The result must be a rewritten request or a ``RequestError``. Anything else is a crash, and its input is printed. Each
+input is a list of choices: one of many requests, and changes of it. If atheris is installed, it searches for choices
+that lead to new branches of the package. Otherwise they are random. Memory must not grow after the first tenth.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ with watched:
     from litellm_image_analysis.errors import RequestError
     from litellm_image_analysis.request import WireFormat, chat, generate_content, messages, responses
 
-from hypothesis import HealthCheck, given, settings  # noqa: E402 - atheris instruments what is imported before
+from hypothesis import HealthCheck, given, settings  # noqa: E402 - atheris must instrument the imports before
 from hypothesis import strategies as st  # noqa: E402
 from support import strategies  # noqa: E402
 
@@ -58,7 +57,7 @@ Body = dict[str, Any]
 
 MOST_GROWTH_MIB = 64
 DRAWN = 50
-"""Bodies of each format to begin with, beside those of coding agents."""
+"""The number of generated bodies for each format, in addition to those of coding agents."""
 
 FORMATS: list[tuple[WireFormat, st.SearchStrategy[Any], str]] = [
     (chat, strategies.chat_bodies, "opencode.json"),
@@ -103,7 +102,7 @@ OUTCOMES: list[Outcome] = [
 
 
 def drawn(bodies: st.SearchStrategy[Any], count: int) -> list[Any]:
-    """Bodies that Hypothesis makes, the same ones every time."""
+    """Bodies from Hypothesis, always the same ones."""
     made: list[Any] = []
 
     @settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
@@ -118,21 +117,21 @@ def drawn(bodies: st.SearchStrategy[Any], count: int) -> list[Any]:
 
 
 def nodes(value: Any) -> list[Any]:
-    """A value and all that is in it, however deep."""
+    """A value and all values within it, at any depth."""
     found = [value]
-    for node in found:  # which grows meanwhile
+    for node in found:  # the list grows meanwhile
         found += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     return found
 
 
 def objects(value: Any) -> list[Any]:
-    """Which objects it is made of, and under which keys: the same as before if nothing was changed in place."""
+    """The ids and keys of all objects in a value. They stay the same if nothing is changed in place."""
     return [(id(node), tuple(node) if isinstance(node, dict) else None) for node in nodes(value)]
 
 
 @functools.cache
 def requests() -> list[tuple[WireFormat, list[Body]]]:
-    """What to begin with, by format."""
+    """The initial requests, by format."""
     fixtures = Path(__file__).parents[1] / "fixtures"
     return [
         (wire_format, [json.loads((fixtures / fixture).read_text()), *drawn(bodies, DRAWN)])
@@ -142,30 +141,30 @@ def requests() -> list[tuple[WireFormat, list[Body]]]:
 
 @functools.cache
 def pieces() -> list[Any]:
-    """What may be put anywhere, whatever format it comes from."""
+    """Values from all formats that may be inserted anywhere."""
     return [*ODD, *(node for _, bodies in requests() for body in bodies for node in nodes(body))]
 
 
 class Choices:
-    """Bytes as choices; there is no end to the first of each."""
+    """Reads choices from bytes. After their end, each choice is the first one."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._place = data, 0
 
     @property
     def are_left(self) -> bool:
-        """Whether there is more to choose."""
+        """Whether there are more bytes."""
         return self._place < len(self._data)
 
     def of(self, options: list[Any]) -> Any:
-        """One of these."""
+        """Choose one of these values."""
         chosen = int.from_bytes(self._data[self._place : self._place + 2], "big")
         self._place += 2
         return options[chosen % len(options)]
 
 
 def changed(value: Any, choices: Choices) -> Any:
-    """A value with something else at one place in it; the rest is shared."""
+    """A value with another value at one place in it. The rest is shared."""
     if value and isinstance(value, (dict, list)) and choices.are_left and choices.of([True, True, True, False]):
         copy: Any = value.copy()
         key = choices.of(list(value) if isinstance(value, dict) else list(range(len(value))))
@@ -188,7 +187,7 @@ loop = asyncio.new_event_loop()
 
 
 def fuzz_one(data: bytes) -> None:
-    """Run the request that these bytes choose. What is wrong with its handling is raised."""
+    """Run the request that these bytes choose. Raise an exception if its handling is wrong."""
     choices = Choices(data)
     config, answers = choices.of(SETTINGS), [choices.of(OUTCOMES) for _ in range(3)]
     wire_format, bodies = choices.of(requests())
@@ -208,7 +207,7 @@ def fuzz_one(data: bytes) -> None:
 
     tenant, cache = Tenant("team:fuzz", b"secret"), Cache(CacheConfig(backend="off"), 60)
     target = VisionTarget("eyes", look, tenant, RequestCache(cache), file_providers={"openai"})
-    result = loop.run_until_complete(rewrite(body, wire_format.find_images(body), wire_format, config, target))
+    result = loop.run_until_complete(rewrite(body, wire_format.find(body).images, wire_format, config, target))
     assert objects(body) == before, "the caller's own body was changed"
     refused = result if isinstance(result, RequestError) else result.rejection
     if refused is not None:
@@ -216,21 +215,21 @@ def fuzz_one(data: bytes) -> None:
         return
     assert not isinstance(result, RequestError)
     after = {**body, **result.changes}
-    assert config.on_failure == "keep" or wire_format.find_images(after) == [], "an image is left"
+    assert config.on_failure == "keep" or wire_format.find(after).images == [], "an image is left"
     opened, closed = (tags_in(after, tag) - tags_in(body, tag) for tag in (f"<{FENCE}-", f"</{FENCE}-"))
     assert opened == closed, "a fence is broken"
 
 
 def tags_in(body: Body, tag: str) -> int:
-    """How often it stands there."""
+    """How often the texts of a body contain the tag."""
     return sum(node.count(tag) for node in nodes(body) if isinstance(node, str))
 
 
 class Run:
-    """So many executions.
+    """A run of a number of executions.
 
     Args:
-        executions: how many.
+        executions: the number.
     """
 
     def __init__(self, executions: int) -> None:
@@ -240,7 +239,7 @@ class Run:
         self._warm_mib = 0.0
 
     def __call__(self, data: bytes) -> None:
-        """Run one; a crash is told with the bytes that make it happen again."""
+        """Run one input. After a crash, print the bytes that reproduce it."""
         try:
             fuzz_one(data)
         except BaseException:
@@ -254,11 +253,11 @@ class Run:
 
     @property
     def growth_mib(self) -> float:
-        """Memory since the first tenth."""
+        """Growth of memory since the first tenth."""
         return peak_mib() - self._warm_mib
 
     def report(self) -> None:
-        """Tell how it went; too much memory is a failure."""
+        """Print the result. Too much memory is a failure."""
         seconds = time.monotonic() - self._started
         guided = "coverage-guided" if WITH_ATHERIS else "random"
         sys.stdout.write(
@@ -271,12 +270,12 @@ class Run:
 
 
 def peak_mib() -> float:
-    """The most memory this process has had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def run(executions: int, seed: int = 0) -> Run:
-    """Run random bytes, the same for the same seed."""
+    """Run random bytes. The same seed gives the same bytes."""
     made, this = random.Random(seed), Run(executions)
     for _ in range(executions):
         this(made.randbytes(made.randrange(10, 80)))
@@ -284,7 +283,7 @@ def run(executions: int, seed: int = 0) -> Run:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--executions", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -1,4 +1,4 @@
-"""The fuzz target runs, and finds what is broken. ``make fuzz`` runs it a million times."""
+"""The fuzz target runs and finds bugs. ``make fuzz`` runs it a million times."""
 
 from __future__ import annotations
 

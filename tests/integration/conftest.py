@@ -25,14 +25,14 @@ def shared_upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(shared_upstream: Upstream) -> Upstream:
-    """The provider, its memory and rules empty."""
+    """The provider, without earlier requests and rules."""
     shared_upstream.reset()
     return shared_upstream
 
 
 @pytest.fixture
 def attached(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Router]:
-    """Make a program's Router whose calls the plugin serves, also where a proxy runs in this process."""
+    """Make a Router of a program with the plugin attached, even if a proxy runs in this process."""
     del upstream
     import litellm
     from litellm.proxy import proxy_server
@@ -60,7 +60,7 @@ _PRICES = {
 
 @pytest.fixture
 def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
-    """The provider on loopback for LiteLLM as a library, which knows its prices."""
+    """The provider on loopback for LiteLLM as a library, with prices."""
     import litellm
 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a")
@@ -71,7 +71,7 @@ def provider(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Upstream:
 
 @pytest.fixture(scope="module")
 def config(shared_upstream: Upstream) -> dict[str, Any]:
-    """The app's; a module may have its own."""
+    """The app's config. A module may override it."""
     return proxy_config(shared_upstream)
 
 
@@ -93,7 +93,7 @@ def app(started_app: httpx.AsyncClient, upstream: Upstream) -> httpx.AsyncClient
 @pytest.fixture
 def settings(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Change settings of the app's plugin for one test."""
-    del app  # it makes the plugin
+    del app  # the app creates the plugin
 
     def change(**settings: Any) -> None:
         import litellm_image_analysis
@@ -106,7 +106,7 @@ def settings(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Every line of ours, and every line of LiteLLM's that an operator sees without asking for more."""
+    """All log lines of the plugin, and LiteLLM's lines at its default level."""
     from litellm_image_analysis.log import LOGGER
 
     caplog.set_level(logging.DEBUG, LOGGER.name)

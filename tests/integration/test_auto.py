@@ -1,4 +1,4 @@
-"""``mode: auto`` as LiteLLM's proxy app runs it: decided for the deployment that is about to be called."""
+"""``mode: auto`` in LiteLLM's proxy app: the decision for each deployment before it is called."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def ask(app: httpx.AsyncClient, model: str, *marks: str, route: str = "cha
 
 
 def models(upstream: Upstream) -> list[tuple[str, int]]:
-    """Who was called with how many images."""
+    """The called models, with the number of images of each call."""
     return [(body["model"], len(images_in(body))) for body in upstream.requests]
 
 
@@ -112,7 +112,7 @@ async def test_a_model_that_sees_sees_for_itself(app: httpx.AsyncClient, upstrea
 async def test_a_caller_cannot_say_which_model_the_router_called(
     app: httpx.AsyncClient, upstream: Upstream, route: str, name: str
 ) -> None:
-    """Its budgets and the suffix of a fallback are read from there."""
+    """The plugin reads the suffix of a fallback and the model for budgets from there."""
     response = await ask(app, "multimodal", route=route, **{name: {"model_group": "text-only-ocr"}})
     assert response.status_code == 200
     assert [model for model, _ in models(upstream)] == ["seeing-chat"]
@@ -169,7 +169,7 @@ async def test_where_a_vision_model_falls_back_to_a_text_only_one_its_images_are
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_retry_does_not_pay_again(app: httpx.AsyncClient, upstream: Upstream, route: str) -> None:
-    """Nothing is remembered here from one request to the next."""
+    """There is no cache for several requests here."""
     upstream.rules.append(Rule(lambda body: body["model"] == "blind-chat", status=500, times=1))
     response = await ask(app, "text-only", route=route, num_retries=1)
     assert response.status_code == 200
@@ -238,7 +238,7 @@ async def test_two_instances_are_an_error_where_analysis_is_needed(
 
 
 class Reader(CustomGuardrail):
-    """Refuses whatever holds a word."""
+    """A guardrail that refuses requests with a word."""
 
     def __init__(self, word: str) -> None:
         super().__init__(guardrail_name="reader", event_hook=GuardrailEventHooks.pre_call, default_on=True)
@@ -253,7 +253,7 @@ class Reader(CustomGuardrail):
 
 
 READER = Reader("a picture with mark")
-"""For as long as the process lasts: LiteLLM knows callbacks by their ids, which others may get."""
+"""Kept until the process ends, because LiteLLM identifies callbacks by ids, which Python may reuse."""
 
 
 @needs_guardrails_only
@@ -269,7 +269,7 @@ async def test_guardrails_read_what_stands_in_the_images_places(
 
 
 class Enforcer(CustomLogger):
-    """Refuses whatever holds a word, as LiteLLM's own checks of content do, and is no guardrail."""
+    """A content enforcer, not a guardrail, that refuses requests with a word, like LiteLLM's own checks of content."""
 
     enforces_request_content = True
 
@@ -321,7 +321,7 @@ async def test_litellm_s_detection_of_prompt_injection_reads_what_an_image_says(
 async def test_a_bug_in_looking_for_guardrails_is_contained(
     app: httpx.AsyncClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, route: str, model: str
 ) -> None:
-    """As where LiteLLM renames what is asked: the request goes on with notes, as after any bug."""
+    """LiteLLM may rename the attributes that are read. The request then continues with notes, as after any bug."""
 
     def gone() -> None:
         raise AttributeError("'ProxyLogging' object has no attribute 'callback_capabilities'")

@@ -1,4 +1,4 @@
-"""What is too much of a request that asks for analysis is refused on every route, before anybody is called."""
+"""A request above a limit that asks for analysis is refused on every route before any model is called."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What goes wrong in the first hour, and what is said about it: to the client on all routes, and in the log.
+"""Common mistakes and failures, and their messages: to the client on all routes, and in the log.
 
-The test makes the tables of ``docs/troubleshooting.md``. Every message says what, where and what to do.
+The test makes the tables of ``docs/troubleshooting.md``. Every message names the problem, its place and a remedy.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ SVG = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9
 CUT_SHORT = "data:image/png;base64,iVBORw0KGgo"
 HUGE = "data:image/gif;base64,R0lGODlh////fwAAACwAAAAA////fwAA"
 LITELLM_S = {"key_model_access_denied", "budget_exceeded"}
-"""Codes of refusals that have LiteLLM's own error."""
+"""Codes of refusals by LiteLLM, with its own error."""
 PLACE = re.compile(r"^(messages|input|contents)\[0]\.(content|parts)\[1]")
 SECRET = "SECRET"
-"""In every error of the provider. Neither clients nor the log get it."""
+"""A text in every error of the provider. It must not reach clients or the log."""
 
 KEYS: dict[str, dict[str, Any]] = {
     MASTER_KEY: {},
@@ -64,7 +64,7 @@ STARTS: dict[str, tuple[dict[str, Any], bool]] = {
         {"callback_settings": {"image_analysis": {"cache": {"backnd": "redis"}}}},
         False,
     ),
-    "the settings are no mapping": ({"callback_settings": {"image_analysis": "gpt-4o-mini"}}, False),
+    "the settings are not a mapping": ({"callback_settings": {"image_analysis": "gpt-4o-mini"}}, False),
     "the callback is the class": (
         {"litellm_settings": {"callbacks": ["litellm_image_analysis.ImageAnalysis"]}},
         False,
@@ -187,15 +187,15 @@ ROUTES: dict[str, Callable[[str, str], tuple[str, Body]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Breakage:
-    """Something that is wrong with a request or behind it.
+    """A mistake in a request or the config, or a failure of a provider.
 
     Attributes:
         status: the HTTP status with ``on_failure: reject``.
         code: the code of the error.
-        vision_model: the model group that looks at the image.
+        vision_model: the vision model.
         settings: other settings of the plugin.
         model: the model that the client asks for.
-        url: the image. ``None`` for one that nothing is wrong with.
+        url: the image. ``None`` for a valid one.
         key: the client's key.
         body: other parameters of the request.
         answer: how the vision model's provider answers.
@@ -275,7 +275,7 @@ BREAKAGES: dict[str, Breakage] = {
     "`ocr_model` names no model": Breakage(
         status=400, code="invalid_ocr_model", model="deepseek-chat", body={"ocr_model": "gpt-4o-mni"}
     ),
-    "`ocr_model` is no name": Breakage(
+    "`ocr_model` is not a name": Breakage(
         status=400, code="invalid_ocr_model", model="deepseek-chat", body={"ocr_model": 5}
     ),
     "`ocr_model` is not among `allowed_vision_models`": Breakage(
@@ -318,10 +318,10 @@ BREAKAGES: dict[str, Breakage] = {
         status=400, code="image_analysis_not_held", url="gs://bucket/receipt.png"
     ),
 }
-"""The breakages of requests, by the words of the table."""
+"""The breakages of requests, by their names in the table."""
 
 said: dict[str, tuple[Breakage, str, str]] = {}
-"""What came of it: what the client and the operator were told."""
+"""The breakages with the messages to the client and the operator."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -343,7 +343,7 @@ async def started_app(
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def callers(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keys, as an operator's own authentication knows them."""
+    """The keys, by custom authentication."""
     del app
     from litellm.proxy import proxy_server
 
@@ -385,7 +385,7 @@ async def test_the_client_and_the_operator_are_told(
         answer = {"gate": hanging} if broken.answer.get("hangs") else broken.answer
         upstream.rules.append(Rule(of_vision, **answer))
     log_module._told.clear()
-    url = broken.url or data_uri(name)  # of its own: others may still wait for an answer about theirs
+    url = broken.url or data_uri(name)  # a new image, because calls for other images may still run
     told = [await ask(app, broken, route, url) for route in ROUTES]
     assert len({PLACE.sub("", message) for message in told}) == 1
     if broken.code not in LITELLM_S:
@@ -397,7 +397,7 @@ async def test_the_client_and_the_operator_are_told(
 
 
 async def ask(app: httpx.AsyncClient, broken: Breakage, route: str, url: str) -> str:
-    """Ask on a route, check the error's shape there, and return its message."""
+    """Send the request on a route, check the error's format there, and return its message."""
     path, body = ROUTES[route](broken.model, url)
     response = await app.post(path, json={**body, **broken.body}, headers={"Authorization": f"Bearer {broken.key}"})
     assert response.status_code == broken.status, response.text
@@ -412,14 +412,14 @@ async def ask(app: httpx.AsyncClient, broken: Breakage, route: str, url: str) ->
 
 
 def assert_reads_well(message: str) -> None:
-    """It is a sentence, and says what to do."""
+    """Check that the message is a sentence and says what to do."""
     assert message.endswith((".", ")")), message
     advice = r"[Tt]ry|[Ss]end|[Ww]rite|[Nn]ame|[Aa]sk|[Cc]all|[Cc]hange|[Aa]dd|[Cc]an|it must be|may"
     assert re.search(advice, message), message
 
 
 def logged(log: pytest.LogCaptureFixture) -> str:
-    """The line that helps the operator most: the cause of an error, else the request's."""
+    """The log line with the cause of an error, else the line of the request."""
     lines = [record for record in log.records if record.name == "LiteLLM.image_analysis"]
     causes = [line for line in lines if line.levelno == logging.ERROR]
     warnings = [line for line in lines if line.levelno == logging.WARNING]
@@ -430,7 +430,7 @@ def logged(log: pytest.LogCaptureFixture) -> str:
 
 
 def cell(words: str) -> str:
-    # Which models take images is in LiteLLM's cost map, to which other tests of this process add.
+    # The models that accept images are in LiteLLM's cost map, to which other tests of this process add.
     words = re.sub(r"(one of|you may call): [^.]*\.", r"\1: gpt-4o-mini, ….", words)
     return words.replace("|", "\\|").replace("<", "&lt;")
 

@@ -1,4 +1,4 @@
-"""Bugs put into the plugin at many points, seen from outside: through LiteLLM's own app, and in a program."""
+"""Bugs that are inserted into the plugin at many points, tested through LiteLLM's own app and in a program."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[Point], None]:
 
 
 def assert_told(log: pytest.LogCaptureFixture, *, of_it: bool = True) -> None:
-    """The log has the traceback of the bug, and nobody's words."""
+    """Check that the log has the traceback of the bug, and no text of a request."""
     ours = [record.getMessage() for record in log.records if record.name == LOGGER.name]
     assert any("in bug\n" in line for line in ours) is of_it
     assert SECRET not in "".join(ours)
 
 
 def assert_followed(response: httpx.Response, upstream: Upstream, on_failure: str) -> None:
-    """The answer and what the text model got are those of the policy."""
+    """Check that the answer and the request to the text model follow the policy."""
     assert SECRET not in response.text
     if on_failure == "reject":
         assert response.status_code == 500
@@ -285,7 +285,7 @@ class TestProgram:
         asked: dict[str, Any],
     ) -> None:
         put(point)
-        if point == (total, "load_state"):  # nothing but bookkeeping
+        if point == (total, "load_state"):  # it affects only reports
             await call(on_failure, **asked)
             assert "described by openai/seeing-mini" in str(upstream.calls("blind"))
         elif on_failure == "reject":

@@ -1,4 +1,4 @@
-"""The rules of a request hold for its vision calls: region, logging, fallbacks, time and cache control."""
+"""The rules of a request apply to its vision calls: region, logging, fallbacks, time and cache control."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from litellm_image_analysis.vision.gate import Gate
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DESTINATION = "langsmith"
-"""A logging destination that LiteLLM knows by name; here it is a ``Listener``."""
+"""A logging destination that LiteLLM knows by name. Here it is a ``Listener``."""
 LOGGING = {
     "callback_name": DESTINATION,
     "callback_type": "success_and_failure",
@@ -88,7 +88,7 @@ def config(shared_upstream: Upstream) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def keys(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The callers, as an operator's own authentication knows them."""
+    """The callers, by custom authentication."""
     del app
     from litellm.proxy import proxy_server
 
@@ -121,11 +121,11 @@ def seen_by(upstream: Upstream) -> list[str]:
 
 
 class Listener(CustomLogger):
-    """A logging destination: which models' calls it was told of, and what of their messages."""
+    """A logging destination that records the models and messages of its calls."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = name  # LiteLLM takes two that have the same attributes for one
+        self.name = name  # LiteLLM treats two with the same attributes as one
         self.told: dict[str, str] = {}
 
     def _hear(self, kwargs: Any) -> None:
@@ -142,11 +142,11 @@ class Listener(CustomLogger):
         self._hear(kwargs)
 
     def knows(self, model: str) -> bool:
-        """Whether it was told of a call of this model."""
+        """Whether it got a call of this model."""
         return any(model in heard for heard in list(self.told))
 
     async def has_heard_of(self, *models: str) -> bool:
-        """Whether it is told of calls of these models, and soon: LiteLLM logs in a task of its own."""
+        """Whether it gets calls of these models within a short time, because LiteLLM logs in a separate task."""
         return await asyncio.to_thread(eventually, lambda: all(map(self.knows, models)))
 
 
@@ -163,7 +163,7 @@ def everybodys(monkeypatch: pytest.MonkeyPatch) -> Listener:
 
 @pytest.fixture
 def teams(monkeypatch: pytest.MonkeyPatch) -> Listener:
-    """The destination of a team's or a key's own."""
+    """The own destination of a team or key."""
     listener, make = Listener("a team's"), litellm_logging._init_custom_logger_compatible_class
 
     def made(logging_integration: Any, *args: Any, **kwargs: Any) -> Any:
@@ -264,7 +264,7 @@ class TestFallbacks:
 
 @pytest.mark.usefixtures("remembering")
 class TestFailuresOfOneCaller:
-    """What fails for a caller's own rules is not handed to others of its team, nor remembered for them."""
+    """A failure because of a caller's own rules is not shared with others of its team, and not cached for them."""
 
     @pytest.mark.parametrize(
         ("asked", "vision_model"),

@@ -1,4 +1,4 @@
-"""LiteLLM's functions from this package: positional, blocking, and with the total of a stream."""
+"""LiteLLM's functions from this package: positional arguments, blocking calls, and the total cost of a stream."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  
 
 @pytest.fixture(autouse=True)
 def registered(provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin as a program sets it up."""
+    """The plugin, registered as in a program."""
     del provider
     monkeypatch.setattr(litellm, "callbacks", [ImageAnalysis(ImageAnalysisConfig(vision_model=VISION))])
 

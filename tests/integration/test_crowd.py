@@ -1,4 +1,4 @@
-"""Many who ask the same at once, in one process: the hook, a real router, a provider on loopback."""
+"""Many equal requests at once in one process: the hook, a real router, and a provider on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that hangs up while a vision model looks: what goes on, and what it is good for."""
+"""A client that disconnects during a vision call: what continues, and what later requests get from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of_vision(body: dict[str, Any]) -> bool:
 
 @asynccontextmanager
 async def looking(upstream: Upstream) -> AsyncIterator[threading.Event]:
-    """The vision model takes until the event is set; the block begins when it has been asked."""
+    """Vision calls last until the event is set. The block begins when there is one."""
     gate = threading.Event()
     upstream.rules.append(Rule(of_vision, gate=gate))
     try:
@@ -48,7 +48,7 @@ async def asked(upstream: Upstream, prefix: str) -> None:
 
 
 class Client:
-    """One request to the app as a server hands it over, and a client that hangs up."""
+    """One ASGI request to the app, with a client that disconnects."""
 
     def __init__(self, body: dict[str, Any], path: str = PATH) -> None:
         self._path = path

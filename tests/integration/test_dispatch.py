@@ -1,4 +1,4 @@
-"""The hooks as LiteLLM's proxy app calls them."""
+"""The hooks, called by LiteLLM's proxy app."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_caller_cannot_forge_a_report(app: httpx.AsyncClient, key: str) 
 
 
 class Bills(CustomLogger):
-    """Notes which key each model's calls are billed to."""
+    """Records the key that each model's calls are billed to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Bills(CustomLogger):
 async def test_a_vision_call_is_billed_to_the_key_that_made_the_request(
     app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, route: str, bucket: str, forged: dict[str, object]
 ) -> None:
-    """A caller's own metadata is in a bucket beside LiteLLM's own, and before 1.100 in a bucket that others read."""
+    """A caller's own metadata is beside LiteLLM's, and before 1.100 in a mapping that LiteLLM also reads."""
     import litellm
 
     bills = Bills()

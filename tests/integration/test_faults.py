@@ -1,4 +1,4 @@
-"""Whatever the vision model's provider does, a request gets exactly what is configured, in LiteLLM's own app."""
+"""Faults of the vision model's provider, in LiteLLM's own app: each has the configured result."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ SECONDS, SECONDS_OF_A_HANG = 20.0, 0.3
 
 @dataclass(frozen=True)
 class Fault:
-    """What the provider does to the look at an image whose mark begins with ``word``.
+    """A fault of the vision call for an image whose mark begins with ``word``.
 
     Attributes:
         word: one of ``support.misbehaving.BEHAVIOURS``, or of ``Detour``.
-        result: why there is no analysis; ``None``: there is one, but not all of it.
-        retry_after: seconds the client is told to wait.
+        result: the reason why there is no analysis. ``None`` if there is one that is cut.
+        retry_after: the ``Retry-After`` of the response, in seconds.
         hangs: whether the request waits for its deadline.
     """
 
@@ -54,11 +54,11 @@ class Fault:
 
 
 FAULTS: dict[str, Fault] = {
-    "is not there: connection refused": Fault("refused", FailureReason.UNAVAILABLE),
+    "refuses the connection": Fault("refused", FailureReason.UNAVAILABLE),
     "has an unknown host name: DNS error": Fault("dns", FailureReason.UNAVAILABLE),
-    "speaks no TLS where it should": Fault("tls", FailureReason.UNAVAILABLE),
+    "does not speak TLS on an https address": Fault("tls", FailureReason.UNAVAILABLE),
     "resets the connection": Fault("reset", FailureReason.UNAVAILABLE),
-    "speaks no HTTP": Fault("no-http", FailureReason.UNAVAILABLE),
+    "does not speak HTTP": Fault("no-http", FailureReason.UNAVAILABLE),
     "answers 400": Fault("400", FailureReason.REJECTED),
     "answers 401": Fault("401", FailureReason.MISCONFIGURED),
     "answers 403": Fault("403", FailureReason.MISCONFIGURED),
@@ -71,31 +71,31 @@ FAULTS: dict[str, Fault] = {
     "answers 503": Fault("503", FailureReason.UNAVAILABLE),
     "answers 503 with `Retry-After: 6.5`": Fault("503-later", FailureReason.UNAVAILABLE, "7"),
     "takes longer than the deployment's `timeout`": Fault("timeout", FailureReason.TIMEOUT),
-    "hangs before its headers": Fault("hang", FailureReason.TIMEOUT, hangs=True),
-    "hangs in the body": Fault("hang-in-body", FailureReason.TIMEOUT, hangs=True),
-    "drips a byte now and then": Fault("drip", FailureReason.TIMEOUT, hangs=True),
-    "cuts the body short": Fault("cut", FailureReason.UNAVAILABLE),
-    "cuts a chunked body short": Fault("cut-chunks", FailureReason.UNAVAILABLE),
+    "hangs before the response headers": Fault("hang", FailureReason.TIMEOUT, hangs=True),
+    "hangs in the response body": Fault("hang-in-body", FailureReason.TIMEOUT, hangs=True),
+    "sends single bytes slowly": Fault("drip", FailureReason.TIMEOUT, hangs=True),
+    "ends the body too early": Fault("cut", FailureReason.UNAVAILABLE),
+    "ends a chunked body too early": Fault("cut-chunks", FailureReason.UNAVAILABLE),
     "answers with HTML": Fault("html", FailureReason.UNAVAILABLE),
     "answers with broken JSON": Fault("no-json", FailureReason.UNAVAILABLE),
-    "answers with other JSON": Fault("other-json", FailureReason.UNAVAILABLE),
-    "answers 200 with an error in it": Fault("error-in-200", FailureReason.UNAVAILABLE),
-    "answers without a choice": Fault("no-choices", FailureReason.EMPTY),
+    "answers with JSON of another shape": Fault("other-json", FailureReason.UNAVAILABLE),
+    "answers 200 with an error object": Fault("error-in-200", FailureReason.UNAVAILABLE),
+    "answers with an empty list of choices": Fault("no-choices", FailureReason.EMPTY),
     "answers with an empty text": Fault("empty", FailureReason.EMPTY),
     "calls a tool": Fault("tool-call", FailureReason.EMPTY),
-    "refuses": Fault("refusal", FailureReason.REFUSED),
+    "answers with a refusal of the model": Fault("refusal", FailureReason.REFUSED),
     "filters its answer": Fault("filtered", FailureReason.REFUSED),
     "ends at its token limit": Fault("truncated", None),
     "answers with 100 MB": Fault("flood", None),
 }
-"""What the provider may do, in the words of the table."""
+"""All faults, by their names in the table."""
 
 measured: dict[str, dict[str, str]] = {}
-"""What came of it, by fault and policy."""
+"""The results, by fault and policy."""
 
 
 class Detour(CustomLogger):
-    """Leads a look at some images to where no provider is, or lets it take no time."""
+    """Sends the vision calls for some images to an address without a provider, or gives them a short timeout."""
 
     def __init__(self, provider: Misbehaving, nobody: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ async def gateway(
 
 @pytest.fixture(autouse=True)
 def a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No name server is asked."""
+    """Resolve a name to an error without a name server."""
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -154,13 +154,13 @@ def nothing_hangs_on(vision_provider: Misbehaving) -> Iterator[None]:
 
 
 class Gateway:
-    """The gateway under one policy, while a fault lasts."""
+    """The gateway during one fault."""
 
     def __init__(self, client: httpx.AsyncClient, upstream: Upstream, provider: Misbehaving, fault: Fault) -> None:
         self.client, self.upstream, self.provider, self.fault = client, upstream, provider, fault
 
     async def ask(self, model: str, images: int, route: str = "chat") -> Asked:
-        """Ask about a bad image, alone or as the third of five."""
+        """Send a request with the bad image, alone or as the third of five."""
         asked = Asked(self.fault, images)
         if route == "chat":
             said = [message(text(asked.name)), {"role": "assistant", "content": "?"}]
@@ -174,7 +174,7 @@ class Gateway:
         return asked
 
     async def remember_others(self) -> None:
-        """Have the good images analysed before a deadline that is too short for that on a busy machine."""
+        """Let the good images be analysed first, because the deadline may be too short for them on a busy machine."""
         parts = message(text("What is it?"), *map(image, Asked(self.fault, 5).others))
         await self.client.post("/v1/chat/completions", json={"model": "deepseek-chat-ocr", "messages": [parts]})
 
@@ -185,14 +185,14 @@ class Gateway:
 
 
 class Asked:
-    """One request: what it shows, what was answered, and what the text model read."""
+    """One request: its images, the answer, and the request to the text model."""
 
     response: httpx.Response
     read: list[Body]
 
     def __init__(self, fault: Fault, images: int) -> None:
         self.name = f"request {secrets.token_hex(6)}"
-        self.bad = f"{fault.word} {'' if fault.result is None else self.name}"  # a flood is enough
+        self.bad = f"{fault.word} {'' if fault.result is None else self.name}"  # unique, if the answer is small
         self.others = [f"fine {number}" if fault.hangs else f"fine {fault.word} {number}" for number in range(4)]
         self.marks = [*self.others[:2], self.bad, *self.others[2:]] if images == 5 else [self.bad]
         number = 1 + self.marks.index(self.bad)
@@ -200,7 +200,7 @@ class Asked:
 
     @property
     def content(self) -> Any:
-        """Of the message that held the images, as the text model got it."""
+        """The content of the message with the images, as the text model got it."""
         assert self.response.status_code == 200, self.response.text
         (body,) = self.read
         return body["messages"][-1]["content"]
@@ -214,7 +214,7 @@ class Asked:
         )
 
     def expect_others(self) -> None:
-        """Every other image has its own analysis, in its place."""
+        """Check that every other image has its own analysis in its place."""
         found = re.findall(r"Image (\d) of \d in this message, described by [^<]*(a picture with mark \w+)", self.words)
         seen = [(str(place), description_of(data_uri(mark))) for place, mark in enumerate(self.marks, 1)]
         assert found == [one for one, mark in zip(seen, self.marks, strict=True) if mark != self.bad]
@@ -246,7 +246,7 @@ async def test_exactly_what_is_configured(
 
 
 async def expect_part(gateway: Gateway) -> str:
-    """An analysis that is not whole is one, cut, under every policy."""
+    """Check that an incomplete analysis is used, marked as cut, with every policy."""
     one, five = await asyncio.gather(gateway.ask("deepseek-chat-ocr", 1), gateway.ask("deepseek-chat-ocr", 5))
     for asked in (one, five):
         assert f"{asked.label}, described by gpt-4o-mini" in asked.words

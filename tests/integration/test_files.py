@@ -1,4 +1,4 @@
-"""Files that are no images, in requests that are analysed: each gets a note, on all routes and in both modes."""
+"""Files that are not images, in requests that are analysed: each gets a note, on all routes and in both modes."""
 
 from __future__ import annotations
 

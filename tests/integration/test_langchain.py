@@ -22,7 +22,7 @@ CONTENT = [
 
 @pytest.fixture
 def model(provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Made by the lines of the page, with another model's name."""
+    """The model, made by the code of the page with another model name."""
     del provider
     monkeypatch.setattr(
         litellm, "callbacks", [ImageAnalysis(vision_model="openai/seeing-mini", cache={"backend": "off"})]

@@ -1,4 +1,4 @@
-"""Clients that ask whether a model takes images before they attach one."""
+"""Lists of models for clients that ask whether a model accepts images."""
 
 from __future__ import annotations
 

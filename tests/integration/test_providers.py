@@ -1,4 +1,5 @@
-"""What LiteLLM cannot translate for a provider reaches none, and is not counted against the vision model."""
+"""A request that LiteLLM cannot translate for a provider is not sent, and does not count as a failure of the vision
+model."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ async def ask(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ask]:
         return await make_ask(cast("CompletionApi", router), {})(request)
 
     yield ask
-    # These providers' clients would be found open by a later test.
+    # Otherwise a later test would find open clients of these providers.
     await close_litellm_async_clients()  # type: ignore[no-untyped-call]
 
 

@@ -33,14 +33,14 @@ VISION = "openai/seeing-mini"
 
 @pytest.fixture
 def ask(provider: Upstream, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """``litellm.acompletion`` with the plugin, to the provider on loopback."""
+    """``litellm.acompletion`` with the plugin and the provider on loopback."""
     del provider
     monkeypatch.setattr(litellm, "callbacks", [ImageAnalysis(ImageAnalysisConfig(vision_model=VISION))])
     return partial(litellm.acompletion, messages=[message(text("?"), image("a"))])
 
 
 class Bookkeeper(CustomLogger):
-    """A logger of the program's own that adds up what LiteLLM tells it."""
+    """A logger of the program that sums the costs that LiteLLM reports."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def bookkeeper() -> Bookkeeper:
 def functions(
     request: pytest.FixtureRequest, provider: Upstream, bookkeeper: Bookkeeper, monkeypatch: pytest.MonkeyPatch
 ) -> Functions:
-    """LiteLLM's functions by route, with the plugin, and the names their models have there."""
+    """LiteLLM's functions by route, with the plugin and the names of models."""
     monkeypatch.setattr(litellm, "callbacks", [bookkeeper])
     if request.param == "library":
         litellm.callbacks.append(ImageAnalysis(ImageAnalysisConfig(vision_model=VISION)))
@@ -81,13 +81,13 @@ def functions(
 
 @dataclass(frozen=True)
 class Functions:
-    """A way to call LiteLLM.
+    """A set of functions to call LiteLLM.
 
     Attributes:
         by_route: its asynchronous functions.
-        stream_content: generateContent's for a stream.
+        stream_content: the function for a stream of generateContent.
         model: the text-only model.
-        vision_model: the one that sees.
+        vision_model: the vision model.
     """
 
     by_route: dict[str, Ask]
@@ -146,7 +146,7 @@ async def test_loggers_see_what_each_call_of_a_stream_costs(
 
 
 async def logged(bookkeeper: Bookkeeper, count: int) -> list[float]:
-    """LiteLLM logs in tasks of its own."""
+    """Wait for LiteLLM's logging tasks."""
     with anyio.fail_after(10):
         while len(bookkeeper.costs) < count:
             await wait_all_tasks_blocked()
@@ -191,7 +191,7 @@ async def test_a_router_without_the_vision_model_is_an_error_that_says_what_to_d
 
 
 class TestARouterThatIsAttachedAgain:
-    """The instance that is registered serves its calls, and no other."""
+    """Only the registered instance serves its calls."""
 
     MESSAGES: Any = (message(text("?"), image("a")),)
 
@@ -231,7 +231,7 @@ class TestARouterThatIsAttachedAgain:
     async def test_one_that_was_removed_asks_for_nothing(self, router: Router, provider: Upstream) -> None:
         self.attach(router)
         litellm.callbacks.clear()
-        with suppress(BadRequestError):  # LiteLLM 1.110 does not know the name any more
+        with suppress(BadRequestError):  # LiteLLM 1.110 no longer knows the name
             await router.acompletion(model="deepseek-chat-ocr", messages=[{"role": "user", "content": "?"}])
         assert not any("ocr_model" in body for body in provider.requests)
 
@@ -258,7 +258,7 @@ async def test_a_call_that_does_not_ask_keeps_its_images(ask: Ask, upstream: Ups
 
 
 async def test_positional_arguments_go_their_way(ask: Ask, upstream: Upstream) -> None:
-    """LiteLLM does not show them to hooks."""
+    """LiteLLM does not show positional arguments to hooks."""
     await litellm.acompletion("openai/seeing-chat", [message(image("a"))])
     (body,) = upstream.requests
     assert images_in(body)
@@ -285,7 +285,7 @@ async def test_a_limit_exceeded_is_an_error_of_ours(ask: Ask, upstream: Upstream
 
 
 async def test_a_router_s_deployments_keep_their_names(ask: Ask, upstream: Upstream) -> None:
-    """``scan-ocr`` is what the deployment's model is really called: the router's business, not a suffix."""
+    """``scan-ocr`` is the real name of the deployment's model, without a suffix."""
     router = Router(model_list=[deployment("scanner", "seeing-scan-ocr", upstream.base_url)])
     messages: Any = [message(image("a"))]
     await router.acompletion(model="scanner", messages=messages)
@@ -375,7 +375,7 @@ class TestRouterThatFallsBack:
             await self.ask(router, "text-only-ocr")
         assert caught.value.reason.status_code == {401: 502, 429: 429, 500: 502}[status]
         assert "blind-chat" not in [body["model"] for body in provider.requests]
-        for _ in range(20):  # whatever LiteLLM does in tasks of its own
+        for _ in range(20):  # wait for LiteLLM's background tasks
             await wait_all_tasks_blocked()
         cooling = await _async_get_cooldown_deployments(litellm_router_instance=router, parent_otel_span=None)
         names = {router.get_deployment(model_id=model_id).model_name for model_id in cooling}  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What is told to whom: canaries in every place of a request, and in everything a provider says."""
+"""Marker texts in every place of a request and of a provider's answers, and where they may appear."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CANARIES = (IMAGE, IMAGE[:60], ANALYSIS, QUERY, PROVIDER, PROVIDER_KEY)
 
 @dataclass
 class Told(CustomLogger):
-    """What loggers and the spend log are told of a request beside its messages."""
+    """The data of a request for loggers and the spend log, without its messages."""
 
     metadata: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Told(CustomLogger):
 
 
 def _requests(route: str, question: str = "?") -> list[tuple[str, dict[str, Any]]]:
-    """An image as the request's own bytes, and one behind a URL where the route has such."""
+    """A request with the bytes of an image, and one with a URL if the route allows it."""
     path, body = ROUTES[route]("deepseek-chat-ocr", question, ["CANARY-OF-THE-IMAGE" * 5], stream=False)
     assert IMAGE in json.dumps(body)
     if route == "generateContent":
@@ -70,7 +70,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 
 def written(record: logging.LogRecord) -> str:
-    """All that a handler could write of a line, its extra fields included."""
+    """All texts of a log record that a handler could write, including extra fields."""
     return f"{record.getMessage()} {vars(record)}"
 
 
@@ -105,7 +105,7 @@ async def test_a_failure_tells_nobody_what_the_provider_said(
     on_failure: str,
 ) -> None:
     settings(on_failure=on_failure)
-    # The text model takes what is kept: its refusal would be its own, and LiteLLM's to tell.
+    # With ``keep``, the text model accepts images here. LiteLLM would log its refusal.
     upstream.rules += [FAILURES[failure](), Rule(lambda body: of_main(body) and on_failure == "keep", text="fine")]
     for route in ROUTES:
         for path, body in _requests(route):
@@ -125,7 +125,7 @@ async def test_a_timeout_tells_nothing(
     upstream.rules.append(Rule(of_vision, gate=gate))
     try:
         for route in ROUTES:
-            # Its calls go on for a moment, and who asks the same joins them: no other test does.
+            # Its calls continue for a moment, and equal requests would share them. No other test sends such a request.
             for path, body in _requests(route, "What is late?"):
                 response = await app.post(path, json=body)
                 assert response.status_code == 504
@@ -147,7 +147,7 @@ async def test_success_tells_the_text_model_alone(
     assert any(bucket.get("image_analysis") for bucket in told.metadata)
     for canary in CANARIES:
         assert canary not in json.dumps(told.metadata, default=str)
-    for canary in (IMAGE, QUERY):  # the analysis is a part of the request that the text model got
+    for canary in (IMAGE, QUERY):  # the analysis is part of the request to the text model
         assert canary not in json.dumps(told.bodies, default=str)
 
 
@@ -200,7 +200,7 @@ ELSEWHERE = "CANARY-FROM-ELSEWHERE"
 
 
 def _crowded(route: str) -> tuple[str, dict[str, Any]]:
-    """A request with words in every other place than the image's own message."""
+    """A request with marker texts everywhere except in the image's own message."""
     path, body = ROUTES[route]("deepseek-chat-ocr", QUESTION, ["a"], stream=False)
     schema = {"type": "object", "properties": {ELSEWHERE: {"type": "string"}}}
     said = {"role": "user", "content": ELSEWHERE}

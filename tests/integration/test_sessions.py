@@ -1,4 +1,4 @@
-"""Long sessions of agents: each turn sends the whole history again, with all of its screenshots."""
+"""Long sessions of agents: each turn sends the whole history again, with all screenshots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def turns_of(body: dict[str, Any]) -> list[Any]:
 
 
 async def send(app: httpx.AsyncClient, route: str, marks: list[str]) -> httpx.Response:
-    """A turn: one message for each mark, and one without an image."""
+    """Send a turn: one message for each mark, and one without an image."""
     requests = [ROUTES[route]("deepseek-chat-ocr", "What is it?", [mark], stream=False) for mark in marks]
     path, body = ROUTES[route]("deepseek-chat-ocr", "Go on.", [], stream=False)
     key = HISTORY[route]

@@ -1,4 +1,4 @@
-"""Nobody in the gateway's process opens a socket for an image, whatever its URL, on every route."""
+"""The gateway's process opens no socket for an image, for any URL and on every route."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PUBLIC = "https://pictures.example/cat.png"
 
 @pytest.fixture
 def canary() -> Iterator[socket.socket]:
-    """A listener on loopback; what connects to it waits in its queue."""
+    """A listener on loopback, in whose queue connections wait."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         yield listener
@@ -34,7 +34,7 @@ def is_untouched(canary: socket.socket) -> bool:
 
 
 def spellings(port: int) -> list[str]:
-    """Ways to say: this machine, this port."""
+    """Spellings of a port on this machine."""
     hosts = [
         *(
             "127.0.0.1",
@@ -118,7 +118,7 @@ async def test_not_even_where_litellm_fetches_images_for_a_provider(
 async def test_a_public_url_is_passed_on_and_looked_up_by_nobody_here(
     app: httpx.AsyncClient, upstream: Upstream, asked: Any
 ) -> None:
-    """A look-up would fail the test: see ``support.no_sockets``."""
+    """A look-up would fail the test, see ``support.no_sockets``."""
     path, body = asked([PUBLIC, data_uri("a")])
     response = await app.post(path, json={"model": "deepseek-chat-ocr", **body})
     assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""A name with the suffix is the model with analysis wherever a model is named: in fallbacks and in aliases."""
+"""A name with the suffix asks for analysis in fallbacks and aliases, too."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def failing(upstream: Upstream) -> None:
 
 
 def calls(upstream: Upstream) -> list[tuple[str, int]]:
-    """Who was called with how many images."""
+    """The called models, with the number of images of each call."""
     return [(body["model"], len(images_in(body))) for body in upstream.requests]
 
 

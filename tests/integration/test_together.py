@@ -1,4 +1,4 @@
-"""Image analysis beside others: LiteLLM's response cache, prompt management, web search, callbacks that rewrite too."""
+"""Image analysis together with LiteLLM's response cache, prompt management, web search, and other callbacks."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class TestResponseCache:
         provider.rules.append(Rule(lambda body: body["model"] == "seeing-mini", status=400))
         for _ in range(2):
             await ask("a", route=route)
-            await plugin.flush_cache()  # what failed is remembered for some seconds
+            await plugin.flush_cache()  # failures are remembered for some seconds
         assert called(provider) == ["seeing-mini", "blind-chat"] * 2
         assert "cache" not in provider.requests[-1]
 
 
 class House(CustomPromptManagement):
-    """Puts the house's words in front."""
+    """Prompt management that puts a message before the others."""
 
     async def async_get_chat_completion_prompt(
         self, model: str, messages: Any, non_default_params: dict[str, Any], *args: Any, **kwargs: Any
@@ -96,7 +96,7 @@ async def test_prompt_management_puts_its_words_in_front(
 
 
 class Signature(CustomLogger):
-    """Rewrites messages too."""
+    """A callback that also rewrites messages."""
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any]:
         del call_type

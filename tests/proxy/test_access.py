@@ -1,4 +1,4 @@
-"""Who may call which model, with a real router and LiteLLM's own checks."""
+"""Access of callers to models, with a real router and LiteLLM's own checks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from litellm_image_analysis.proxy import access
 from litellm_image_analysis.proxy.http_errors import http_error
 
 NO_ROWS = object()
-"""A database that answers no question."""
+"""A database that is never queried."""
 
 
 async def remember(proxy_module: ModuleType, **rows: Any) -> None:
-    """Have LiteLLM find rows of its database in its cache."""
+    """Put rows of the database into LiteLLM's cache."""
     cache = UserApiKeyCache()
     for key, row in rows.items():
         await cache.async_set_cache(key=key.replace("_id_", "_id:"), value=row, model_type=type(row))
@@ -122,7 +122,7 @@ class TestOneByOne:
 
 
 class TestUser:
-    """LiteLLM asks for the user's models where a key belongs to no team."""
+    """LiteLLM checks the user's models if a key belongs to no team."""
 
     async def test_a_personal_key_may_call_what_its_user_may(self, proxy_module: ModuleType, router: Router) -> None:
         await remember(proxy_module, ada=user("eyes"))

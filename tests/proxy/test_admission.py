@@ -1,4 +1,4 @@
-"""From what a request asks for to what its caller may have."""
+"""Admission of a request: its activation, and the checks of its caller."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def running(proxy_module: ModuleType, router: Router) -> None:
 
 
 def caller(own: object = None, team: object = None, **auth: Any) -> UserAPIKeyAuth:
-    """One whose key and team have these settings of their own."""
+    """A caller whose key and team have these settings."""
     return UserAPIKeyAuth(metadata={"image_analysis": own}, team_metadata={"image_analysis": team}, **auth)
 
 
@@ -164,7 +164,7 @@ class TestVision:
 
 
 class TestBudgets:
-    """LiteLLM's own limiter, which has counted 2 USD for a model whose budget is 1."""
+    """LiteLLM's own limiter, with a spend of 2 USD for a model whose budget is 1."""
 
     @staticmethod
     async def spender(proxy_module: ModuleType, model: str) -> UserAPIKeyAuth:
@@ -198,7 +198,7 @@ class TestOtherRoutes:
         await admission.check_suffixed_name({"model": model}, DEFAULTS, caller(models=["deepseek-chat", "scan-ocr"]))
 
     async def test_there_is_nothing_to_analyse_so_the_suffix_goes(self) -> None:
-        """LiteLLM 1.110 routes no name that it knows only as an alias of ours."""
+        """LiteLLM 1.110 does not route a name that is only an alias of this plugin."""
         data = {"model": "deepseek-chat-ocr"}
         await admission.check_suffixed_name(data, DEFAULTS, caller(**FOR_CHAT))
         assert data == {"model": "deepseek-chat"}

@@ -1,4 +1,4 @@
-"""Names with the suffix, as a real router and LiteLLM's own checks see them."""
+"""Names with the suffix, with a real router and LiteLLM's own checks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def update(router: Router, **settings: Any) -> None:
 
 @pytest.fixture
 def rich() -> Router:
-    """A router with one of everything that has a name."""
+    """A router with all kinds of names."""
     return advertising(
         deployment("deepseek-chat", id="deployment-1"),
         deployment("deepseek-chat"),
@@ -118,7 +118,7 @@ class TestWhatANameStandsFor:
 
 class TestWhatIsListed:
     def test_own_aliases_then_models_and_visible_aliases_once_each(self, rich: Router) -> None:
-        """Not wildcards, team models, hidden aliases and names that have the suffix already."""
+        """Wildcards, team models, hidden aliases and names that already have the suffix are not listed."""
         names = [*OWN, "deepseek-chat-ocr", "grouped-ocr", "chat-ocr", "shown-ocr"]
         assert list(aliases_of(rich)) == names
 
@@ -154,7 +154,7 @@ class TestWhatIsListed:
         assert bool(aliases_of(router)) is is_true
 
     def test_they_equal_the_aliases_the_router_has_of_its_own(self, rich: Router) -> None:
-        """So LiteLLM sees no change when it is given the same settings again."""
+        """LiteLLM then sees no change if it gets the same settings again."""
         assert aliases_of(rich) == OWN
         assert aliases_of(rich) != {**OWN, "another": "deepseek-chat"}
 
@@ -163,7 +163,7 @@ class TestWhatIsListed:
         assert list(aliases_of(router)) == []
 
     def test_a_listing_asks_the_router_once_for_all_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A proxy may have thousands of models, and some versions of LiteLLM compute each of these anew."""
+        """A proxy may have thousands of models, and some versions of LiteLLM compute the names each time."""
         router = advertising(*(deployment(f"model-{number}") for number in range(20)))
         view, asked = type(view_of(router)), Counter[str]()
 
@@ -261,7 +261,7 @@ class TestTheRouter:
         assert list(aliases_of(router)) == ["deepseek-chat-ocr"]
 
     def test_settings_read_and_saved_as_litellm_s_ui_does_make_no_suffixed_name_real(self) -> None:
-        """The UI sends back all aliases it was shown; a real name would switch image analysis off."""
+        """The UI sends back all aliases that it got. A real name would switch image analysis off."""
         router = advertising(deployment("deepseek-chat"))
         shown = jsonable_encoder(router.get_settings()["model_group_alias"])  # type: ignore[no-untyped-call]
         update(router, model_group_alias={**shown, "new": "deepseek-chat"})
@@ -310,7 +310,7 @@ class TestTheRouter:
 
 
 class TestSelfCheck:
-    """A LiteLLM that takes a name with the suffix for anything but the name without it is found out."""
+    """The check detects a LiteLLM that does not resolve a name with the suffix to the name without it."""
 
     UNDERSTOOD_NOT = r"callback_settings\..*suffix: LiteLLM .* would not understand names that end in '-ocr'"
 
@@ -341,7 +341,7 @@ class TestSelfCheck:
         ImageAnalysis(ImageAnalysisConfig(suffix=None)).attach(router_of(deployment("deepseek-chat")))
 
     def test_one_that_looks_names_up_elsewhere_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was put in is read back, and not used."""
+        """The aliases can be read back, but LiteLLM does not use them."""
         view = type(view_of(router_of()))
         monkeypatch.setattr(view, "deployments", lambda *_: [])
         with pytest.raises(ConfigError, match=self.UNDERSTOOD_NOT):
@@ -408,13 +408,13 @@ class TestLiteLLMsAccessCheck:
 
 @pytest.mark.parametrize("target", ["deepseek-chat-ocr", {"model": "deepseek-chat-ocr", "hidden": True}])
 def test_an_alias_of_the_operators_onto_a_suffixed_name_leads_to_its_model(target: Any) -> None:
-    """LiteLLM follows one alias, not two. The settings that it shows keep what the operator wrote."""
+    """LiteLLM follows one alias, not two. The settings that it shows keep the operator's alias."""
     router = router_of(deployment("deepseek-chat"), model_group_alias={"fast": target})
     advertise(router, SUFFIX)
     aliases = aliases_of(router)
     assert aliases["fast"] == aliases.get("fast") == dict(aliases.items())["fast"]
     assert str(aliases["fast"]) == str(target).replace("-ocr", "")
-    if isinstance(target, str):  # LiteLLM 1.84 looks no hidden alias up here
+    if isinstance(target, str):  # LiteLLM 1.84 does not look up hidden aliases here
         assert len(router.get_model_list("fast") or []) == 1
     assert dict(dict.items(aliases)) == {"fast": target}
 

@@ -1,4 +1,4 @@
-"""What a proxy does for an attempt that may need image analysis, before it pays for anything."""
+"""The steps before the vision call for an attempt on a proxy that may need image analysis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, AutoMode
-from litellm_image_analysis.proxy.deferred import DeferredAnalysis
+from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
 from litellm_image_analysis.request import chat
 
 AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_image_parts=1)
@@ -60,8 +60,8 @@ async def test_so_do_those_of_its_shape(limits: dict[str, int]) -> None:
 
 
 async def test_a_request_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = Mock(wraps=chat.find_images)
-    monkeypatch.setattr(chat, "find_images", search)
+    search = Mock(wraps=chat.find)
+    monkeypatch.setattr(chat, "find", search)
     with pytest.raises(RequestError, match="max_image_parts"):
         await attempted()
     assert search.call_count == 1
@@ -79,3 +79,48 @@ async def test_a_vision_model_nobody_serves_is_a_failure_of_the_images() -> None
     with pytest.raises(RequestError, match="not set up correctly") as caught:
         await attempted(AUTO.model_copy(update={**settings, "on_failure": "reject"}))
     assert (caught.value.status_code, caught.value.code) == (502, "image_analysis_misconfigured")
+
+
+def decided(config: ImageAnalysisConfig = AUTO, **data: Any) -> tuple[Any, bool]:
+    """What is decided before routing, and whether deployments need not decide."""
+    context = proxy_context(config.vision_model, config, routing.running_router(), ANYONE)
+    request: dict[str, Any] = {"model": "blindfolded", "messages": TWO_IMAGES, "metadata": {}, **data}
+    DeferredAnalysis(context, request["metadata"], request).remember(request)
+    requested = AutoMode(config, Analyzer(config), lambda: None).before_routing(request, chat)
+    deferred = deferred_analysis(request)
+    assert deferred is not None
+    return requested, deferred.is_settled
+
+
+def test_images_are_due_before_routing_if_no_deployment_takes_them() -> None:
+    requested, is_settled = decided(timeout=3)
+    assert is_settled
+    assert (requested.is_asked, requested.chosen_by_caller, requested.context.vision_model) == (False, False, "eyes")
+    assert requested.context.rules.timeout_seconds == 3
+
+
+def test_plain_text_is_settled_then() -> None:
+    assert decided(messages=[message(text("?"))]) == (None, True)
+
+
+@pytest.mark.parametrize("name", ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "user_config"])
+def test_a_request_with_routes_of_its_own_is_left_to_its_deployments(name: str) -> None:
+    routes: dict[str, Any] = {name: ["eyes"]}
+    assert decided(**routes) == (None, False)
+
+
+@pytest.mark.parametrize("data", [{"model": "eyes"}, {"model": None}, {"model": "deepseek-chat"}])
+def test_so_is_one_whose_deployments_may_take_images(data: dict[str, Any]) -> None:
+    assert decided(**data) == (None, False)
+
+
+def test_so_is_every_request_on_request() -> None:
+    assert decided(AUTO.model_copy(update={"mode": "on_request"})) == (None, False)
+
+
+async def test_a_deployment_does_not_decide_again() -> None:
+    context = proxy_context("eyes", AUTO, routing.running_router(), ANYONE)
+    kwargs = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}}
+    settled = DeferredAnalysis(context, {}, is_settled=True)
+    auto_mode = AutoMode(AUTO, Analyzer(AUTO), lambda: None)
+    assert await auto_mode.before_call(kwargs, "acompletion", chat, settled) == NOTHING_TO_DO

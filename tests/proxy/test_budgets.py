@@ -1,4 +1,4 @@
-"""Which budgets hold for a model without its suffix and for a vision model, with LiteLLM's own checks."""
+"""Budgets that apply to a model without its suffix and to a vision model, with LiteLLM's own checks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def router() -> Router:
 
 
 class Counters(dict[str, float]):
-    """What LiteLLM counts as spent, USD."""
+    """A double for LiteLLM's counters of spend, in USD."""
 
     async def current_spend(self, counter_key: str, fallback_spend: float, **_: Any) -> float:
         return self.get(counter_key, fallback_spend)
@@ -240,7 +240,7 @@ class TestVision:
     async def test_between_the_calls_of_a_request_all_budgets_count_without_what_it_reserved_itself(
         self, counters: Counters, router: Router, counter: str
     ) -> None:
-        """LiteLLM reserves what the request's own model may cost, up to all that is left."""
+        """LiteLLM reserves the maximum cost of the request's own model, up to the rest of the budget."""
         context = proxy_context("eyes", ImageAnalysisConfig(), router, CALLER.model_copy())
         check = partial(budgets.check_vision, context, {"model": "chat"}, again=True)
         context.caller.budget_reservation = {"reserved_cost": 0.4, "finalized": False}

@@ -1,4 +1,4 @@
-"""Clients that hang up: who notices, and what is called off."""
+"""Clients that disconnect: detection and cancellation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GONE = {"type": "http.disconnect"}
 
 
 class Client:
-    """One request as a server hands it over, in as many messages as are told."""
+    """One ASGI request in a number of messages."""
 
     def __init__(self, *messages: dict[str, Any]) -> None:
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -39,7 +39,7 @@ class Client:
 
 
 class Work:
-    """Takes until it is let go."""
+    """Work that lasts until the test ends it."""
 
     def __init__(self) -> None:
         self.is_begun, self.may_end, self.was_cancelled = asyncio.Event(), asyncio.Event(), False
@@ -56,13 +56,13 @@ class Work:
 
 @pytest.fixture
 def settings(proxy_module: ModuleType) -> dict[str, Any]:
-    """The proxy's general settings, under which it cares about clients that hang up."""
+    """The proxy's general settings with ``cancel_on_disconnect``."""
     found = vars(proxy_module)["general_settings"] = {"cancel_on_disconnect": True}
     return found
 
 
 def serving(work: Work, *, reads: bool = True) -> ConnectionMiddleware:
-    """An application that works for whoever asks."""
+    """An application that does this work for each request."""
 
     async def serve(request: Request) -> PlainTextResponse:
         if reads:
@@ -76,7 +76,7 @@ def serving(work: Work, *, reads: bool = True) -> ConnectionMiddleware:
 
 
 async def others() -> set[asyncio.Task[Any]]:
-    """Tasks that are not done once all have had their turn."""
+    """Other tasks that are still running after a turn of the loop."""
     for _ in range(5):
         await asyncio.sleep(0)
     return asyncio.all_tasks() - {asyncio.current_task()}
@@ -184,7 +184,7 @@ async def test_where_nobody_watches_work_is_done() -> None:
 
 
 async def test_that_a_client_is_gone_is_said_as_often_as_it_is_asked() -> None:
-    """Servers say so once; both this package and LiteLLM ask."""
+    """Servers report it once, but both this package and LiteLLM ask."""
     said = []
 
     async def serve(scope: Any, receive: Callable[[], Any], send: Any) -> None:

@@ -1,4 +1,4 @@
-"""What stands by in a request's metadata."""
+"""Deferred analysis in a request's metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors in each route's own shape."""
+"""Errors in the format of each route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hook behind all others: its place, and the guardrails that run again behind it."""
+"""The last hook: its place, and the guardrails that run again after it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Old:
 
 
 class Guards:
-    """LiteLLM's proxy with guardrails, which make ``answer`` of a request; its other parts may be there or not."""
+    """A double of LiteLLM's proxy with guardrails that return ``answer``. Other parts are optional."""
 
     def __init__(self, answer: dict[str, Any] | None = None) -> None:
         self.answer = answer
@@ -43,7 +43,7 @@ class Guards:
 
 @pytest.fixture
 def callbacks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """LiteLLM's callbacks, for this test alone."""
+    """LiteLLM's callbacks, for this test only."""
     found: list[Any] = []
     monkeypatch.setattr(litellm, "callbacks", found)
     return found
@@ -85,7 +85,7 @@ def test_it_goes_behind_whatever_came_later(callbacks: list[Any], hook: LateHook
 def test_without_guardrails_that_run_alone_it_stays_away(
     callbacks: list[Any], hook: LateHook, proxy_module: ModuleType, logging: object
 ) -> None:
-    """Else they would not see what stands in an image's place."""
+    """Otherwise guardrails would not see the texts that replace images."""
     vars(proxy_module).update(proxy_logging_obj=logging)
     assert not can_rerun_guardrails()
     hook.keep_in_place()

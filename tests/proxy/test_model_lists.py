@@ -1,4 +1,4 @@
-"""Lists of models: which ones take images, and in what order they stand."""
+"""Lists of models: the models that accept images, and the order of names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a key's or a team's metadata may change, what it may not, and how wrong metadata are told."""
+"""Settings in the metadata of a key or team, and errors for wrong metadata."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def test_what_is_switched_off_for_a_team_is_off_for_its_keys(
     [
         ({"vison_model": "x"}, "image_analysis.vison_model: unknown setting; did you mean vision_model?"),
         ({"max_images": 99}, "image_analysis.max_images: unknown setting; known settings: vision_model, mode,"),
-        ({"vision_model": " "}, "image_analysis.vision_model: got ' '; it must be the name of a model that can see"),
+        (
+            {"vision_model": " "},
+            "image_analysis.vision_model: got ' '; it must be the name of a model that accepts images",
+        ),
         ({"mode": "always"}, "image_analysis.mode: got 'always'; it must be on_request or auto"),
         ({"enabled": "no"}, "image_analysis.enabled: got 'no'; it must be true or false"),
         ({"prompt": ""}, "image_analysis.prompt: got ''; it must be instructions for the vision model"),

@@ -1,4 +1,4 @@
-"""Names of models that are refused before a vision call is paid, and names that LiteLLM may serve in another way."""
+"""Names of models that are refused before a vision call, and names that LiteLLM may serve in another way."""
 
 from __future__ import annotations
 

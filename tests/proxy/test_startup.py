@@ -1,4 +1,4 @@
-"""What the operator is told at start."""
+"""Messages to the operator at start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which vision model a request may use, with LiteLLM's own objects."""
+"""The vision models that a request may use, with LiteLLM's own objects."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ NO_ACCESS = "Image analysis needs a vision model that this key, its team or its 
 LISTED = ImageAnalysisConfig(allowed_vision_models=("eyes", "ears", "deepseek-chat"))
 STRICT = ImageAnalysisConfig(require_key_access=True)
 NO_ROWS = object()
-"""A database that answers no question."""
+"""A database that is never queried."""
 
 
 async def remember(proxy_module: ModuleType, **rows: Any) -> None:
-    """Have LiteLLM find rows of its database in its cache."""
+    """Put rows of the database into LiteLLM's cache."""
     cache = UserApiKeyCache()
     for key, row in rows.items():
         await cache.async_set_cache(key=key.replace("_id_", "_id:"), value=row, model_type=type(row))
@@ -84,7 +84,7 @@ class TestChosen:
         assert not isinstance(error, access.AccessDeniedError)
         assert (error.status_code, error.param, error.code) == (403, "ocr_model", "invalid_ocr_model")
         assert error.message == (
-            f"ocr_model: {name!r} is no vision model of this gateway's. Vision models you may call: eyes."
+            f"ocr_model: {name!r} is not an allowed vision model of this gateway. Vision models you may call: eyes."
         )
 
     async def test_an_empty_list_leaves_no_choice(self, router: Router) -> None:
@@ -152,7 +152,7 @@ class TestChosen:
 
 @pytest.mark.usefixtures("proxy_module")
 class TestPreferred:
-    """The vision model that a key's or a team's metadata names."""
+    """The vision model in the metadata of a key or team."""
 
     async def test_one_the_caller_may_call_passes(self, router: Router) -> None:
         await vision_choice.check_preferred(
@@ -180,7 +180,12 @@ class TestPreferred:
     @pytest.mark.parametrize(
         ("name", "config", "status", "problem"),
         [
-            ("gpt-4o-mini", LISTED, 403, "'gpt-4o-mini' is no vision model of this gateway's. Vision models you may"),
+            (
+                "gpt-4o-mini",
+                LISTED,
+                403,
+                "'gpt-4o-mini' is not an allowed vision model of this gateway. Vision models you may",
+            ),
             ("ears", DEFAULTS, 400, "this gateway serves no model 'ears'. Vision models you may call: eyes,"),
         ],
     )

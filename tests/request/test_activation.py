@@ -1,4 +1,4 @@
-"""Who asks for analysis, by which model, for which target."""
+"""Activation: requests that ask for analysis, the vision model, and the model to call."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_no_suffix_is_left_unless_the_name_is_real_or_nothing_else(model: str, r
 
 
 def test_a_name_of_very_many_suffixes_is_not_read_to_its_end() -> None:
-    """Each one is a lookup of a name, and a copy of it: 400 kB took 10 s of the event loop."""
+    """Each suffix costs a lookup and a copy of the name. 400 kB blocked the event loop for 10 s."""
     asked: list[str] = []
     decide(
         "deepseek" + "-ocr" * 10_000,

@@ -10,7 +10,7 @@ import pytest
 from support.strategies import ROLES
 
 from litellm_image_analysis.request import FoundImage
-from litellm_image_analysis.request.chat import find_images, replace_images
+from litellm_image_analysis.request.chat import find, replace_images
 from litellm_image_analysis.request.image import ImageSource
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -34,7 +34,7 @@ def body_with(*contents: object, role: str = "user") -> dict[str, Any]:
 
 def with_notes(body: dict[str, Any]) -> dict[str, Any]:
     """The body with a note in place of every image."""
-    return body | replace_images(body, {found.path: NOTE for found in find_images(body)})
+    return body | replace_images(body, {found.path: NOTE for found in find(body).images})
 
 
 def content_with_notes(*parts: Part) -> Any:
@@ -50,7 +50,7 @@ def user(*parts: Part) -> dict[str, Any]:
 
 
 def calls(*named: tuple[str, str], **more: Any) -> dict[str, Any]:
-    """An assistant message that calls tools by id and name."""
+    """An assistant message with tool calls, by id and name."""
     tool_calls = [
         {"id": call_id, "type": "function", "function": {"name": name, "arguments": '{"url": "/"}'}}
         for call_id, name in named
@@ -63,44 +63,44 @@ def result(*parts: Part, call_id: str = "call_1") -> dict[str, Any]:
 
 
 def source_of(part: Part) -> ImageSource | None:
-    [found] = find_images(body_with([part]))
+    [found] = find(body_with([part])).images
     return found.source
 
 
 def questions(*messages: dict[str, Any]) -> list[str]:
-    return [found.question for found in find_images({"messages": list(messages)})]
+    return [found.question for found in find({"messages": list(messages)}).images]
 
 
 class TestFind:
     def test_an_image_is_found_with_its_place_and_its_question(self) -> None:
-        assert find_images(body_with("hello", [text("What is it?"), image(CAT)])) == [
+        assert find(body_with("hello", [text("What is it?"), image(CAT)])).images == [
             FoundImage(("messages", 1, "content", 1), ImageSource(CAT), number=1, count=1, question="What is it?")
         ]
 
     def test_the_place_reads_as_people_write_it(self) -> None:
-        assert find_images(body_with("hello", [image()]))[0].place == "messages[1].content[0]"
+        assert find(body_with("hello", [image()])).images[0].place == "messages[1].content[0]"
 
     @pytest.mark.parametrize("role", ROLES)
     def test_images_are_found_in_messages_of_every_role(self, role: str) -> None:
-        assert [found.source for found in find_images(body_with([image(CAT)], role=role))] == [ImageSource(CAT)]
+        assert [found.source for found in find(body_with([image(CAT)], role=role)).images] == [ImageSource(CAT)]
 
     def test_images_of_earlier_turns_are_found_too(self) -> None:
         conversation = body_with([image(CAT)], "A cat.", [image(DOG)])
-        assert [found.source for found in find_images(conversation)] == [ImageSource(CAT), ImageSource(DOG)]
+        assert [found.source for found in find(conversation).images] == [ImageSource(CAT), ImageSource(DOG)]
 
     def test_images_are_numbered_in_each_message_anew(self) -> None:
-        found = find_images(body_with([image(), text("and"), image()], [image()]))
+        found = find(body_with([image(), text("and"), image()], [image()])).images
         assert [(one.number, one.count) for one in found] == [(1, 2), (2, 2), (1, 1)]
 
     def test_no_image_is_one_too_many(self) -> None:
-        assert [found.number for found in find_images(body_with([image()] * 40))] == list(range(1, 41))
+        assert [found.number for found in find(body_with([image()] * 40)).images] == list(range(1, 41))
 
     def test_all_text_of_the_message_is_the_question(self) -> None:
-        found = find_images(body_with("earlier", [text("Look."), image(), text("Who is it?")], "later"))
+        found = find(body_with("earlier", [text("Look."), image(), text("Who is it?")], "later")).images
         assert found[0].question == "Look.\nWho is it?"
 
     def test_a_message_without_text_asks_nothing(self) -> None:
-        assert find_images(body_with([image(), text("")]))[0].question == ""
+        assert find(body_with([image(), text("")])).images[0].question == ""
 
     @pytest.mark.parametrize(
         ("image_url", "source"),
@@ -114,14 +114,14 @@ class TestFind:
         ],
     )
     def test_an_image_is_read(self, image_url: object, source: ImageSource) -> None:
-        assert find_images(body_with([{"type": "image_url", "image_url": image_url}]))[0].source == source
+        assert find(body_with([{"type": "image_url", "image_url": image_url}])).images[0].source == source
 
     @pytest.mark.parametrize("image_url", ["", None, 5, [CAT], {}, {"url": ""}, {"url": None}, {"url": {"url": CAT}}])
     def test_an_image_part_that_names_no_image_is_found_without_one(self, image_url: object) -> None:
-        assert find_images(body_with([{"type": "image_url", "image_url": image_url}]))[0].source is None
+        assert find(body_with([{"type": "image_url", "image_url": image_url}])).images[0].source is None
 
     def test_an_image_part_without_its_key_is_found_without_an_image(self) -> None:
-        assert find_images(body_with([{"type": "image_url"}]))[0].source is None
+        assert find(body_with([{"type": "image_url"}])).images[0].source is None
 
     @pytest.mark.parametrize(
         ("keys", "source"),
@@ -175,13 +175,13 @@ class TestFind:
         ],
     )
     def test_other_parts_hold_no_image(self, part: Part) -> None:
-        assert find_images(body_with([part])) == []
+        assert find(body_with([part])).images == []
 
     @pytest.mark.parametrize(
         "content", ["data:image/png;base64,AAAA", None, 5, {"type": "image_url"}, [], [text("hi")]]
     )
     def test_other_content_holds_no_image(self, content: object) -> None:
-        assert find_images(body_with(content)) == []
+        assert find(body_with(content)).images == []
 
 
 READ, SHOT = (f'It is a result of the tool {name}, called with: {{"url": "/"}}' for name in ("read", "shot"))
@@ -214,7 +214,7 @@ class TestQuestion:
         assert questions(user(text("first")), asked, user(image(), image())) == ["What is it?", "What is it?"]
 
     def test_a_turn_goes_on_over_tool_calls(self) -> None:
-        """So an image a tool could not put into its result is asked for by what the user wants to know."""
+        """An image that a tool cannot put into its result therefore gets the user's question."""
         called = calls(("call_1", "screenshot"), content="Let me see.")
         assert questions(user(text("What is it?")), called, result(text("Saved.")), user(image())) == [
             'It is a result of the tool screenshot, called with: {"url": "/"}\nThe user had asked: What is it?'
@@ -222,7 +222,7 @@ class TestQuestion:
 
     @pytest.mark.parametrize("attached", ["Attached media from tool result:", "Attached image(s) from tool result:"])
     def test_an_image_after_tool_messages_is_their_result(self, attached: str) -> None:
-        """As opencode, pi and Cline send it. Their words are none of the user's."""
+        """opencode, pi and Cline send it in this way. The texts in such a message are not the user's."""
         first, second = calls(("call_1", "read"), ("call_2", "shot")), calls(("call_3", "read"))
         assert questions(
             user(text("What do they say?")),
@@ -257,7 +257,7 @@ class TestQuestion:
         assert questions(user(text(reminder), text(f"What is it?\n{reminder}"), image())) == ["What is it?"]
         assert questions(user(text("What is it?")), user(text(reminder), image())) == ["What is it?"]
         body = {"messages": [user(text("<mine>a</mine> What is it?"), image())]}
-        assert [one.question for one in find_images(body, ["mine"])] == ["What is it?"]
+        assert [one.question for one in find(body, ["mine"]).images] == ["What is it?"]
 
     @pytest.mark.parametrize("more", [{}, {"tool_calls": None}, {"tool_calls": []}])
     def test_an_answer_ends_the_turn(self, more: dict[str, Any]) -> None:
@@ -271,7 +271,7 @@ class TestQuestion:
 
 class TestReplace:
     def test_a_text_part_of_another_api_becomes_one_of_this_one(self) -> None:
-        """LiteLLM refuses it. It is kept in a request that is not rewritten."""
+        """LiteLLM refuses it. It stays in a request that is not rewritten."""
         other = {"type": "input_text", "text": "What is it?", "cache_control": {"type": "ephemeral"}}
         body = {"messages": [user(other), user(image())]}
         assert replace_images(body, {("messages", 1, "content", 0): "a note"})["messages"] == [
@@ -358,7 +358,7 @@ def test_instructions_may_stand_between_a_tools_result_and_its_image() -> None:
         {"role": "user", "content": parts},
         {"role": "user", "content": [image()]},
     ]
-    first, second = find_images({"messages": messages})
+    first, second = find({"messages": messages}).images
     assert first.question.startswith('It is a result of the tool screenshot, called with: {"window":"till"}\n')
     assert first.question.endswith("The user had asked: Which button is red?")
     assert second.question == "Which button is red?"
@@ -431,5 +431,5 @@ CLIENTS: dict[str, list[tuple[str, str]]] = {
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_clients_send(client: str) -> None:
-    found = find_images(json.loads((FIXTURES / f"{client}.json").read_text()))
+    found = find(json.loads((FIXTURES / f"{client}.json").read_text())).images
     assert [(one.place, one.question) for one in found] == CLIENTS[client]

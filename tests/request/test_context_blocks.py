@@ -1,4 +1,4 @@
-"""Blocks of a client's own around the user's words."""
+"""Blocks that a client writes around the user's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The messages of a request, and the question that an image is to be analysed for."""
+"""The messages of a request, and the question for each image."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TestLongCall:
     @pytest.mark.parametrize("length", [MAX_CALL_CHARACTERS, 1_000_000])
     @pytest.mark.parametrize("named", [False, True], ids=["arguments", "name"])
     def test_it_is_cut_in_the_middle_above_the_limit(self, length: int, named: bool) -> None:
-        """The cut text with its marker is within the limit too, so that a question is not cut a second time."""
+        """The cut text with its marker is within the limit, so that a question is not cut a second time."""
         words = tool_call("x" * length, "last") if named else tool_call("f", "x" * length + "last")
         whole = len(self.START) - 1 + length + len("last") + (not named)
         start, marker, end = words.split("\n")
@@ -93,7 +93,7 @@ def test_what_is_asked_once_is_asked_when_it_is_wanted_and_not_again() -> None:
 class TestConversation:
     @staticmethod
     def of(*items: Json, **changed: Any) -> Conversation:
-        """Messages whose text, id of a call and end of a turn are keys of theirs."""
+        """Messages with their text, call id and end of turn as keys."""
         parts: dict[str, Any] = {
             "texts": lambda item: [item.get("text", "")],
             "ends_turn": lambda item: "ends" in item,
@@ -161,7 +161,7 @@ class TestConversation:
         assert self.of({}, call_text=lambda _: "told").call_text_before(1, "a") == ""
 
     def test_looking_back_from_everywhere_reads_each_message_a_few_times_only(self) -> None:
-        """Thousands of images without words would stop a gateway otherwise."""
+        """Otherwise thousands of images without texts would block a gateway."""
         read: list[Json] = []
 
         def texts(item: Json) -> list[str]:
@@ -176,7 +176,7 @@ class TestConversation:
 
 
 class Counted(dict[str, Any]):
-    """A message that counts how often it is read."""
+    """A message that counts its reads."""
 
     reads = 0
 
@@ -186,7 +186,7 @@ class Counted(dict[str, Any]):
 
 
 def results_of_one_call(count: int) -> Conversation:
-    """A call, many results of it, and a message of the user."""
+    """A tool call, many results of it, and a message of the user."""
     results = [Counted(role="tool", id="a") for _ in range(count)]
     items: dict[int, Json] = dict(enumerate([{"role": "assistant", "call": "a"}, *results, {"role": "user"}]))
     return Conversation(
@@ -204,7 +204,7 @@ class TestResultsBeforeAMessage:
         assert results_of_one_call(50).question(51) == "told"
 
     def test_each_is_read_a_few_times_only(self) -> None:
-        """Thousands of tool messages in a row would stop a gateway otherwise."""
+        """Otherwise thousands of tool messages in a row would block a gateway."""
         Counted.reads = 0
         results_of_one_call(1000).question(1001)
         assert Counted.reads <= 10_000

@@ -1,4 +1,4 @@
-"""Images within texts and JSON that tools return."""
+"""Images within texts and JSON of tool results."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ each_result = pytest.mark.parametrize("text", RESULTS.values(), ids=RESULTS)
 
 
 def cut(text: str) -> list[str]:
-    """What stands around the images."""
+    """The text around the images."""
     spans = [path[-2:] for path, _ in embedded_images(text, ())]
     edges = [0, *(int(edge) for span in spans for edge in span), len(text)]
     return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
@@ -87,7 +87,7 @@ def test_only_the_image_is_cut_out(text: str) -> None:
 
 
 def base64_in(text: str) -> list[str]:
-    """Long words that are left of an image."""
+    """Remains of an image: long words in a text."""
     return [word for word in re.findall(r"[A-Za-z0-9+]{30,}", text) if word in DATA]
 
 
@@ -212,14 +212,14 @@ each_format = pytest.mark.parametrize(
 def test_every_wire_format_finds_and_replaces_it(wire_format: WireFormat, body_with: Any, text: str) -> None:
     body = body_with(text)
     before, after = cut(text)
-    [found] = wire_format.find_images(body)
+    [found] = wire_format.find(body).images
     assert "text)" not in found.place
     assert DATA[:60] not in found.question
     changed = {**body, **wire_format.replace_images(body, {found.path: NOTE})}
     (written,) = [words for words in texts_in(changed) if NOTE in _unescaped(words)]
     assert written.startswith(before)
     assert written.endswith(after)
-    assert wire_format.find_images(changed) == []
+    assert wire_format.find(changed).images == []
     assert body == body_with(text)
 
 
@@ -239,7 +239,7 @@ def test_a_response_that_is_no_text_is_searched_too() -> None:
     response = {"name": "f", "response": {"output": "ok", "image": {"mimeType": "image/png", "data": DATA}, "size": 3}}
     beside = {"inlineData": {"mimeType": "image/png", "data": DATA}}
     body: Body = {"contents": [{"parts": [{"functionResponse": {**response, "parts": [beside]}}]}]}
-    beside_found, found = generate_content.find_images(body)
+    beside_found, found = generate_content.find(body).images
     assert found.question == "It is a result of the tool f, called with: {}\n" + json.dumps(
         {"output": "ok", "image": {"mimeType": "image/png", "data": ""}, "size": 3}
     )
@@ -251,12 +251,12 @@ def test_a_response_that_is_no_text_is_searched_too() -> None:
 
 def test_only_results_of_tools_are_searched() -> None:
     body = {"messages": [{"role": "user", "content": json.dumps(AI_SDK)}]}
-    assert chat.find_images(body) == []
+    assert chat.find(body).images == []
 
 
 def test_a_result_of_the_old_role_has_no_base64_in_its_question() -> None:
     body = {"messages": [{"role": "function", "name": "f", "content": json.dumps({"shot": URI, "size": 3})}]}
-    [found] = chat.find_images(body)
+    [found] = chat.find(body).images
     assert found.question == '{"shot": "", "size": 3}'
 
 
@@ -286,7 +286,7 @@ ODD: dict[str, tuple[WireFormat, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("wire_format", "body", "kept"), ODD.values(), ids=ODD)
 def test_results_of_odd_shapes(wire_format: WireFormat, body: dict[str, Any], kept: str) -> None:
-    [found] = wire_format.find_images(body)
+    [found] = wire_format.find(body).images
     after = {**body, **wire_format.replace_images(body, {found.path: NOTE})}
     assert DATA not in json.dumps(after)
     assert NOTE in texts_in(after)
@@ -303,7 +303,7 @@ results = st.lists(json_values | images | st.builds(json.dumps, images), min_siz
 
 
 def with_notes(value: Any, note: str) -> Any:
-    """What a JSON value should become: its texts without images, notes in their places."""
+    """The expected JSON value: notes replace the images in its texts."""
     if isinstance(value, dict):
         return {key: with_notes(inner, note) for key, inner in value.items()}
     if isinstance(value, list):
@@ -323,10 +323,10 @@ def with_notes(value: Any, note: str) -> Any:
 def test_all_are_replaced_and_nothing_else_changes(wire_format: WireFormat, body_with: Any, value: list[Any]) -> None:
     text = json.dumps(value)
     body = body_with(text)
-    found = wire_format.find_images(body)
+    found = wire_format.find(body).images
     after = {**body, **wire_format.replace_images(body, {image.path: NOTE for image in found})}
     assert all(image.source is not None and image.source.url == URI for image in found)
-    assert wire_format.find_images(after) == []
+    assert wire_format.find(after).images == []
     (written,) = [words for words in texts_in(after) if words[:1] == "["]
     assert json.loads(written) == with_notes(value, NOTE)
     if not found:
@@ -334,7 +334,7 @@ def test_all_are_replaced_and_nothing_else_changes(wire_format: WireFormat, body
 
 
 class TestBesideTheContent:
-    """``images`` of a chat message: those of Ollama, and those that a model has made."""
+    """``images`` of a chat message, from Ollama or generated by a model."""
 
     part: ClassVar = {"type": "image_url", "image_url": {"url": URI}}
 
@@ -342,7 +342,7 @@ class TestBesideTheContent:
     @pytest.mark.parametrize("image", [DATA, URI, part, {"url": URI}])
     def test_it_is_moved_into_the_content(self, image: object, content: object) -> None:
         body = {"messages": [{"role": "assistant", "content": content, "images": [image]}]}
-        [found] = chat.find_images(body)
+        [found] = chat.find(body).images
         assert found.source is not None
         assert found.source.url == URI
         after = chat.replace_images(body, {found.path: NOTE})["messages"]
@@ -351,20 +351,20 @@ class TestBesideTheContent:
     @pytest.mark.parametrize("content", [5, {"a": 1}])
     def test_content_of_an_odd_shape_is_kept(self, content: object) -> None:
         body = {"messages": [{"role": "user", "content": content, "images": [DATA]}]}
-        [found] = chat.find_images(body)
+        [found] = chat.find(body).images
         (after,) = chat.replace_images(body, {found.path: NOTE})["messages"]
         assert after["content"] == [content, {"type": "text", "text": NOTE}]
 
     def test_their_order_stays(self) -> None:
         body = {"messages": [{"role": "user", "content": "?", "images": [DATA, URI, DATA]}]}
-        found = chat.find_images(body)
+        found = chat.find(body).images
         (after,) = chat.replace_images(body, {found[at].path: f"note {at}" for at in (2, 0, 1)})["messages"]
         assert after["content"] == "?\n\nnote 0\n\nnote 1\n\nnote 2"
 
     def test_those_that_stay_stay(self) -> None:
         images = [DATA, self.part, URI]
         body = {"messages": [{"role": "user", "content": [self.part], "images": images}]}
-        found = chat.find_images(body)
+        found = chat.find(body).images
         assert [image.path[2:] for image in found] == [("content", 0), *(("images", place) for place in range(3))]
         texts = {image.path: f"note {number}" for number, image in enumerate(found) if number != 2}
         (after,) = chat.replace_images(body, texts)["messages"]
@@ -372,4 +372,4 @@ class TestBesideTheContent:
 
     @pytest.mark.parametrize("images", [None, 5, "x", {}, [], [5, None]])
     def test_others_are_none(self, images: object) -> None:
-        assert chat.find_images({"messages": [{"role": "user", "content": "?", "images": images}]}) == []
+        assert chat.find({"messages": [{"role": "user", "content": "?", "images": images}]}).images == []

@@ -1,4 +1,4 @@
-"""Types and sizes that files' headers tell, against Pillow's own files, and headers that lie."""
+"""Types and sizes by the headers of files, compared with files of Pillow, and false headers."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_no_file_is_too_odd(content: bytes, head: bytes) -> None:
 
 
 def in_imagesize(content: bytes) -> tuple[int, int] | None:
-    """The size that another reader of headers finds, without turning it as EXIF data say: the pixels are as many."""
+    """The size by another reader of headers, without rotation by EXIF data, which keeps the number of pixels."""
     try:
         width, height = imagesize.get(io.BytesIO(content), exif_rotation=False)
     except ValueError:
@@ -215,7 +215,7 @@ def in_imagesize(content: bytes) -> tuple[int, int] | None:
 
 _upto = {bits: st.integers(1, 2**bits - 1) for bits in (14, 15, 16, 24, 31)}
 _data = st.binary(max_size=40) | st.sampled_from([start_of_frame(1, 1), frame(1, 1), ispe(1, 1), bytes(5000)])
-"""What is in other parts of a file. Some of it looks like a header."""
+"""Contents of other parts of a file. Some of them look like headers."""
 
 
 def png(width: int, height: int, chunks: list[tuple[bytes, bytes]]) -> bytes:
@@ -245,18 +245,18 @@ _pngs = st.builds(png, _upto[31], _upto[31], st.lists(_chunks, max_size=4))
 _fill = st.sampled_from([b"", b"", b"\xff", b"\xff\xff\xff"])
 _segments = st.builds(segment, _fill, st.sampled_from([0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE]), _data)
 _without_length = st.sampled_from([b"\xff\x01", *(bytes((0xFF, marker)) for marker in range(0xD0, 0xD8))])
-# Decoders skip it. They also skip \xff\0 and take lengths below two for two, and imagesize finds no size then.
+# Decoders skip it. They also skip \xff\0 and read lengths below two as two. imagesize then finds no size.
 _junk = st.binary(max_size=20).map(lambda junk: junk.replace(b"\xff", b""))
 _other_segments = st.lists(_segments | _without_length | _junk, max_size=6).map(b"".join)
 _frames = st.builds(start_of_frame, _upto[16], _upto[16], st.sampled_from([0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15]))
 _jpegs = st.builds(jpeg, _other_segments, _frames, _other_segments)
 
 _blocks = st.lists(st.sampled_from([CONTROL, COMMENT, b"\0"]), max_size=4).map(b"".join)
-_screens = st.tuples(_upto[15], _upto[15])  # imagesize reads the numbers with a sign
+_screens = st.tuples(_upto[15], _upto[15])  # imagesize reads signed numbers
 _gifs = st.builds(lambda size, *blocks: gif(*blocks, size=size), _screens, _blocks, st.just(frame(1, 1)) | _blocks)
 
 _webps = st.one_of(
-    st.builds(  # without the two bits for scaling, which are no part of the number. imagesize takes them for one
+    st.builds(  # without the two bits for scaling, which imagesize reads as a part of the number
         lambda width, height, after: riff(b"VP8 ", struct.pack("<3x3sHH", b"\x9d\x01\x2a", width, height), after),
         *(_upto[14], _upto[14], _data),
     ),
@@ -273,7 +273,9 @@ _webps = st.one_of(
 )
 
 _heights = st.integers(1 - 2**31, 2**31 - 1).filter(bool)
-_bmps = st.builds(bmp, st.integers(40, 124), _upto[31], _heights, _data)  # not the short header: imagesize reads none
+_bmps = st.builds(
+    bmp, st.integers(40, 124), _upto[31], _heights, _data
+)  # not the short header, which imagesize does not read
 
 _entries = st.tuples(st.integers(258, 60_000) | st.sampled_from([254, 255]), st.sampled_from([3, 4]), _upto[16])
 _tiffs = st.builds(
@@ -295,12 +297,12 @@ def test_imagesize_reads_the_same_size(content: bytes) -> None:
 
 @st.composite
 def files_of_pillow(draw: st.DrawFn) -> tuple[Format, tuple[int, int], bytes]:
-    """A file that Pillow has written with random options, with its type and size."""
+    """A file of Pillow with random options, with its type and size."""
     image = pytest.importorskip("PIL.Image", reason="needs the extra local-ocr")
     name: Format = draw(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]))
     size = draw(st.tuples(st.integers(1, 80), st.integers(1, 80)))
     exif = image.Exif()
-    # The orientation. In AVIF it is also a box of one byte, of which imagesize reads five
+    # The orientation. In AVIF it is also a box of one byte, for which imagesize reads five bytes
     exif[0x0112] = 1 if name == "AVIF" else draw(st.integers(1, 8))
     exif[0x010E] = draw(st.text("a\xff", max_size=300))  # the description
     first, *others = (image.new("RGB", size, colour) for colour in draw(st.sampled_from([("red",), ("red", "blue")])))
@@ -350,7 +352,7 @@ def pixels(size: tuple[int, int] | None) -> int:
 @thorough
 @given(_two_frames | _gifs_with_frames | _tiffs_with_repeated_sides | _heifs)
 def test_of_several_sizes_none_is_larger_in_imagesize(content: bytes) -> None:
-    """A decoder may take any of them, so the largest one counts."""
+    """A decoder may use any of them, so the largest one counts."""
     assert pixels(read(content)[1]) >= pixels(in_imagesize(content))
 
 
@@ -374,7 +376,7 @@ _RFC_4648 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{
 
 
 @given(st.text("AZaz09+/=-_ \n%é", min_size=1, max_size=12))
-@example("0000=")  # surplus padding, which Python's decoder takes
+@example("0000=")  # too much padding, which Python's decoder accepts
 @example("AAAAAAAA\n")
 def test_what_is_base64_is_what_its_standard_says_and_a_decoder_reads(text: str) -> None:
     assert is_base64(Base64(text)) is (_RFC_4648.fullmatch(text) is not None)

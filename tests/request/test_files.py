@@ -1,4 +1,4 @@
-"""Files that are no images: what is known of them, and where each wire format has them."""
+"""Files that are not images: their known properties, and their places in each wire format."""
 
 from __future__ import annotations
 
@@ -166,11 +166,11 @@ PLACES: dict[str, tuple[WireFormat, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("wire_format", "body"), PLACES.values(), ids=PLACES)
 def test_every_wire_format_finds_and_replaces_it(wire_format: WireFormat, body: dict[str, Any]) -> None:
-    assert wire_format.find_images(body) == []
-    (file,) = wire_format.find_files(body)
+    assert wire_format.find(body).images == []
+    (file,) = wire_format.find(body).files
     assert file.facts == PDF_FACTS
     after = {**body, **wire_format.replace_images(body, {file.path: "A note."})}
-    assert wire_format.find_files(after) == []
+    assert wire_format.find(after).files == []
     assert PDF not in str(after)
     assert "A note." in str(after)
 
@@ -178,8 +178,8 @@ def test_every_wire_format_finds_and_replaces_it(wire_format: WireFormat, body: 
 def test_images_beside_it_are_numbered_without_it() -> None:
     parts = [IMAGE_URL, {"type": "image_url", "image_url": {"url": PNG_URI}}]
     body = {"messages": [{"role": "user", "content": parts}]}
-    (image,) = chat.find_images(body)
-    (file,) = chat.find_files(body)
+    (image,) = chat.find(body).images
+    (file,) = chat.find(body).files
     assert (image.number, image.count, image.path[-1], file.path[-1]) == (1, 1, 1, 0)
 
 
@@ -219,10 +219,10 @@ EVERYWHERE: dict[str, tuple[WireFormat, str, Any]] = {
 @pytest.mark.parametrize("part", IMAGE_FILES)
 def test_a_file_that_is_an_image_is_one(wire_format: WireFormat, key: str, place: Any, part: dict[str, Any]) -> None:
     body = {key: [place(part)]}
-    (found,) = wire_format.find_images(body)
+    (found,) = wire_format.find(body).images
     assert found.source is not None
     assert found.source.url == PNG_URI
-    assert wire_format.find_files(body) == []
+    assert wire_format.find(body).files == []
     after = wire_format.replace_images(body, {found.path: "A note."})
     assert PNG not in str(after)
 
@@ -239,6 +239,6 @@ def test_a_file_that_is_an_image_is_one(wire_format: WireFormat, key: str, place
 )
 def test_an_image_elsewhere_is_known_by_its_name(part: dict[str, Any], kind: str) -> None:
     for wire_format, key, place in EVERYWHERE.values():
-        (found,) = wire_format.find_images({key: [place(part)]})
+        (found,) = wire_format.find({key: [place(part)]}).images
         assert found.source is not None
         assert found.source.kind == kind

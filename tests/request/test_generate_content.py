@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from litellm_image_analysis.request import FoundImage
-from litellm_image_analysis.request.generate_content import find_images, replace_images
+from litellm_image_analysis.request.generate_content import find, replace_images
 from litellm_image_analysis.request.image import ImageSource
 
 GEMINI_CLI = Path(__file__).parents[1] / "fixtures" / "gemini_cli.json"
@@ -52,16 +52,16 @@ def body_with(*contents: Part, **more: Any) -> dict[str, Any]:
 
 
 def sources(*parts: Part) -> list[ImageSource | None]:
-    return [found.source for found in find_images(body_with(user(*parts)))]
+    return [found.source for found in find(body_with(user(*parts))).images]
 
 
 def questions(*contents: Part) -> list[str]:
-    return [found.question for found in find_images(body_with(*contents))]
+    return [found.question for found in find(body_with(*contents)).images]
 
 
 def with_notes(body: dict[str, Any]) -> dict[str, Any]:
-    """The body with each image replaced by a note on its place among its parts."""
-    return body | replace_images(body, {found.path: f"note {found.path[-1]}" for found in find_images(body)})
+    """The body with each image replaced by a note with its place."""
+    return body | replace_images(body, {found.path: f"note {found.path[-1]}" for found in find(body).images})
 
 
 def noted(*parts: Part) -> Any:
@@ -70,21 +70,21 @@ def noted(*parts: Part) -> Any:
 
 class TestFind:
     def test_an_image_is_found_with_its_place_and_its_question(self) -> None:
-        assert find_images(body_with(user(text("What is it?"), image()))) == [
+        assert find(body_with(user(text("What is it?"), image()))).images == [
             FoundImage(("contents", 0, "parts", 1), CAT_SOURCE, number=1, count=1, question="What is it?")
         ]
 
     @pytest.mark.parametrize("role", ["user", "model", "function"])
     def test_images_are_found_in_contents_of_every_role(self, role: str) -> None:
-        assert len(find_images(body_with({"role": role, "parts": [image()]}))) == 1
+        assert len(find(body_with({"role": role, "parts": [image()]})).images) == 1
 
     def test_contents_without_a_list_around_them_are_searched(self) -> None:
-        found = find_images({"contents": {"parts": [text("Who?"), image()]}})
+        found = find({"contents": {"parts": [text("Who?"), image()]}}).images
         assert [(one.place, one.question) for one in found] == [("contents.parts[1]", "Who?")]
 
     @pytest.mark.parametrize("key", ["systemInstruction", "system_instruction"])
     def test_images_are_found_in_the_system_instruction_first(self, key: str) -> None:
-        found = find_images(body_with(user(image()), **{key: {"parts": [text("Our logo:"), image()]}}))
+        found = find(body_with(user(image()), **{key: {"parts": [text("Our logo:"), image()]}})).images
         assert [(one.place, one.question) for one in found] == [
             (f"{key}.parts[1]", "Our logo:"),
             ("contents[0].parts[0]", ""),
@@ -93,7 +93,7 @@ class TestFind:
     @pytest.mark.parametrize("key", ["functionResponse", "function_response"])
     def test_images_are_found_in_function_responses(self, key: str) -> None:
         response = {key: {"name": "shot", "parts": [image(), {}, image()]}}
-        found = find_images(body_with(user(response, image())))
+        found = find(body_with(user(response, image()))).images
         assert [(one.place, one.number, one.count) for one in found] == [
             (f"contents[0].parts[0].{key}.parts[0]", 1, 3),
             (f"contents[0].parts[0].{key}.parts[2]", 2, 3),
@@ -153,8 +153,8 @@ class TestFind:
 
     @pytest.mark.parametrize("value", ["a text", None, 5, {}, [], ["inlineData"], [None]])
     def test_other_contents_hold_no_image(self, value: object) -> None:
-        assert find_images({"contents": value, "systemInstruction": value}) == []
-        assert find_images(body_with({"parts": value}, user({"functionResponse": {"parts": value}}))) == []
+        assert find({"contents": value, "systemInstruction": value}).images == []
+        assert find(body_with({"parts": value}, user({"functionResponse": {"parts": value}}))).images == []
 
 
 class TestQuestion:
@@ -196,7 +196,7 @@ class TestQuestion:
         assert questions(user(text("first")), without_role, user(image(), image())) == ["What is it?", "What is it?"]
 
     def test_a_turn_goes_on_over_function_calls(self) -> None:
-        """Gemini models without images in function responses get them beside the response."""
+        """Gemini models that do not accept images in function responses get them beside the response."""
         assert questions(
             user(text("What is it?")),
             model(text("Let me see."), function_call()),
@@ -260,7 +260,7 @@ class TestReplace:
         assert answer["image_analysis"] == "first\n\nsecond"
 
     def test_a_functions_own_answer_under_that_name_is_not_lost(self) -> None:
-        """As when a function analyses images itself, or when a response is rewritten in two steps."""
+        """A function may analyse images itself, and a response may be rewritten in two steps."""
         after = noted(function_response(image(), response={"image_analysis": "Two cats."}))
         assert "Two cats." in json.dumps(after)
         assert "note 0" in json.dumps(after)
@@ -294,7 +294,7 @@ class TestReplace:
 
 
 def test_gemini_cli() -> None:
-    found = find_images(json.loads(GEMINI_CLI.read_text()))
+    found = find(json.loads(GEMINI_CLI.read_text())).images
     tool = "It is a result of the tool"
     asked = "What is wrong in @shot.png?\n\n--- Content from referenced files ---\n\n--- End of content ---"
     assert [(one.place, f"{one.number}/{one.count}", one.question) for one in found] == [
@@ -327,9 +327,9 @@ class TestBesideFunctionResponses:
     @staticmethod
     def replaced(*parts: Part) -> list[Part]:
         body = {"contents": [user(*parts)]}
-        found = find_images(body)
+        found = find(body).images
         changed = replace_images(body, {image.path: f"note {number}" for number, image in enumerate(found)})
-        assert find_images({**body, **changed}) == []
+        assert find({**body, **changed}).images == []
         parts_after: list[Part] = changed["contents"][0]["parts"]
         return parts_after
 
@@ -356,6 +356,6 @@ class TestBesideFunctionResponses:
 def test_a_picture_of_the_model_s_own_keeps_its_thought_signature() -> None:
     picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "EqQBCg=="}
     body = {"contents": [{"role": "model", "parts": [picture]}]}
-    (found,) = find_images(body)
+    (found,) = find(body).images
     changed = replace_images(body, {found.path: "a note"})
     assert changed["contents"][0]["parts"] == [{"text": "a note", "thoughtSignature": "EqQBCg=="}]

@@ -1,4 +1,4 @@
-"""One image source: its kind, weight, identity and size, and what is wrong with it."""
+"""One image source: its kind, bytes, digest, size and flaws."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ GEMINI = "generativelanguage.googleapis.com"
     st.text(":/?#@\\.8\t%", max_size=4),
 )
 def test_a_gemini_file_has_the_host_that_browsers_read(scheme: str, user: str, host: str, rest: str) -> None:
-    """And a URL of that host in another spelling does not pass as any URL."""
+    """In another spelling, a URL of this host does not count as an ordinary URL."""
     url = f"{scheme}{user}{host}{rest}"
     if ImageSource.referenced(url).holder == "gemini":
         assert not ada_url.check_url(url) or ada_url.URL(url).hostname == GEMINI
@@ -172,7 +172,7 @@ def test_what_is_of_no_use_weighs_what_it_is_long(url: str) -> None:
 
 
 def test_nothing_is_copied_before_it_is_asked_for() -> None:
-    """Limits are checked first; half of a request of 50 MB would be copied otherwise."""
+    """Limits are checked first. Otherwise half of a request of 50 MB would be copied."""
     payload = "ab-_" * 1000
     image = ImageSource.encoded("image/png", payload)
     assert (image.kind, image.encoded_bytes, image.size) == ("inline", 4022, None)
@@ -271,7 +271,7 @@ HTML = base64.b64encode(b"<!doctype html><script>alert(1)</script>").decode()
 
 
 def flaw_of(media_type: str, payload: str) -> Flaw | None:
-    """The same whether it comes as a data: URI or beside its type."""
+    """The flaw of an image. It is the same for a data: URI and for base64 with a type."""
     as_uri, apart = ImageSource(f"data:{media_type};base64,{payload}"), ImageSource.encoded(media_type, payload)
     assert as_uri.flaw == apart.flaw
     return as_uri.flaw
@@ -376,7 +376,7 @@ def test_one_bad_character_anywhere_in_a_large_image_is_seen() -> None:
 
 @pytest.mark.parametrize("media_type", ["image/png", "image/bmp"])
 def test_the_url_safe_alphabet_is_sent_on_as_the_standard_one(media_type: str) -> None:
-    """For the same image, whether its type stands beside it or in a ``data:`` URI."""
+    """This holds for base64 with a type and for a ``data:`` URI."""
     sent_on = f"{PNG}{PIXEL}ab+/"
     assert ImageSource.encoded(media_type, f"{PIXEL}ab-_").url == sent_on
     assert ImageSource(f"data:{media_type};base64,{PIXEL}ab-_").url == sent_on
@@ -413,7 +413,7 @@ def test_no_data_is_too_odd(payload: str, media_type: str) -> None:
     ],
 )
 def test_a_header_is_written_as_providers_and_litellm_know_it(head: str, usual: str) -> None:
-    """LiteLLM splits it at ``;base64,`` for some providers, which know no ``image/jpg``."""
+    """For some providers, LiteLLM splits it at ``;base64,``. They do not know ``image/jpg``."""
     payload = {"jpeg": "/9j/", "bmp": "Qk0A"}.get(usual[11:].partition(";")[0], PIXEL)
     assert ImageSource(f"{head}{payload}").url == f"{usual}{payload}"
     assert ImageSource(f"{head}{payload}ab-_").url == f"{usual}{payload}ab+/"

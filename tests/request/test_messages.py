@@ -10,7 +10,7 @@ import pytest
 
 from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.request.messages import find_images, replace_images
+from litellm_image_analysis.request.messages import find, replace_images
 
 CLAUDE_CODE = Path(__file__).parents[1] / "fixtures" / "claude_code.json"
 NOTE = "a note"
@@ -55,15 +55,15 @@ def body_with(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def sources(*blocks: Block) -> list[ImageSource | None]:
-    return [found.source for found in find_images(body_with(user(*blocks)))]
+    return [found.source for found in find(body_with(user(*blocks))).images]
 
 
 def questions(*messages: dict[str, Any], **more: Any) -> list[str]:
-    return [found.question for found in find_images(body_with(*messages, **more))]
+    return [found.question for found in find(body_with(*messages, **more)).images]
 
 
 def with_notes(body: dict[str, Any]) -> dict[str, Any]:
-    return body | replace_images(body, {found.path: NOTE for found in find_images(body)})
+    return body | replace_images(body, {found.path: NOTE for found in find(body).images})
 
 
 def noted(*blocks: Block) -> Any:
@@ -72,23 +72,23 @@ def noted(*blocks: Block) -> Any:
 
 class TestFind:
     def test_an_image_is_found_with_its_place_and_its_question(self) -> None:
-        assert find_images(body_with(user(text("What is it?"), image()))) == [
+        assert find(body_with(user(text("What is it?"), image()))).images == [
             FoundImage(("messages", 0, "content", 1), CAT_SOURCE, number=1, count=1, question="What is it?")
         ]
 
     @pytest.mark.parametrize("role", ["user", "assistant"])
     def test_images_are_found_in_messages_of_every_role(self, role: str) -> None:
-        assert len(find_images(body_with({"role": role, "content": [image()]}))) == 1
+        assert len(find(body_with({"role": role, "content": [image()]})).images) == 1
 
     def test_images_are_found_in_the_system_prompt_first(self) -> None:
-        found = find_images(body_with(user(image()), system=[text("Our logo:"), image()]))
+        found = find(body_with(user(image()), system=[text("Our logo:"), image()])).images
         assert [(one.place, one.question) for one in found] == [
             ("system[1]", "Our logo:"),
             ("messages[0].content[0]", ""),
         ]
 
     def test_images_are_found_in_tool_results(self) -> None:
-        found = find_images(body_with(user(tool_result(text("Saved."), image()), image())))
+        found = find(body_with(user(tool_result(text("Saved."), image()), image()))).images
         assert [(one.place, one.number, one.count) for one in found] == [
             ("messages[0].content[0].content[1]", 1, 2),
             ("messages[0].content[1]", 2, 2),
@@ -153,7 +153,7 @@ class TestFind:
 
     @pytest.mark.parametrize("content", ["a text", None, 5, {"type": "image", "source": CAT}, [], ["image"]])
     def test_other_content_holds_no_image(self, content: object) -> None:
-        assert find_images(body_with({"role": "user", "content": content}, system=content)) == []
+        assert find(body_with({"role": "user", "content": content}, system=content)).images == []
 
 
 class TestQuestion:
@@ -214,7 +214,7 @@ class TestQuestion:
 
     @pytest.mark.parametrize("kind", ["server_tool_use", "mcp_tool_use"])
     def test_an_answer_for_which_the_provider_ran_a_tool_itself_ends_the_turn(self, kind: str) -> None:
-        """The client has nothing to add to it: its next message is a new one."""
+        """The client adds no result to it, so its next message begins a new turn."""
         answer = assistant(tool_use(type=kind), tool_result(type="web_search_tool_result"), text("A cat."))
         assert questions(user(text("What is it?")), answer, user(image())) == [""]
 
@@ -270,7 +270,7 @@ class TestReplace:
 
 
 def test_claude_code() -> None:
-    found = find_images(json.loads(CLAUDE_CODE.read_text()))
+    found = find(json.loads(CLAUDE_CODE.read_text())).images
     question = "The cart badge overlaps the logo. Compare it with design/header.png."
     read, screenshot = '{"file_path": "/home/dev/shop/design/header.png"}', "mcp__shot__take_screenshot"
     asked = f"The user had asked: {question}"
@@ -302,7 +302,7 @@ def test_instructions_may_stand_between_a_tools_result_and_its_image() -> None:
         {"role": "system", "content": "The task tools haven't been used recently."},
         {"role": "user", "content": [shown]},
     ]
-    (found,) = find_images({"messages": turns})
+    (found,) = find({"messages": turns}).images
     assert found.question == 'It is a result of the tool screenshot, called with: {"url": "/"}'
 
 
@@ -314,12 +314,12 @@ class TestDocumentOfBlocks:
         return document({"type": "content", "content": list(blocks)})
 
     def test_its_images_have_the_question_of_its_message(self) -> None:
-        (found,) = find_images(body_with(user(self.book(text("Chapter one"), image()), text("Who is it?"))))
+        (found,) = find(body_with(user(self.book(text("Chapter one"), image()), text("Who is it?")))).images
         assert (found.place, found.question) == ("messages[0].content[0].source.content[1]", "Who is it?")
 
     def test_in_a_tool_result_its_images_have_the_question_of_the_result(self) -> None:
         result = tool_result(text("Found."), self.book(text("Chapter one"), image()), image())
-        found = find_images(body_with(assistant(tool_use()), user(result, image())))
+        found = find(body_with(assistant(tool_use()), user(result, image()))).images
         assert [(one.place, one.number, one.count, one.question) for one in found] == [
             ("messages[1].content[0].content[1].source.content[1]", 1, 3, asked := f"{SCREENSHOT}\nFound."),
             ("messages[1].content[0].content[2]", 2, 3, asked),
@@ -327,7 +327,7 @@ class TestDocumentOfBlocks:
         ]
 
     def test_in_the_system_prompt_its_images_have_the_text_beside_as_question(self) -> None:
-        found = find_images(body_with(user(image()), system=[text("Our logo:"), self.book(image()), image()]))
+        found = find(body_with(user(image()), system=[text("Our logo:"), self.book(image()), image()])).images
         assert [(one.place, one.number, one.count, one.question) for one in found] == [
             ("system[1].source.content[0]", 1, 2, "Our logo:"),
             ("system[2]", 2, 2, "Our logo:"),
@@ -346,7 +346,7 @@ class TestDocumentOfBlocks:
         assert with_notes(whole(image(cache_control=EPHEMERAL))) == whole(text(NOTE, cache_control=EPHEMERAL))
 
     def test_documents_in_it_are_no_blocks_of_the_format(self) -> None:
-        """They are not searched, so that no depth is too deep."""
+        """They are not searched, so any depth is possible."""
         inner = self.book(image())
         for _ in range(100_000):
             inner = self.book(inner)
@@ -355,4 +355,4 @@ class TestDocumentOfBlocks:
     @pytest.mark.parametrize("content", [None, 5, "Chapter one", {"type": "image", "source": CAT}, [], ["image"]])
     def test_other_content_holds_no_image(self, content: object) -> None:
         book = document({"type": "content", "content": content})
-        assert find_images(body_with(user(book, tool_result(book)), system=[book])) == []
+        assert find(body_with(user(book, tool_result(book)), system=[book])).images == []

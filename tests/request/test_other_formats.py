@@ -1,4 +1,4 @@
-"""Image parts where they do not belong: another format's, a tool's, an SDK's."""
+"""Image parts of other formats: another API's, a tool's, an SDK's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTS: list[tuple[dict[str, Any], ImageSource | None]] = [
     ({"type": "image"}, None),
     ({"type": "image", "data": 5, "source": "x"}, None),
 ]
-"""An image part, and the image in it."""
+"""An image part and its image."""
 
 each_part = pytest.mark.parametrize(("part", "source"), PARTS)
 PLACES: dict[str, tuple[WireFormat, str, Any]] = {
@@ -70,10 +70,10 @@ def test_it_is_found_and_replaced_in_every_format(
     wire_format: WireFormat, key: str, place: Any, part: dict[str, Any], source: ImageSource | None
 ) -> None:
     body = {key: [place(part)]}
-    [found] = wire_format.find_images(body)
+    [found] = wire_format.find(body).images
     assert found.source == source
     after = {**body, **wire_format.replace_images(body, {found.path: "a note"})}
-    assert wire_format.find_images(after) == []
+    assert wire_format.find(after).images == []
     assert "a note" in str(after)
 
 
@@ -84,7 +84,7 @@ def test_it_is_found_and_replaced_in_every_format(
 def test_openais_parts_are_known_everywhere(
     wire_format: WireFormat, key: str, place: Any, part: dict[str, Any]
 ) -> None:
-    [found] = wire_format.find_images({key: [place(part)]})
+    [found] = wire_format.find({key: [place(part)]}).images
     assert found.source == ImageSource.referenced(URL)
 
 
@@ -94,5 +94,5 @@ def test_openais_parts_are_known_everywhere(
 @pytest.mark.parametrize("mark", ["cache_control", "prompt_cache_breakpoint"])
 def test_marks_for_caches_are_kept(wire_format: WireFormat, key: str, place: Any, mark: str) -> None:
     body = {key: [place({"type": "image", "data": DATA, "mimeType": "image/png", mark: {"type": "ephemeral"}})]}
-    [found] = wire_format.find_images(body)
+    [found] = wire_format.find(body).images
     assert f"'{mark}': {{'type': 'ephemeral'}}" in str(wire_format.replace_images(body, {found.path: "a note"}))

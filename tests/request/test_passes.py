@@ -1,4 +1,4 @@
-"""How often the characters of an image are read. It counts and does not time, so it is the same on every machine."""
+"""How often the characters of an image are read. The tests count and do not measure time, so all machines agree."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (100).to_bytes(4, "big") * 2
 PAYLOAD = base64.b64encode(HEADER + bytes(3_000_000)).decode()
 URI = f"data:image/png;base64,{PAYLOAD}"
 SEARCHES_FOR_ONE_CHARACTER = 6
-"""Blanks and the URL-safe characters. Each takes a fiftieth of the time of a hash."""
+"""Passes that search for blanks and URL-safe characters. Each takes a fiftieth of the time of a hash."""
 
 
 class Counted(str):  # noqa: SLOT000 - it counts in attributes
-    """A text that counts what is read of it."""
+    """A text that counts the characters that are read."""
 
     def __init__(self, _: str) -> None:
         self.sliced = 0
@@ -86,13 +86,13 @@ def google_body(text: str) -> dict[str, Any]:
 )
 def test_the_key_of_an_image_takes_one_pass(wire_format: WireFormat, body: Any, text: str) -> None:
     counted = Counted(text)
-    [found] = wire_format.find_images(body(counted))
+    [found] = wire_format.find(body(counted)).images
     assert found.source is not None
     assert found.source.first_flaw is None
     assert len(found.source.digest) == 64
     assert counted.passes == []
     assert counted.searches == SEARCHES_FOR_ONE_CHARACTER
     assert counted.sliced < 1.01 * len(text)
-    assert found.source.is_whole  # is asked of an image that is not remembered, and takes a second pass
+    assert found.source.is_whole  # called only for an image that is not cached, and needs a second pass
     assert counted.passes == []
     assert counted.sliced < 2.02 * len(text)

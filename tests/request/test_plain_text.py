@@ -1,4 +1,4 @@
-"""Messages that are skipped because they are plain text: none of them has an image or a file."""
+"""Messages that are not searched because they are plain text: none of them has an image or a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from litellm_image_analysis.request import chat, generate_content, messages, pla
 from litellm_image_analysis.request.plain_text import DEPTH, PlainText
 
 NEVER = PlainText("nothing", "nothing", is_result=("role", "content", "parts", "type"))
-"""Matches no message of a request, so that all are read."""
+"""Matches no message, so that all messages are searched."""
 
 WIRES = {
     "chat": (chat, chat_bodies),
@@ -39,14 +39,14 @@ every_wire_format = pytest.mark.parametrize(("wire_format", "bodies"), WIRES.val
 def test_what_is_found_does_not_depend_on_what_is_skipped(wire_format: Any, bodies: Any, data: st.DataObject) -> None:
     body = data.draw(bodies | arbitrary_bodies)
     images, files, is_plain = (
-        wire_format.find_images(body),
-        wire_format.find_files(body),
+        wire_format.find(body).images,
+        wire_format.find(body).files,
         wire_format.is_plain_text(body),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire_format, "PLAIN", NEVER)
-        assert wire_format.find_images(body) == images
-        assert wire_format.find_files(body) == files
+        assert wire_format.find(body).images == images
+        assert wire_format.find(body).files == files
     if is_plain:
         assert (images, files) == ([], [])
         assert check_shape(body, wire_format, ImageAnalysisConfig(max_nesting_depth=DEPTH)) is None

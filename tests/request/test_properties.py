@@ -1,4 +1,4 @@
-"""Every wire_format, any request: every image is found, and nothing but images changes."""
+"""Any request in every wire format: all images are found, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def google_answers(parts: list[Any]) -> dict[int, Json]:
 
 
 def google_parts(parts: list[Any], words: Mapping[int, str]) -> None:
-    """Texts in place of images, or in the nearest function response before them, else the first one."""
+    """Parts with texts in place of images, or in the nearest function response before them, else in the first one."""
     answers = google_answers(parts)
     told: dict[int, list[str]] = {}
     for place in sorted(words):
@@ -131,7 +131,7 @@ def google_answer(answer: Json, words: list[str]) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Wire:
-    """A wire_format, requests in it, and what has to become of them."""
+    """A wire format, requests in it, and their expected results."""
 
     wire_format: WireFormat
     bodies: st.SearchStrategy[Json]
@@ -141,8 +141,8 @@ class Wire:
     fixture: str
 
     def texts(self, body: Json) -> dict[Path, str]:
-        """For each image, a text of its own."""
-        return {found.path: f"What {found.place} shows." for found in self.wire_format.find_images(body)}
+        """A different text for each image."""
+        return {found.path: f"What {found.place} shows." for found in self.wire_format.find(body).images}
 
     def rewritten(self, body: Json, texts: Texts | None = None) -> Json:
         return body | self.wire_format.replace_images(body, self.texts(body) if texts is None else texts)
@@ -153,7 +153,7 @@ class Wire:
         return copy
 
     def remade(self, body: Json, path: Path) -> Path:
-        """The outermost value that is not only copied but made anew in an image's place."""
+        """The outermost value that is replaced, and not only copied, for an image."""
         if self.wire_format is chat:
             return path[:3]
         if self.wire_format is not generate_content:
@@ -175,7 +175,7 @@ every_wire_format = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
 
 def is_shared(before: Any, after: Any, paths: set[Path]) -> bool:
-    """Whether both are the same objects but for what leads to the paths."""
+    """Whether both share all objects, except those on the paths."""
     if () in paths:
         return True
     if not paths:
@@ -197,21 +197,21 @@ class TestAnyRequest:
     def test_every_image_is_found_and_none_is_left(self, wire: Wire, data: st.DataObject) -> None:
         after = wire.rewritten(data.draw(wire.bodies))
         assert PIXELS not in dumped(after)
-        assert wire.wire_format.find_images(after) == []
+        assert wire.wire_format.find(after).images == []
 
     @every_wire_format
     @thorough
     @given(st.data())
     def test_nothing_but_images_changes(self, wire: Wire, data: st.DataObject) -> None:
         body = data.draw(wire.bodies)
-        found, texts, before = wire.wire_format.find_images(body), wire.texts(body), dumped(body)
+        found, texts, before = wire.wire_format.find(body).images, wire.texts(body), dumped(body)
         after = wire.rewritten(body, texts)
         assert after == wire.expected(body, texts)
         assert wire.rewritten(after) == after
         half = {image.path: texts[image.path] for image in found[::2]}
         halfway = wire.rewritten(body, half)
         assert halfway == wire.expected(body, half)
-        assert [image.source for image in wire.wire_format.find_images(halfway)] == [
+        assert [image.source for image in wire.wire_format.find(halfway).images] == [
             image.source for image in found[1::2]
         ]
         assert dumped(body) == before
@@ -235,13 +235,13 @@ class TestAnyRequest:
         self, wire: Wire, data: st.DataObject
     ) -> None:
         turns = data.draw(st.lists(wire.turns, max_size=6))
-        found = wire.wire_format.find_images({wire.conversation: turns})
+        found = wire.wire_format.find({wire.conversation: turns}).images
         assert [image.path for image in found] == sorted(image.path for image in found)
         for _, group in groupby(found, key=lambda image: image.path[1]):
             images = list(group)
             numbers = [(number, len(images)) for number in range(1, len(images) + 1)]
             assert [(image.number, image.count) for image in images] == numbers
-        earlier = wire.wire_format.find_images({wire.conversation: turns[: len(turns) // 2 + 1]})
+        earlier = wire.wire_format.find({wire.conversation: turns[: len(turns) // 2 + 1]}).images
         assert earlier == found[: len(earlier)]
 
     @every_wire_format
@@ -250,7 +250,7 @@ class TestAnyRequest:
     def test_no_json_is_too_odd(self, wire: Wire, data: st.DataObject) -> None:
         body = data.draw(spoiled(wire.bodies) | arbitrary_bodies)
         before = dumped(body)
-        assert wire.wire_format.find_images(wire.rewritten(body)) == []
+        assert wire.wire_format.find(wire.rewritten(body)).images == []
         assert dumped(body) == before
 
 
@@ -282,7 +282,7 @@ def google_results(count: int, words: str) -> Json:
 
 
 class TestManyResultsOfOneLongCall:
-    """A request of a megabyte, whose images would need gigabytes if each had a copy of the call in its question."""
+    """A request of a megabyte. Its images would need gigabytes if each question had its own copy of the call."""
 
     every_request = pytest.mark.parametrize(
         ("wire_format", "results"),
@@ -299,7 +299,7 @@ class TestManyResultsOfOneLongCall:
     def test_a_question_has_the_call_without_its_middle(
         self, wire_format: WireFormat, results: Callable[[int, str], Json]
     ) -> None:
-        found = wire_format.find_images(results(2, "START" + "x" * 1_000_000 + "END"))
+        found = wire_format.find(results(2, "START" + "x" * 1_000_000 + "END")).images
         assert found[0].question == found[1].question
         for expected in (
             "It is a result of the tool f, called with: ",
@@ -323,7 +323,7 @@ class TestManyResultsOfOneLongCall:
 
         for module in (chat, messages, responses, generate_content):
             monkeypatch.setattr(module, "tool_call", tool_call)
-        found = wire_format.find_images(results(100, "x"))
+        found = wire_format.find(results(100, "x")).images
         assert calls == []
         assert len({image.question for image in found}) == 1
         assert len(calls) == 1
@@ -335,7 +335,7 @@ class TestManyResultsOfOneLongCall:
         body = results(500, "x" * 1_000_000)
         tracemalloc.start()
         try:
-            found = wire_format.find_images(body)
+            found = wire_format.find(body).images
             _, to_find = tracemalloc.get_traced_memory()
             questions = [image.question for image in found]
             _, to_ask = tracemalloc.get_traced_memory()
@@ -350,12 +350,12 @@ class TestManyResultsOfOneLongCall:
 def test_parts_without_images_take_no_memory(wire: Wire) -> None:
     parts = "parts" if wire.conversation == "contents" else "content"
     body = {wire.conversation: [{"role": "user", parts: [{}] * 20_000}]}
-    assert wire.wire_format.find_images(body) == []
-    assert least_memory_of(lambda: wire.wire_format.find_images(body)) < 100_000
+    assert wire.wire_format.find(body).images == []
+    assert least_memory_of(lambda: wire.wire_format.find(body).images) < 100_000
 
 
 def least_memory_of(find: Callable[[], object], calls: int = 3) -> int:
-    """The smallest peak of some calls, as coverage's tables and other threads may grow in one."""
+    """The smallest peak of several calls, because coverage and other threads may use memory during one."""
     peaks = []
     for _ in range(calls):
         tracemalloc.start()
@@ -372,7 +372,7 @@ class TestCodingAgents:
 
     @every_wire_format
     def test_no_depth_is_too_deep(self, wire: Wire) -> None:
-        """A limit keeps requests flat; what reads them does not rely on it."""
+        """A limit refuses deep requests, but the wire formats do not rely on it."""
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
@@ -380,20 +380,20 @@ class TestCodingAgents:
         for path in nodes({key: body[key] for key in wire.wire_format.CONTENT if key in body}):
             if path:
                 spoilt = edited(body, {path: lambda _: deep})
-                assert not wire.wire_format.find_images(
+                assert not wire.wire_format.find(
                     spoilt | wire.wire_format.replace_images(spoilt, wire.texts(spoilt))
-                )
+                ).images
 
     @every_wire_format
     def test_images_with_one_question_share_one_string(self, wire: Wire) -> None:
-        """A message of megabytes with thousands of images would need as many copies of it otherwise."""
+        """Otherwise a message of megabytes with thousands of images would be copied thousands of times."""
 
         def doubled(value: Any) -> Any:
             if isinstance(value, list):
                 return [doubled(inner) for inner in value] * 2
             return {key: doubled(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
-        found = wire.wire_format.find_images(doubled(json.loads((FIXTURES / wire.fixture).read_text())))
+        found = wire.wire_format.find(doubled(json.loads((FIXTURES / wire.fixture).read_text()))).images
         siblings = [(one, other) for one, other in pairwise(found) if one.path[:-1] == other.path[:-1]]
         assert any(one.question for one, _ in siblings)
         assert all(one.question is other.question for one, other in siblings)
@@ -414,18 +414,18 @@ class TestCodingAgents:
 
     @every_wire_format
     def test_each_turn_repeats_the_questions_of_the_turn_before(self, wire: Wire) -> None:
-        """What an agent sends with every turn is its whole history: the answers kept for it have to be found again."""
+        """An agent sends its whole history with every turn, and cached answers must be found again."""
         body = json.loads((FIXTURES / wire.fixture).read_text())
         turns = body[wire.conversation]
-        found = wire.wire_format.find_images(body)
+        found = wire.wire_format.find(body).images
         for length in range(len(turns)):
-            earlier = wire.wire_format.find_images(body | {wire.conversation: turns[:length]})
+            earlier = wire.wire_format.find(body | {wire.conversation: turns[:length]}).images
             assert earlier == found[: len(earlier)]
 
     @every_wire_format
     def test_without_images_nothing_changes(self, wire: Wire) -> None:
         body = wire.rewritten(json.loads((FIXTURES / wire.fixture).read_text()))
-        assert wire.wire_format.find_images(body) == []
+        assert wire.wire_format.find(body).images == []
         assert wire.wire_format.replace_images(body, {}) == {}
 
 
@@ -502,6 +502,6 @@ RESULT_AND_USER: list[tuple[WireFormat, dict[str, Any]]] = [
     ("wire_format", "body"), RESULT_AND_USER, ids=["chat", "messages", "responses", "generateContent"]
 )
 def test_an_image_in_a_tool_s_result_is_told_from_one_of_the_user(wire_format: WireFormat, body: Json) -> None:
-    of_tool, of_user = wire_format.find_images(body)
+    of_tool, of_user = wire_format.find(body).images
     assert (of_tool.is_result, of_user.is_result) == (True, False)
     assert conversation.tool_of(of_tool.question) == "f"

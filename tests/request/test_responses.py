@@ -10,7 +10,7 @@ import pytest
 
 from litellm_image_analysis.request import FoundImage
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.request.responses import find_images, replace_images
+from litellm_image_analysis.request.responses import find, replace_images
 
 CODEX_CLI = Path(__file__).parents[1] / "fixtures" / "codex_cli.json"
 NOTE = "a note"
@@ -52,32 +52,32 @@ def body_with(*items: Item) -> dict[str, Any]:
 
 
 def sources(*parts: Item) -> list[ImageSource | None]:
-    return [found.source for found in find_images(body_with(user(*parts)))]
+    return [found.source for found in find(body_with(user(*parts))).images]
 
 
 def questions(*items: Item) -> list[str]:
-    return [found.question for found in find_images(body_with(*items))]
+    return [found.question for found in find(body_with(*items)).images]
 
 
 def noted(*items: Item) -> Any:
     body = body_with(*items)
-    return replace_images(body, {found.path: NOTE for found in find_images(body)})["input"]
+    return replace_images(body, {found.path: NOTE for found in find(body).images})["input"]
 
 
 class TestFind:
     def test_an_image_is_found_with_its_place_and_its_question(self) -> None:
-        assert find_images(body_with(user(text("What is it?"), image()))) == [
+        assert find(body_with(user(text("What is it?"), image()))).images == [
             FoundImage(("input", 0, "content", 1), ImageSource(CAT), number=1, count=1, question="What is it?")
         ]
 
     @pytest.mark.parametrize("role", ["user", "system", "developer", "assistant"])
     def test_images_are_found_in_items_of_every_role_with_and_without_type(self, role: str) -> None:
         bare = {"role": role, "content": [image()]}
-        assert len(find_images(body_with(bare, {**bare, "type": "message"}))) == 2
+        assert len(find(body_with(bare, {**bare, "type": "message"})).images) == 2
 
     @pytest.mark.parametrize("kind", ["function_call_output", "custom_tool_call_output"])
     def test_images_are_found_in_outputs(self, kind: str) -> None:
-        found = find_images(body_with(output([text("Saved."), image(), image(DOG)], type=kind)))
+        found = find(body_with(output([text("Saved."), image(), image(DOG)], type=kind))).images
         assert [(one.place, one.number, one.count) for one in found] == [
             ("input[0].output[1]", 1, 2),
             ("input[0].output[2]", 2, 2),
@@ -85,7 +85,7 @@ class TestFind:
 
     def test_a_screenshot_is_found(self) -> None:
         by_id = output({"type": "computer_screenshot", "file_id": "file-1"}, type="computer_call_output")
-        found = find_images(body_with(screenshot(), by_id))
+        found = find(body_with(screenshot(), by_id)).images
         assert [(one.place, one.source) for one in found] == [
             ("input[0].output", ImageSource(CAT)),
             ("input[1].output", ImageSource("file-1", holder="openai")),
@@ -107,7 +107,7 @@ class TestFind:
     )
     def test_an_image_is_read(self, part: Item, source: ImageSource) -> None:
         assert sources(part) == [source]
-        assert [found.source for found in find_images(body_with(output([part])))] == [source]
+        assert [found.source for found in find(body_with(output([part]))).images] == [source]
 
     @pytest.mark.parametrize("image_url", [None, "", 5, [CAT], {}, {"url": None}])
     def test_an_image_part_that_names_no_image_is_found_without_one(self, image_url: object) -> None:
@@ -131,8 +131,8 @@ class TestFind:
 
     @pytest.mark.parametrize("value", ["a text", None, 5, {"type": "novelty"}, [], ["input_image"]])
     def test_other_input_holds_no_image(self, value: object) -> None:
-        assert find_images({"input": value}) == []
-        assert find_images(body_with({"role": "user", "content": value}, output(value))) == []
+        assert find({"input": value}).images == []
+        assert find(body_with({"role": "user", "content": value}, output(value))).images == []
 
 
 SHOT = 'It is a result of the tool view_image, called with: {"path": "a"}'
@@ -180,7 +180,7 @@ class TestQuestion:
         ]
 
     def test_a_call_kept_at_the_provider_leaves_the_text_beside(self) -> None:
-        """With ``previous_response_id`` the request holds the output, but not the call."""
+        """With ``previous_response_id`` the request has the output, but not the call."""
         assert questions(output([text("Saved."), image()]), call()) == ["Saved."]
 
     def test_a_users_image_is_asked_for_by_all_text_of_its_message(self) -> None:
@@ -195,7 +195,7 @@ class TestQuestion:
         ]
 
     def test_a_turn_goes_on_over_tool_calls(self) -> None:
-        """So an image a tool attached as a user message is asked for by what the user wants to know."""
+        """An image that a tool attaches as a user message therefore gets the user's question."""
         reasoning: Item = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
         assert questions(user(text("What is it?")), reasoning, call(), output("attached"), user(image())) == [
             f"{SHOT}\nThe user had asked: What is it?"
@@ -263,7 +263,7 @@ class TestReplace:
 
 
 def test_codex_cli() -> None:
-    found = find_images(json.loads(CODEX_CLI.read_text()))
+    found = find(json.loads(CODEX_CLI.read_text())).images
     tool = "It is a result of the tool"
     asked = '<image name=[Image #1] path="/tmp/a.png">\n</image>\n[Image #1] Why is the chart empty?'
     had_asked = f"The user had asked: {asked}"

@@ -1,4 +1,4 @@
-"""What an image says stays where the image was: in its own message, of its own role, in its own tool's result."""
+"""The text that replaces an image stays in the image's own message, role and tool result."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _ROLES = ("role", "type", "tool_call_id", "tool_use_id", "call_id", "name")
 
 
 def spoken(value: Any, speaker: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Every string of a body with those who say it: roles, kinds of item and ids on the way to it."""
+    """Every string of a body with its sources: roles, item types and ids on the path to it."""
     if isinstance(value, dict):
         own = tuple(value[key] for key in _ROLES if key in value and value[key] not in ("text", "image"))
         for key, inner in value.items():
@@ -98,7 +98,7 @@ def spoken(value: Any, speaker: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[An
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_an_image_says_never_leaves_its_own_message(case: Case) -> None:
     wire_format, body, own = case
-    [image] = wire_format.find_images(body)
+    [image] = wire_format.find(body).images
     assert image.path[: len(own)] == own
     after = {**body, **wire_format.replace_images(body, {image.path: SAYS})}
     assert json.dumps(after).count(SAYS) == 1
@@ -116,7 +116,7 @@ def test_what_an_image_says_never_leaves_its_own_message(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_said_by_whom_the_image_was_shown(case: Case) -> None:
     wire_format, body, _ = case
-    [image] = wire_format.find_images(body)
+    [image] = wire_format.find(body).images
     after = {**body, **wire_format.replace_images(body, {image.path: SAYS})}
     [showed] = {_who(speaker) for speaker, words in spoken(body) if BASE64 in words}
     [says] = {_who(speaker) for speaker, words in spoken(after) if SAYS in words}

@@ -1,6 +1,6 @@
-"""Which URLs name a public host plainly, and that all wire formats hold images to the same check."""
+"""URLs that plainly name a public host. All wire formats use the same check."""
 
-# ruff: noqa: RUF001 - characters that look like others are what is tested
+# ruff: noqa: RUF001 - the tests need characters that look like others
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ Carrier = Callable[[str], dict[str, Any]]
 
 
 def said(key: str, *content: dict[str, Any]) -> dict[str, Any]:
-    """A request with one message of the user's."""
+    """A request with one message of the user."""
     return {key: [{"role": "user", "content": list(content)}]}
 
 
@@ -336,13 +336,13 @@ CARRIERS: dict[str, tuple[WireFormat, list[Carrier]]] = {
         ],
     ),
 }
-"""The places in each wire format where a client may put a URL."""
+"""The places for a URL in each wire format."""
 every_wire_format = pytest.mark.parametrize(("wire_format", "carriers"), CARRIERS.values(), ids=CARRIERS)
 
 
 def refusal(wire_format: WireFormat, body: dict[str, Any], **settings: Any) -> FailureReason | None:
-    """Why nobody is asked about the request's image; ``None`` if somebody is."""
-    [step] = make_plan(wire_format.find_images(body), ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
+    """The reason why there is no vision call for the request's image. ``None`` if there is one."""
+    [step] = make_plan(wire_format.find(body).images, ImageAnalysisConfig(**settings), Tenant("global", b""), "eyes")
     return step.ask.reason if isinstance(step.ask, Failed) else None
 
 
@@ -366,7 +366,7 @@ class TestAllWireFormats:
     def test_a_good_url_is_sent_on_as_it_is(self, url: str, wire_format: WireFormat, carriers: list[Carrier]) -> None:
         for carry in carriers:
             assert refusal(wire_format, carry(url)) is None
-            [image] = wire_format.find_images(carry(url))
+            [image] = wire_format.find(carry(url)).images
             assert image.source is not None
             assert image.source.url == url
 
@@ -514,7 +514,7 @@ _likely_hosts = st.lists(st.sampled_from(["a", "1", "0x7f", "ü", "ß", "xn--4ca
 @example("http://", "[2606:4700:4700:0::1111]", ":80", "/x.png")
 @example("http://", "BÜCHER.example", ":80", "/x.png")
 def test_other_parsers_read_the_same_host_in_what_passes(scheme: str, host: str, port: str, rest: str) -> None:
-    """urllib's, httpx's and yarl's (aiohttp's): each has been the odd one out in some advisory."""
+    """The parsers of urllib, httpx and yarl (aiohttp). Security advisories report differences of each."""
     url = f"{scheme}{host}{port}{rest}"
     read = public_host(url)
     if read is not None:
@@ -527,7 +527,7 @@ def bracketed(host: str | None) -> str:
 
 
 def read_by_browsers(url: str) -> str | None:
-    """The host that the WHATWG's parser reads, as browsers and many HTTP clients do. ``None`` if it reads none."""
+    """The host by the WHATWG's rules, which browsers and many HTTP clients use. ``None`` if there is none."""
     try:
         return ada_url.URL(url).hostname
     except ValueError:
@@ -554,7 +554,7 @@ SPELLINGS: list[Callable[[str], str]] = [
 
 
 def respelled(text: str, choices: bytes) -> str:
-    """The text with its first characters in other spellings, which browsers read as the same."""
+    """The text with its first characters in other spellings that browsers treat as equal."""
     first = zip(text, choices, strict=False)
     return "".join(SPELLINGS[choice % len(SPELLINGS)](sign) for sign, choice in first) + text[len(choices) :]
 
@@ -581,7 +581,7 @@ _choices = st.integers(0, 3).flatmap(lambda number: st.just(b"") if number else 
 def test_browsers_read_the_same_host_in_what_passes(
     scheme: str, user: str, host: str, choices: bytes, rest: str
 ) -> None:
-    """They may refuse a name in letters that are newer than their version of Unicode."""
+    """They may refuse a name with letters that are newer than their version of Unicode."""
     url = f"{scheme}{user}{respelled(host, choices)}{rest}"
     for passed in (public_host(url), plain_host(url)):
         if passed is not None:
@@ -605,7 +605,7 @@ _bases = st.lists(st.sampled_from(["{}", "0{:o}", "000{:o}", "0x{:x}", "0X{:08X}
 
 
 def in_numbers(address: ipaddress.IPv4Address, bases: list[str]) -> str:
-    """An IPv4 address in as many numbers as there are bases. The last number has all bytes that are left."""
+    """An IPv4 address as one number for each base. The last number has all remaining bytes."""
     count = len(bases) - 1
     numbers = [*address.packed[:count], int.from_bytes(address.packed[count:], "big")]
     return ".".join(base.format(number) for base, number in zip(bases, numbers, strict=True))

@@ -1,4 +1,4 @@
-"""Reading JSON that may have any shape, and rewriting it without changing the original."""
+"""Reading JSON of any shape, and rewriting it without changing the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams in the place of LiteLLM's."""
+"""Blocking functions, and streams that replace LiteLLM's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORT = Report("eyes", images=1, cost=Decimal("0.00021"))
 
 
 class Recording:
-    """A Router whose calls answer with what they were made with."""
+    """A Router whose calls return their arguments."""
 
     async def acompletion(self, model: str, messages: list[Any], stream: bool = False, **kwargs: Any) -> dict[str, Any]:
         return {"model": model, "messages": messages, "stream": stream, **kwargs}
@@ -29,7 +29,7 @@ class Recording:
     aresponses = anthropic_messages = aanthropic_messages = agenerate_content = agenerate_content_stream = anything
 
     def completion(self, model: str, messages: list[Any], **kwargs: Any) -> dict[str, Any]:
-        raise AssertionError((model, messages, kwargs))  # what blocks is never called: the other one is
+        raise AssertionError((model, messages, kwargs))  # the blocking method is never called, but the asynchronous one
 
     def blocks(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         raise AssertionError((args, kwargs))
@@ -39,7 +39,7 @@ class Recording:
 
 @pytest.fixture
 def served() -> Any:
-    """Calls of it go out with a mark."""
+    """A Router whose calls get a mark."""
     router: Any = Recording()
     serve_calls(router, lambda arguments: {**arguments, "prepared": True})
     return router
@@ -76,7 +76,7 @@ class TestServedCalls:
 
 
 class TestMethodsThatNameNoParameters:
-    """As those of LiteLLM 1.110's Router."""
+    """Like those of LiteLLM 1.110's Router."""
 
     @staticmethod
     def told(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which of a program's calls are served, and how they are told apart."""
+"""The calls of a program that are served."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIG = ImageAnalysisConfig(max_image_parts=1)
 TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
 NO_IMAGE = [message(text("?"))]
 
-pytestmark = pytest.mark.usefixtures("proxy_module")  # no router, whatever proxy other tests have had
+pytestmark = pytest.mark.usefixtures("proxy_module")  # no router, even if other tests had a proxy
 
 
 def library(router: Router | None = None) -> Library:
@@ -70,7 +70,7 @@ class TestDirectCalls:
             await taken("aresponses", model="openai/blind-ocr", input=[item])
 
     async def test_a_call_that_was_served_already_is_left_alone(self) -> None:
-        """LiteLLM makes a call of the Responses API of one of Anthropic's, and shows that to hooks too."""
+        """LiteLLM translates a call of Anthropic's API to a call of the Responses API, and hooks see both."""
         served = await taken("anthropic_messages", model="openai/blind-ocr", messages=NO_IMAGE)
         assert served is not None
         assert await taken("aresponses", **{**served, "model": "openai/scan-ocr", "input": []}) is None
@@ -142,7 +142,7 @@ class TestNotAsked:
     BLIND: ClassVar[dict[str, Any]] = {"model": "openai/blind", "model_info": {"supports_vision": False}}
 
     async def due(self, mode: Mode = "auto", **kwargs: Any) -> bool:
-        """Whether analysis was begun: more images than are allowed tell."""
+        """Whether analysis has begun. The request has too many images, which then is an error."""
         config = CONFIG.model_copy(update={"mode": mode})
         served = Library(config, Analyzer(config), lambda: None)
         try:
@@ -166,8 +166,8 @@ class TestNotAsked:
             )
 
     async def test_a_request_is_searched_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        search = Mock(wraps=chat.find_images)
-        monkeypatch.setattr(chat, "find_images", search)
+        search = Mock(wraps=chat.find)
+        monkeypatch.setattr(chat, "find", search)
         assert await self.due(**self.BLIND)
         assert search.call_count == 1
 
@@ -202,7 +202,7 @@ class TestAfterwards:
 
 
 class TestAskingByParameter:
-    """An attached Router's call by suffix goes on as one by ``ocr_model``."""
+    """An attached Router's call by suffix becomes a call by ``ocr_model``."""
 
     @staticmethod
     def asked(router: Router, **arguments: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The report on a call, as a program gets it."""
+"""The report on a call of a program."""
 
 from __future__ import annotations
 

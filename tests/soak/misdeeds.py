@@ -1,4 +1,4 @@
-"""The ways in which one tenant can make trouble for others, as requests to a proxy."""
+"""Requests to a proxy with which one tenant may harm others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODEL, SEEING_MODEL = "deepseek-chat-ocr", "multimodal"
 OWN_EYES = "own-eyes"
 """The tenant's own vision model, with a wrong key."""
 NAMESAKE = "other-vision"
-"""One more of these, which has the name of a model that all share."""
+"""Another one, with the same name as a model that all tenants share."""
 SPENT_EYES = "spent-eyes"
 """A vision model that is over its budget."""
 HUNG_EYES = "hung-eyes"
@@ -29,7 +29,7 @@ LOCAL_EYES = "local-eyes"
 TYPES = ["image/jpg", "image/bmp", "image/tiff", "image/heic", "image/x-ms-bmp", "IMAGE/PNG", "image/svg+xml"]
 FAULTS = ["400", "401", "403", "404", "429", "500", "503", "reset", "cut", "no-json", "html", "empty", "no-choices"]
 HANGS = ["hang", "hang-in-body"]
-"""Without ``drip``, which keeps the test's own process busy."""
+"""Without ``drip``, which would keep the test's own process busy."""
 FORGED: dict[str, Any] = {
     "user_api_key": "sk-good-1",
     "user_api_key_hash": "sk-good-1",
@@ -39,14 +39,14 @@ FORGED: dict[str, Any] = {
 RESULTS, COPIES, QUESTIONS, SCANS, OBJECTS, ARGUMENT_CHARACTERS = 2000, 8000, 300, 3000, 400_000, 1_400_000
 
 AT_ONCE = 20
-"""Images of a request."""
+"""The number of images in a request."""
 
 Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Misdeed:
-    """One request, and when its client hangs up."""
+    """One request, and when its client disconnects."""
 
     kind: str
     path: str
@@ -56,30 +56,30 @@ class Misdeed:
 
     @property
     def content(self) -> bytes:
-        """The body as it is sent."""
+        """The body in bytes."""
         return json.dumps(self.body).encode()
 
     @property
     def without_analysis(self) -> Misdeed:
-        """The same request to a model that sees, which the plugin has nothing to do with."""
+        """The same request to a model that accepts images, which the plugin does not analyse."""
         path = self.path.replace(MODEL, SEEING_MODEL)
         body = {key: value for key, value in self.body.items() if key != "ocr_model"}
         return replace(self, path=path, body={**body, "model": SEEING_MODEL})
 
 
 class Misdeeds:
-    """Requests of every kind, the same ones for the same seed.
+    """Requests of every kind. The same seed gives the same requests.
 
     Args:
-        seed: of the choices.
-        size: how large the large ones are, as a part of their full size.
+        seed: the seed of the random choices.
+        size: the size of the large requests, as a fraction of their full size.
     """
 
     def __init__(self, seed: int, size: float = 1) -> None:
         self._random, self._size, self._made = random.Random(seed), size, 0
 
     def deal(self, times: int = 1) -> list[Misdeed]:
-        """Each small kind so many times as often as ``SMALL`` says and each large one once, in any order."""
+        """Return small requests in multiples of the numbers in ``SMALL``, and each large one once, in random order."""
         kinds = [*LARGE, *(kind for kind, (share, _) in SMALL.items() for _ in range(share * times))]
         self._random.shuffle(kinds)
         return [replace(self._next(kind), kind=kind) for kind in kinds]
@@ -93,7 +93,7 @@ class Misdeeds:
 
 
 def ask(chosen: random.Random, *marks: str, question: str = "What is it?", **more: Any) -> Misdeed:
-    """An ordinary request for these images on any route, and what else is in its body."""
+    """An ordinary request for these images on any route, with further parameters."""
     route, stream = chosen.choice([*ROUTES]), chosen.random() < 0.5
     path, body = ROUTES[route](MODEL, question, [*marks], stream=stream)
     return Misdeed("", path, {"model": MODEL, **body, **more})
@@ -105,7 +105,7 @@ def chat(*messages: Body, **more: Any) -> Misdeed:
 
 
 def odd_head(chosen: random.Random, number: int) -> Misdeed:
-    """An image with a head that is not spelled as usual, or names another type."""
+    """An image with an unusual or wrong head."""
     misdeed = ask(chosen, f"{chosen.choice(['head', '500'])} {number}")
     words = json.dumps(misdeed.body).replace(";base64,", chosen.choice([";BASE64,", ";Base64,"]))
     if chosen.random() < 0.5:
@@ -132,7 +132,7 @@ def copies(number: int, size: float) -> Misdeed:
 
 
 def many_questions(number: int, size: float) -> Misdeed:
-    """One image under hundreds of questions."""
+    """One image with hundreds of questions."""
     asked = (text(f"Question {each}?") for each in range(round(QUESTIONS * size)))
     return chat(*(message(question, image(f"questions {number}")) for question in asked))
 
@@ -166,13 +166,13 @@ def scans(number: int, size: float) -> Misdeed:
 
 
 def cancelled(chosen: random.Random, number: int) -> Misdeed:
-    """A client that hangs up while its images are looked at."""
+    """A client that disconnects during its vision calls."""
     misdeed = ask(chosen, *(f"{chosen.choice(['left', 'hang'])} {number} {each}" for each in range(3)))
     return replace(misdeed, leaves_after_seconds=chosen.uniform(0, 0.2))
 
 
 def hanging(chosen: random.Random, number: int) -> Misdeed:
-    """Images that are looked at for as long as the gateway waits."""
+    """Images whose vision calls last as long as the gateway waits."""
     marks = (f"{chosen.choice(HANGS)} {number} {each}" for each in range(AT_ONCE))
     return ask(chosen, *marks, ocr_model=HUNG_EYES)
 
@@ -189,7 +189,7 @@ def forged(chosen: random.Random, number: int) -> Misdeed:
 
 
 def control(chosen: random.Random, number: int) -> Misdeed:
-    """An image of the other tenant or a new one, past the cache."""
+    """An image of the other tenant or a new one, with cache control."""
     cache = chosen.choice(["x", 7, {"no-cache": True}, {"no-store": True}, {"no-cache": "yes", "ttl": "x"}])
     return ask(chosen, chosen.choice(["known 0", f"control {number}"]), cache=cache)
 
@@ -212,7 +212,7 @@ SMALL: dict[str, tuple[int, Callable[[random.Random, int], Misdeed]]] = {
     "many at once": (3, lambda chosen, number: ask(chosen, *(f"many {number} {each}" for each in range(AT_ONCE)))),
     "many fail": (10, lambda chosen, number: ask(chosen, *(f"500 {number} {each}" for each in range(AT_ONCE)))),
 }
-"""How many of each small kind there are in a deal, and what makes one."""
+"""The number of each small kind in a deal, and the function that makes one."""
 
 LARGE: dict[str, Callable[[int, float], Misdeed]] = {
     "copies": copies,

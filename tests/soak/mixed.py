@@ -1,13 +1,12 @@
-"""Very many requests of all kinds through a real proxy, and what they leave behind in its process.
+"""Very many requests of all kinds through a real proxy, and the growth of its process.
 
 ::
 
     python tests/soak/mixed.py --requests 100000
 
-Clients on all routes send requests without images, with new ones, remembered ones, several, refused ones, and ones at
-which the vision model fails in one of many ways; some hang up. After each round all wait until the proxy has nothing
-left to do, and its memory, tasks and files are looked at. What grows once the caches are full is a failure, as is an
-answer that is not the right one.
+Clients on all routes send requests without images, and with new, cached, several and refused images, and images for
+which the vision model fails in one of many ways. Some disconnect. After each round, all wait until the proxy is idle.
+Then its memory, tasks and files are measured. Growth after the caches are full is a failure, and so is a wrong answer.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-import httpx  # noqa: E402 - what the tests share is found from here on
+import httpx  # noqa: E402 - needs the path above
 from soak.vitals import Examined, Vitals, probed, slope  # noqa: E402
 from support.billing import ROUTES, Request  # noqa: E402
 from support.configs import VISION_PRICE, deployment, proxy_config  # noqa: E402
@@ -37,15 +36,15 @@ from support.upstream import Upstream, running_upstream  # noqa: E402
 CLIENTS = 16
 ROUNDS = 25
 WARM_ROUNDS = 5
-"""Until then caches fill."""
+"""The caches are full after this number of requests."""
 MOST_BYTES_A_REQUEST = 1024
 MOST_MORE_FILES = CLIENTS
-"""Connections that are kept for the next request."""
+"""The number of connections that are kept for later requests."""
 OUR_ERROR = "image analysis: internal error"
-"""A bug of the plugin's; LiteLLM has errors of its own when clients hang up in the midst of their request."""
+"""A log line of a bug in the plugin. LiteLLM logs its own errors when clients disconnect."""
 REMEMBERED = 40
 MIX = {"text": 30, "new": 20, "remembered": 25, "several": 8, "fails": 8, "hangs": 1, "refused": 3, "leaves": 5}
-"""How many of a hundred requests."""
+"""The share of each kind, of a hundred requests."""
 HANGS = ["drip", "hang", "hang-in-body"]
 FAULTS = sorted({*BEHAVIOURS} - {*HANGS, "timeout", "flood"})
 SETTINGS = {"timeout_seconds": 1, "circuit_pause_seconds": 1, "max_image_parts": 4, "cache": {"max_bytes": 1024 * 1024}}
@@ -53,7 +52,7 @@ SETTINGS = {"timeout_seconds": 1, "circuit_pause_seconds": 1, "max_image_parts":
 
 @dataclass(frozen=True)
 class Ask:
-    """One request, the status it is due, and when its client hangs up."""
+    """One request, its expected status, and when its client disconnects."""
 
     kind: str
     request: Request
@@ -62,17 +61,17 @@ class Ask:
 
 
 class Mix:
-    """Requests, the same ones for the same seed.
+    """Random requests. The same seed gives the same requests.
 
     Args:
-        seed: of the choices.
+        seed: the seed of the random choices.
     """
 
     def __init__(self, seed: int) -> None:
         self._random, self._made = random.Random(seed), 0
 
     def next(self) -> Ask:
-        """One more."""
+        """Return the next request."""
         self._made += 1
         (kind,) = self._random.choices([*MIX], [*MIX.values()])
         route, stream = self._random.choice([*ROUTES]), self._random.random() < 0.5
@@ -97,14 +96,14 @@ class Mix:
 
 @dataclass(frozen=True)
 class Told:
-    """What clients were answered."""
+    """The answers to clients."""
 
     answered: Counter[str] = field(default_factory=Counter)
     images: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def note(self, ask: Ask, answer: httpx.Response | None) -> None:
-        """Count an answer, or that its client has left."""
+        """Count an answer, or a disconnect."""
         self.answered["left" if answer is None else ask.kind] += 1
         if answer is None:
             return
@@ -115,11 +114,11 @@ class Told:
 
 
 class Clients:
-    """Those who send at once.
+    """Clients that send requests concurrently.
 
     Args:
-        proxy: whom they ask.
-        mix: what they ask.
+        proxy: the proxy.
+        mix: their requests.
     """
 
     def __init__(self, proxy: Proxy, mix: Mix) -> None:
@@ -127,7 +126,7 @@ class Clients:
         self.told = Told()
 
     async def send(self, count: int) -> None:
-        """So many requests, each client one at a time."""
+        """Send a number of requests. Each client sends one at a time."""
         todo = iter(range(count))
         headers = {"Authorization": f"Bearer {self._proxy.master_key}"}
         async with httpx.AsyncClient(base_url=self._proxy.url, headers=headers, timeout=60) as http:
@@ -146,7 +145,7 @@ class Clients:
 
 @dataclass(frozen=True)
 class Soaked:
-    """How it went."""
+    """The result of a run."""
 
     vitals: list[Vitals]
     told: Told
@@ -155,12 +154,12 @@ class Soaked:
 
     @property
     def bytes_a_request(self) -> float:
-        """What memory grows by, once the caches are full."""
+        """Growth of memory for each request after the caches are full."""
         return slope([(vitals.requests, vitals.memory_bytes) for vitals in self.vitals[WARM_ROUNDS:]])
 
     @property
     def problems(self) -> list[str]:
-        """What is not as it should be."""
+        """The problems that the run has found."""
         warm, last = self.vitals[WARM_ROUNDS], self.vitals[-1]
         return [
             *(f"wrong answer to {wrong}" for wrong in self.told.wrong[:20]),
@@ -189,7 +188,7 @@ class Soaked:
 
 
 def soak(requests: int, folder: Path, seed: int = 0) -> Soaked:
-    """Send so many through a proxy of its own."""
+    """Send a number of requests through a new proxy."""
     with running_upstream() as upstream, running_misbehaving() as eyes:
         config = proxy_config(upstream, **SETTINGS)
         config["model_list"][:] = [m for m in config["model_list"] if m["model_name"] != "gpt-4o-mini"]
@@ -208,7 +207,7 @@ def _soak(
     upstream, eyes = providers
     for done in range(1, ROUNDS + 1):
         asyncio.run(clients.send(requests // ROUNDS))
-        upstream.reset()  # its memory is not what is looked at
+        upstream.reset()  # its memory is not measured
         eyes.shown.clear()
         than = vitals[WARM_ROUNDS] if done == ROUNDS else None
         vitals.append(examined.look(done * (requests // ROUNDS), than))
@@ -217,12 +216,12 @@ def _soak(
 
 
 def command_line(soak: Callable[[int, Path, int], Any], about: str | None, requests: int) -> None:
-    """Run a soak as the command line asks, and end with an error if there are problems.
+    """Run a soak with the options of the command line, and exit with an error if there are problems.
 
     Args:
         soak: runs a number of requests in a folder, with a seed. Its result has ``problems``.
         about: the module's docstring.
-        requests: the number of requests, unless the command line names another.
+        requests: the default number of requests.
     """
     parser = argparse.ArgumentParser(description=about.partition("\n")[0] if about else None)
     parser.add_argument("--requests", type=int, default=requests)

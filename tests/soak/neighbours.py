@@ -1,15 +1,15 @@
-"""A tenant that behaves beside one that misbehaves, and what the first one notices of it.
+"""A tenant that behaves beside one that misbehaves, and the effect on the first one.
 
 ::
 
     python tests/soak/neighbours.py --requests 1500
 
 The first tenant sends the same requests to three proxies: alone, beside a tenant with the requests of
-``soak.misdeeds``, and beside one with the same requests to a model that sees, so that the plugin has nothing to do with
-them. Its answers and its bill may not change. Its times may not change much between the last two, whose difference is
-what the plugin adds.
+``soak.misdeeds``, and beside one with the same requests to a model that accepts images, which the plugin does not
+analyse. Its answers and its bill must not change. Its times must not change much between the last two, whose difference
+is the cost of the plugin.
 
-LiteLLM's cooldowns are off: they are the same for all tenants, and not the plugin's.
+LiteLLM's cooldowns are off, because they apply to all tenants and are not part of the plugin.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-import httpx  # noqa: E402 - what the tests share is found from here on
+import httpx  # noqa: E402 - needs the path above
 from soak.misdeeds import HUNG_EYES, LOCAL_EYES, NAMESAKE, OWN_EYES, SPENT_EYES, Misdeed, Misdeeds  # noqa: E402
 from soak.mixed import OUR_ERROR, command_line  # noqa: E402
 from support.billing import ROUTES  # noqa: E402
@@ -43,31 +43,31 @@ from support.upstream import ANSWER, Body, Rule, Upstream, description_of, runni
 
 GOOD_KEY, BAD_KEYS = "sk-good-1", ("sk-bad-1", "sk-bad-2")
 READER, LOCKED = "blind-reader", "seeing-locked"
-"""A text model that answers with the analyses which it read, and a vision model that takes no key."""
+"""A text model that answers with the analyses in its request, and a vision model without a key."""
 EYES = ("gpt-4o-mini", NAMESAKE)
 """Vision models that both tenants may call."""
 REQUEST_SECONDS = 0.15
-"""From one request to the next."""
+"""Seconds between requests."""
 REQUESTS_A_DEAL = 300
-"""Of the tenant that behaves, in the time of a deal of the other one's."""
+"""Requests of the tenant that behaves during one deal of the other one."""
 KNOWN = 10
 MIX = {"text": 20, "new": 40, "known": 25, "several": 15}
-"""How many of a hundred requests."""
+"""The share of each kind, of a hundred requests."""
 MOST_SLOWER = {"median": 2.0, "95th percentile": 2.0, "longest": 2.0}
-"""How many times as long an answer may take beside misdeeds as beside the same requests without analysis."""
+"""The allowed ratio of times beside misdeeds to times beside the same requests without analysis."""
 SETTINGS: dict[str, Any] = {
     "cache": {"backend": "memory"},
     "circuit_pause_seconds": 10,
     "max_key_concurrency": 8,
     "max_process_concurrency": 20,
 }
-"""The keys of the bad tenant leave a few places for vision calls: these are shared out among keys, not tenants."""
+"""The keys of the bad tenant leave a few slots for vision calls, because slots are shared among keys, not tenants."""
 _DESCRIPTION = re.compile(re.escape(description_of("")[:-10]) + "([0-9a-f]{10})")
 _ANSWER = re.compile("read:[0-9a-f,]*")
 
 
 def what_was_read(body: Body) -> str:
-    """The answer of ``READER``: the marks of all analyses in a request, in one word that no stream cuts."""
+    """The answer of ``READER``: the marks of all analyses in a request, in one word that no stream splits."""
     return "read:" + ",".join(_DESCRIPTION.findall(json.dumps(body)))
 
 
@@ -80,14 +80,14 @@ class Question:
     marks: tuple[str, ...]
 
     def is_answered_by(self, response: httpx.Response) -> bool:
-        """Whether the text model read the right analysis of each image, and nothing else."""
+        """Whether the text model read exactly the right analyses."""
         said = _ANSWER.search(response.text)
         right = what_was_read({"analyses": [description_of(data_uri(mark)) for mark in self.marks]})
         return response.status_code == 200 and said is not None and said[0] == right
 
 
 def questions(count: int, seed: int) -> list[Question]:
-    """Requests on all routes, streamed and not: without images, with new ones, known ones and several."""
+    """Requests on all routes, with and without streaming: without images, and with new, cached and several images."""
     return list(_questions(count, random.Random(seed)))
 
 
@@ -102,18 +102,18 @@ def _questions(count: int, chosen: random.Random) -> Iterator[Question]:
 
 
 def calls_due(asked: Sequence[Question]) -> int:
-    """One for each request, and one for each image and vision model."""
+    """The expected calls: one for each request, and one for each image and vision model."""
     return len(asked) + len({(mark, question.body["ocr_model"]) for question in asked for mark in question.marks})
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What the tenant that behaves got beside a neighbour.
+    """The results of the tenant that behaves beside a neighbour.
 
     Attributes:
-        wrong: its answers that are not the right ones.
-        seconds: what each answer took.
-        bill: its calls that LiteLLM charged it for, by model and USD.
+        wrong: its wrong answers.
+        seconds: the time of each answer.
+        bill: the calls that LiteLLM charged it for, by model and USD.
         bugs: lines of the plugin's log at ERROR.
         neighbour: number of the neighbour's requests by kind and status, 0 if the client did not wait for it.
     """
@@ -126,7 +126,7 @@ class Phase:
 
     @property
     def times(self) -> dict[str, float]:
-        """What an answer took, in seconds."""
+        """Statistics of the times of answers, in seconds."""
         slow = statistics.quantiles(self.seconds, n=20)[-1]
         return {"median": statistics.median(self.seconds), "95th percentile": slow, "longest": max(self.seconds)}
 
@@ -139,13 +139,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Soaked:
-    """How it went.
+    """The result of a run.
 
     Attributes:
-        calls_due: calls for which the tenant is to be charged.
+        calls_due: the calls for which the tenant must be charged.
         alone: without a neighbour.
-        beside: beside a neighbour that misbehaves.
-        ordinary: beside one whose requests ask for no analysis. ``None`` if times are not judged.
+        beside: beside the neighbour that misbehaves.
+        ordinary: beside the neighbour without analysis. ``None`` if times are not checked.
     """
 
     calls_due: int
@@ -155,20 +155,20 @@ class Soaked:
 
     @property
     def phases(self) -> dict[str, Phase]:
-        """By neighbour."""
+        """The phases, by neighbour."""
         phases = {"alone": self.alone, "beside misdeeds": self.beside}
         return phases if self.ordinary is None else {**phases, "beside the same without analysis": self.ordinary}
 
     @property
     def slower(self) -> dict[str, float]:
-        """How many times as long an answer took beside misdeeds as beside the same requests without analysis."""
+        """The ratio of times beside misdeeds to times beside the same requests without analysis."""
         if self.ordinary is None:
             return {}
         return {name: self.beside.times[name] / seconds for name, seconds in self.ordinary.times.items()}
 
     @property
     def problems(self) -> list[str]:
-        """What is not as it should be."""
+        """The problems that the run has found."""
         return [
             *(f"{name}: wrong answer {wrong}" for name, phase in self.phases.items() for wrong in phase.wrong[:20]),
             *(f"{name}: {line}" for name, phase in self.phases.items() for line in phase.bugs),
@@ -190,7 +190,7 @@ class Soaked:
 
 
 def soak(requests: int, folder: Path, seed: int = 0) -> Soaked:
-    """Send so many requests to each of three proxies."""
+    """Send a number of requests to each of three proxies."""
     asked = questions(requests, seed)
     misdeeds = Misdeeds(seed).deal(max(1, requests // REQUESTS_A_DEAL))
     ordinary = [misdeed.without_analysis for misdeed in misdeeds]
@@ -203,13 +203,13 @@ def soak(requests: int, folder: Path, seed: int = 0) -> Soaked:
 
 
 def run_phase(folder: Path, asked: Sequence[Question], misdeeds: Sequence[Misdeed], *, fresh: bool = False) -> Phase:
-    """Send the requests of both tenants to a proxy of its own, in a new folder.
+    """Send the requests of both tenants to a new proxy.
 
     Args:
-        folder: where config and log are kept.
+        folder: a new folder for config and log.
         asked: the requests of the tenant that behaves.
-        misdeeds: those of its neighbour, which are sent in the same time.
-        fresh: whether the proxy is started like any other, instead of forked.
+        misdeeds: the requests of its neighbour, which are sent in the same time.
+        fresh: whether the proxy is started in a new process instead of forked.
     """
     folder.mkdir()
     shutil.copy(Path(__file__).with_name("tenants.py"), folder)
@@ -230,7 +230,7 @@ def run_phase(folder: Path, asked: Sequence[Question], misdeeds: Sequence[Misdee
 
 
 def config_of(upstream: Upstream, eyes: Misbehaving) -> dict[str, Any]:
-    """A proxy with two tenants. Its vision models lead to one provider, and two of them are the bad tenant's own."""
+    """A proxy with two tenants. Its vision models are at one provider, and two of them are the bad tenant's own."""
     config, seeing = proxy_config(upstream, **SETTINGS), {**VISION_PRICE, "supports_vision": True}
     spent = deployment(SPENT_EYES, "eyes", eyes.base_url, **seeing)
     spent["litellm_params"] |= {"max_budget": 1e-9, "budget_duration": "1d"}
@@ -255,28 +255,28 @@ def config_of(upstream: Upstream, eyes: Misbehaving) -> dict[str, Any]:
 
 
 def charged(ledger: Path, team: str) -> Counter[tuple[str, float]]:
-    """The calls that a team was charged for until now, by model and USD."""
+    """The calls that a team was charged for so far, by model and USD."""
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
     return Counter((model, cost) for payer, model, cost in lines if payer == team)
 
 
 class Tenants:
-    """Clients of both tenants, which send at their pace, however long answers take.
+    """Clients of both tenants, which send at a fixed rate, independent of the times of answers.
 
     Args:
         asked: the requests of the tenant that behaves.
-        misdeeds: those of the other one.
+        misdeeds: the requests of the other one.
     """
 
     def __init__(self, asked: Sequence[Question], misdeeds: Sequence[Misdeed]) -> None:
         self._asked, self._misdeeds = asked, misdeeds
-        self._contents = [misdeed.content for misdeed in misdeeds]  # made before the clock runs
+        self._contents = [misdeed.content for misdeed in misdeeds]  # made before time is measured
         self.wrong: list[str] = []
         self.seconds: list[float] = []
         self.noticed: Counter[tuple[str, int]] = Counter()
 
     async def send(self, proxy: Proxy) -> None:
-        """Send all, until the tenant that behaves has its answers."""
+        """Send all requests, and stop when the tenant that behaves has its answers."""
         pace = (len(self._asked) - 1) * REQUEST_SECONDS / max(1, len(self._misdeeds))
         async with _client(proxy, GOOD_KEY) as good, _client(proxy, BAD_KEYS[0]) as bad:
             trouble = [
@@ -318,7 +318,7 @@ def _client(proxy: Proxy, key: str) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     limits = httpx.Limits(
         max_keepalive_connections=0
-    )  # else a proxy that is busy closes one just when it is used again
+    )  # otherwise a busy proxy may close a connection just when it is used again
     return httpx.AsyncClient(base_url=proxy.url, headers=headers, timeout=None, limits=limits, verify=False)
 
 

@@ -1,4 +1,4 @@
-"""What a proxy's process looks like from within: one more callback, which does nothing until it is asked."""
+"""The state of a proxy's process from within: a callback that does nothing until it gets a signal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from litellm.integrations.custom_logger import CustomLogger
 
 
 class Probe(CustomLogger):
-    """Writes a file at each SIGUSR1: how many tasks there are by name, and what nobody has retrieved so far.
+    """At each SIGUSR1, writes a file with the number of tasks by name, and the exceptions that were not retrieved.
 
-    At SIGUSR2 it collects garbage: what nobody has retrieved is known no sooner.
+    At SIGUSR2 it collects garbage, because unretrieved exceptions are reported only then.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Two tenants of a proxy, and what each of them is charged: a config names both, and finds them beside itself."""
+"""Authentication for two tenants of a proxy, and a record of their charges. A config names both, beside itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from litellm.proxy._types import UserAPIKeyAuth
 
 
 async def user_api_key_auth(request: object, api_key: str) -> UserAPIKeyAuth:
-    """The team is the word after ``sk-``."""
+    """Authenticate a key. The team is the word after ``sk-``."""
     return UserAPIKeyAuth(api_key=api_key, team_id=api_key.split("-")[1])
 
 
 class Ledger(CustomLogger):
-    """Writes down each call with a cost: the team that LiteLLM charges, the model, and USD."""
+    """Records each call with a cost: the team that LiteLLM charges, the model, and USD."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The soak notices what is not as it should be. ``make soak`` sends its requests."""
+"""The soak finds problems. ``make soak`` runs it with more requests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from soak.vitals import Vitals, slope
 
 STEADY = Vitals(0, 700 * 2**20, 30, Counter({"serve": 2}), Counter())
 EACH = 400
-"""Requests of a round."""
+"""The number of requests of a round."""
 
 
 def soaked(changed: Callable[[int], Vitals] = lambda number: STEADY, *bugs: str, told: Told | None = None) -> Soaked:
-    """A soak whose rounds ended like this."""
+    """The result of a soak with these rounds."""
     vitals = [replace(changed(number), requests=number * EACH) for number in range(1, ROUNDS + 1)]
     return Soaked(vitals, told or Told(), [*bugs], 1.0)
 

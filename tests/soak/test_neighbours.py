@@ -1,4 +1,4 @@
-"""A tenant that behaves notices nothing of one that misbehaves. ``make neighbours`` judges times, too."""
+"""A tenant that misbehaves does not affect one that behaves. ``make neighbours`` checks times, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.upstream import description_of
 
 REQUESTS = 40
 SIZE = 0.1
-"""Of large misdeeds, with which LiteLLM alone is busy for ten seconds."""
+"""The size of large misdeeds. At full size, LiteLLM itself would be busy for ten seconds."""
 BILL = Counter({("blind", 0.0012): 2, ("eyes", 0.00021): 1})
 CALM = Phase(seconds=[0.1, 0.2, 0.3], bill=BILL)
 
@@ -33,7 +33,7 @@ def test_answers_and_bill_of_a_tenant_are_the_same_beside_one_that_misbehaves(tm
 
 
 def soaked(beside: Phase = CALM, alone: Phase = CALM) -> Soaked:
-    """A soak whose phases went like this."""
+    """The result of a soak with these phases."""
     return Soaked(3, alone, beside, ordinary=CALM)
 
 

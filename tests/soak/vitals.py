@@ -1,4 +1,4 @@
-"""What can be seen of a proxy's process: memory and files from outside, tasks through ``soak.probe`` in it."""
+"""Measurements of a proxy's process: memory and files from outside, tasks through ``soak.probe``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Vitals:
-    """A process when it had nothing left to do, after so many requests."""
+    """The state of an idle process after a number of requests."""
 
     requests: int
     memory_bytes: int
@@ -32,24 +32,25 @@ class Vitals:
 
 
 class Examined:
-    """A proxy that was started with ``probed``.
+    """A proxy that was started with ``probed``, for measurements.
 
     Args:
         proxy: the running proxy.
-        folder: the one it was started in.
+        folder: the folder in which it was started.
     """
 
     def __init__(self, proxy: Proxy, folder: Path) -> None:
         self._pid, self._file = proxy.process.pid, folder / "probe.json"
 
     def look(self, requests: int, than: Vitals | None = None) -> Vitals:
-        """Wait until its tasks stay the same for a while, and look.
+        """Wait until its tasks stay the same for a while, and measure.
 
-        A call that hangs looks calm, too. Therefore, tasks that an earlier look did not show are given the time to end.
+        A hanging call does not change, either. Therefore, tasks that are not in the earlier measurement get time to
+        end.
 
         Args:
             requests: the number of requests so far.
-            than: the earlier look.
+            than: the earlier measurement.
 
         Raises:
             TimeoutError: the tasks do not stay the same.
@@ -81,12 +82,12 @@ class Examined:
 
 
 def probed(config: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Have a proxy that is started in this folder load the probe; the environment it needs for that."""
+    """Let a proxy that is started in this folder load the probe. Returns the environment that it needs."""
     shutil.copy(Path(__file__).with_name("probe.py"), folder)
     config["litellm_settings"]["callbacks"].insert(0, "probe.probe")
     return {"PROBE_FILE": str(folder / "probe.json")}
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """How much more of the second there is for each of the first, by least squares."""
+    """The slope of the second values over the first ones, by least squares."""
     return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope

@@ -1,8 +1,8 @@
-"""What a coding agent needs around a real proxy, on loopback: a provider that calls tools, a recorder, and a dead end.
+"""Servers on loopback for tests with coding agents: a provider that calls tools, a recorder, and an HTTP proxy.
 
 The provider's text model reads the files that the user names, one after the other, with the client's own tool. It
-answers 400 to any image. Its vision model describes each picture. The recorder stands between client and proxy. The
-dead end is the client's HTTP proxy: it refuses all hosts, and remembers them.
+answers 400 to any image. Its vision model describes each picture. The recorder is between client and LiteLLM's proxy.
+The HTTP proxy (the dead end) is set in the client: it refuses all hosts, and records them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TOOLS: dict[str, Callable[[str], Body]] = {
 _TURN = re.compile(r"TURN-\d+")
 _FILES = re.compile(r"READ-FILE:([^\s\"<]+)")
 _IMAGE_DATA = re.compile(r"iVBORw0KGgo|data:image/|/9j/4AAQ|UklGR[\w+/]{20}|\"(image_url|input_image|inlineData)\"")
-"""How images and the parts that hold them begin, in base64 and in JSON."""
+"""The first characters of images in base64, and of image parts in JSON."""
 
 
 def tools_in(body: Body) -> set[str]:
@@ -57,13 +57,13 @@ def text_of(content: Any) -> str:
 
 @dataclass
 class AgentUpstream:
-    """The provider and what it was asked."""
+    """The provider, with the requests that it got."""
 
     read: list[Body] = field(default_factory=list)
     """Requests to the text model that offer a tool to read images, oldest first."""
     refused: list[Body] = field(default_factory=list)
     misordered: list[Body] = field(default_factory=list)
-    """Requests in which tool calls are not followed by their results at once. OpenAI and DeepSeek refuse them."""
+    """Requests in which the results do not follow the tool calls directly. OpenAI and DeepSeek refuse them."""
     seen: list[tuple[str, str]] = field(default_factory=list)
     """The hash of the picture and the question of each request to the vision model."""
     port: int = 0
@@ -94,7 +94,7 @@ class AgentUpstream:
 
 
 def _is_misordered(messages: list[Body]) -> bool:
-    """Gemini CLI sends each result twice after a resume, with and without this plugin: the second is not counted."""
+    """Whether results do not follow their calls. Gemini CLI repeats results after a resume, which is not counted."""
     called: set[str] = set()
     answered: set[str] = set()
     for message in messages:
@@ -108,7 +108,7 @@ def _is_misordered(messages: list[Body]) -> bool:
 
 
 def _next(messages: list[Body], tools: set[str]) -> Body:
-    """The answer: the next file that the latest turn names and that no call has read, or a text when all are read."""
+    """Return the answer: a call for the next unread file of the latest turn, or a text when all were read."""
     said = [_TURN.search(text_of(message["content"])) if message["role"] == "user" else None for message in messages]
     latest = max((index for index, turn in enumerate(said) if turn), default=0)
     paths = [path for files in _FILES.findall(text_of(messages[latest].get("content"))) for path in files.split(";")]
@@ -151,7 +151,7 @@ async def _chunks(message: Body) -> AsyncIterator[str]:
 
 @dataclass
 class Recorder:
-    """Passes a client's requests on to the proxy, and keeps them."""
+    """Passes a client's requests on to the proxy, and records them."""
 
     target: str
     requests: list[tuple[str, Body, int]] = field(default_factory=list)
@@ -203,7 +203,7 @@ def running_agent_upstream() -> Iterator[AgentUpstream]:
 
 @contextmanager
 def recording(target: str) -> Iterator[Recorder]:
-    """Stand in front of a server until the block ends."""
+    """Record the requests to a server until the block ends."""
     recorder = Recorder(target)
     methods = ["GET", "HEAD", "POST", "PUT", "DELETE"]
     with _served(Starlette(routes=[Route("/{path:path}", recorder.forward, methods=methods)])) as recorder.port:
@@ -212,7 +212,7 @@ def recording(target: str) -> Iterator[Recorder]:
 
 @contextmanager
 def dead_end() -> Iterator[tuple[str, list[str]]]:
-    """An HTTP proxy that refuses all requests: its URL, and the hosts that it was asked for."""
+    """Run an HTTP proxy that refuses all requests. Yields its URL, and the hosts that clients asked for."""
     asked: list[str] = []
 
     class Refuse(socketserver.StreamRequestHandler):

@@ -18,7 +18,7 @@ MASTER_KEY = "sk-integration-7d1f0c"
 
 @asynccontextmanager
 async def running_app(config: dict[str, Any], folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app, which is up until the block ends."""
+    """Run the app until the block ends. Yields a client of it."""
     import litellm
     from litellm.proxy import proxy_server
 
@@ -42,5 +42,5 @@ async def running_app(config: dict[str, Any], folder: Path) -> AsyncIterator[htt
                 try:
                     yield client
                 finally:
-                    for task in instance._in_background:  # an app that is started later has its own
+                    for task in instance._in_background:  # an app that is started later creates its own
                         task.cancel()

@@ -1,4 +1,4 @@
-"""Callers whose every cent is looked up: who they are, how they ask on each route, and where LiteLLM sums up."""
+"""Callers for tests of spend: their keys, their requests on each route, and the sums that LiteLLM keeps for them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ SUMS = {
     "tag by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTagSpend" WHERE tag = %(tag)s',
     "client by day": 'SELECT sum(spend) FROM "LiteLLM_DailyTagSpend" WHERE tag = %(client)s',
 }
-"""Each place where LiteLLM keeps what the caller spent."""
+"""Each place where LiteLLM stores the spend of a caller."""
 _ALL_SUMS = f"SELECT {', '.join(f'({query})' for query in SUMS.values())}"
 
 UNTOLD = {("responses", True), ("generateContent", True)}
-"""Routes, and whether they stream, where LiteLLM does not hear what an unfinished answer cost."""
+"""Routes, and whether they stream, on which LiteLLM does not know the cost of an unfinished answer."""
 
 Request = tuple[str, dict[str, Any]]
 
@@ -62,24 +62,24 @@ def database() -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def new_organization(*models: str) -> str:
-    """The id of one that may call these models, or any; LiteLLM's own route for this needs a licence."""
+    """The id of a new organization that may call these models, or any. LiteLLM's own route for this needs a licence."""
     name = f"organization-{secrets.token_hex(6)}"
     database().execute(MAKE_ORGANIZATION, {"id": name, "models": list(models)})
     return name
 
 
 def of_vision(body: Body) -> bool:
-    """Whether a request at the provider is a look at an image; ``seeing-chat`` answers callers."""
+    """Whether a request at the provider is a vision call. ``seeing-chat`` is a main model."""
     return body["model"] in ("seeing-mini", "seeing-other", "seeing-fragile", "seeing-retried")
 
 
 def of_main(body: Body) -> bool:
-    """Whether it is a caller's own."""
+    """Whether a request at the provider is a main call."""
     return not of_vision(body)
 
 
 def first_word(connection: socket.socket) -> None:
-    """Wait until the provider's answer begins to arrive."""
+    """Wait until the answer begins to arrive."""
     answer = b""
     while b"It" not in answer.partition(b"\r\n\r\n")[2]:
         piece = connection.recv(65536)
@@ -88,7 +88,7 @@ def first_word(connection: socket.socket) -> None:
 
 
 def send_and_leave(request: httpx.Request, until: Callable[[socket.socket], object]) -> None:
-    """Send a POST, wait ``until`` something has happened, and hang up without reading the answer."""
+    """Send a POST, wait for ``until``, and disconnect without reading the answer."""
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     with socket.create_connection((request.url.host, request.url.port or 80), timeout=30) as connection:
         target = request.url.raw_path.decode()
@@ -97,7 +97,7 @@ def send_and_leave(request: httpx.Request, until: Callable[[socket.socket], obje
 
 
 class Caller:
-    """A new key of a new user in a new team of a new organisation, for a new end user, under a new tag."""
+    """A new key with a new user, team, organisation, end user and tag."""
 
     def __init__(self, admin: httpx.Client) -> None:
         self._admin = admin
@@ -134,12 +134,12 @@ class Caller:
         return self.send(request).status_code
 
     def post_and_leave(self, request: Request, until: Callable[[socket.socket], object]) -> None:
-        """Send the request, wait ``until`` something has happened, and hang up without reading the answer."""
+        """Send the request, wait for ``until``, and disconnect without reading the answer."""
         path, body = request
         send_and_leave(self._admin.build_request("POST", path, json=body, headers=self.headers), until)
 
     def sums(self) -> dict[str, float]:
-        """USD, by the place where it was looked up."""
+        """The spend in USD, by the place where LiteLLM stores it."""
         identity = {name: value for name, value in vars(self).items() if isinstance(value, str)}
         row = database().execute(_ALL_SUMS, identity).fetchone() or ()
         return {name: float(usd or 0) for name, usd in zip(SUMS, row, strict=True)}

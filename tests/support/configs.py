@@ -1,4 +1,4 @@
-"""Proxy configs that lead to the provider on loopback."""
+"""Proxy configs with deployments at the provider on loopback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VISION_PRICE: dict[str, Any] = {"input_cost_per_token": 1.5e-7, "output_cost_per
 
 
 def deployment(name: str, model: str, base_url: str, provider: str = "openai", **info: Any) -> dict[str, Any]:
-    """A model_list entry that leads to the loopback provider."""
+    """A model_list entry for a model of the provider on loopback."""
     params = {"model": f"{provider}/{model}", "api_base": base_url, "api_key": "sk-upstream"}
     return {"model_name": name, "litellm_params": params, "model_info": info}
 
@@ -19,8 +19,7 @@ def deployment(name: str, model: str, base_url: str, provider: str = "openai", *
 def proxy_config(upstream: Upstream, **settings: Any) -> dict[str, Any]:
     """A proxy's config with a model of each kind, and these settings of the plugin.
 
-    Nothing is remembered, and no circuit opens, unless a test says so: tests that share a proxy must not disturb one
-    another.
+    By default there is no cache and no circuit breaker, because tests that share a proxy must not affect each other.
     """
     settings = {"cache": {"backend": "off"}, "circuit_pause_seconds": 0, **settings}
     url = upstream.base_url
@@ -33,10 +32,10 @@ def proxy_config(upstream: Upstream, **settings: Any) -> dict[str, Any]:
             deployment("other-vision", "seeing-other", url, **VISION_PRICE, supports_vision=True),
             deployment("scan-ocr", "seeing-scan", url, **VISION_PRICE, supports_vision=True),
         ],
-        # Agents send parameters that LiteLLM does not know these made-up models to take.
+        # Agents send parameters that LiteLLM would refuse for unknown models.
         "litellm_settings": {"callbacks": ["litellm_image_analysis.image_analysis"], "drop_params": True},
         "callback_settings": {"image_analysis": settings},
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
-        # A test that makes a model fail must not disturb the next one.
+        # A test that makes a model fail must not affect the next one.
         "router_settings": {"num_retries": 0, "disable_cooldowns": True},
     }

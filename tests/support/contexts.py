@@ -1,4 +1,4 @@
-"""The values that hold for a request, as tests write them."""
+"""Contexts of requests, with defaults for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in docs that a test run writes (``UPDATE_DOCS=1``), or is compared with."""
+"""Tables in docs. A test run writes them with ``UPDATE_DOCS=1``, and otherwise compares them with its results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 def expect_table(page: Path, table: str) -> None:
-    """The page shows this table, or does from now on."""
+    """Check that the page has this table, or write it."""
     before, _, rest = page.read_text().partition(BEGIN)
     shown, _, after = rest.partition(END)
     if "UPDATE_DOCS" in os.environ:

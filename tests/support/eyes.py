@@ -1,4 +1,4 @@
-"""A vision model for tests of what stands in front of one."""
+"""A vision model for tests of the code before it, such as the cache and the gate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from litellm_image_analysis.analysis.prompt import VisionRequest
 
 
 class Eyes:
-    """Records its calls. A call lasts until ``may_end`` is set, and returns what was due when it began.
+    """Records its calls. A call lasts until ``may_end`` is set, and returns the outcome that was set when it began.
 
     Attributes:
         asked: the key of each request.
         in_flight: the calls that have not ended.
-        most_in_flight: the most that there were at a time.
+        most_in_flight: the maximum number of calls at the same time.
         cancelled: the number of calls that were cancelled.
     """
 

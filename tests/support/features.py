@@ -1,4 +1,4 @@
-"""What the installed LiteLLM can do, found by looking at it. Tests of what an older one lacks skip, and say what."""
+"""Features of the installed LiteLLM. Tests that need a missing one are skipped, with its name as the reason."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ needs_project_counters = needs(
 needs_anthropic_errors = needs(
     "error of Anthropic's shape",
     there=hasattr(anthropic_endpoints, "AnthropicErrorResponse")
-    or find_spec("litellm.proxy.common_utils.anthropic_error_payload") is not None,  # there from LiteLLM 1.110 on
+    or find_spec("litellm.proxy.common_utils.anthropic_error_payload") is not None,  # in LiteLLM 1.110 and newer
 )
 needs_content_enforcers = needs(
     "callback that enforces rules on content", there=hasattr(CustomLogger, "enforces_request_content")
@@ -65,7 +65,7 @@ needs_content_enforcers = needs(
 SENDS_ERRORS_OF_HOOKS = "isinstance(e, ProxyException)" in inspect.getsource(
     ProxyBaseLLMRequestProcessing._handle_llm_api_exception
 )
-"""Whether a hook's error is answered as it is. LiteLLM 1.84 makes another one of it."""
+"""Whether LiteLLM answers with the error of a hook. LiteLLM 1.84 changes it."""
 WRITES_GOOGLE_ERRORS = hasattr(google_endpoints, "_google_error_response")
 needs_google_errors = needs("error of Google's shape", there=WRITES_GOOGLE_ERRORS)
 
@@ -90,7 +90,7 @@ def _reads_numbers_of_redis() -> bool:
 
 @cache
 def loads_callbacks_from_packages() -> bool:
-    """Whether a config may name a callback of an installed package; else its module is looked for beside the config."""
+    """Whether a config may name a callback of an installed package. Otherwise it must be beside the config."""
     try:
         get_instance_fn("json.dumps", config_file_path="/no-such-folder/config.yaml")
     except ImportError:
@@ -100,7 +100,7 @@ def loads_callbacks_from_packages() -> bool:
 
 @cache
 def denied_status() -> int:
-    """The HTTP status of LiteLLM's refusal of a model to who may not call it."""
+    """The HTTP status with which LiteLLM refuses a model that the caller may not call."""
     nothing = LiteLLM_OrganizationTable(
         organization_id="o", budget_id="b", models=["other"], created_by="admin", updated_by="admin"
     )

@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported LiteLLM's proxy: its imports take most of the time of a start."""
+"""Processes forked from one that has imported LiteLLM's proxy. The imports take most of the time of a start."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Forked:
 def fork_litellm(arguments: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> Forked:
     """Run ``litellm`` with these arguments in a process that has imported its proxy.
 
-    What LiteLLM reads from the environment when it is imported is what the tests' own process had. Uvicorn's workers
-    are forked from the process as well.
+    Values that LiteLLM reads from the environment during its import are those of the tests' own process. Uvicorn's
+    workers are forked, too.
 
     Args:
-        arguments: those behind the command's name.
-        env: the process's environment.
-        folder: where it works.
-        log: the file that takes all output.
+        arguments: the arguments after the command's name.
+        env: the environment of the process.
+        folder: its working directory.
+        log: the file for all output.
     """
     _CONTEXT.set_forkserver_preload(["litellm.proxy.proxy_server", "litellm.proxy.proxy_cli"])
     with _calm_environment():
@@ -68,7 +68,7 @@ def fork_litellm(arguments: Sequence[str], env: Mapping[str, str], folder: Path,
 
 @contextmanager
 def _calm_environment() -> Iterator[None]:
-    """The tests' environment without what is one proxy's own."""
+    """The tests' environment without variables that belong to a single proxy."""
     before = dict(os.environ)
     for name in [name for name in before if name in ("LITELLM_LOG", "DATABASE_URL") or name.startswith("COV")]:
         del os.environ[name]
@@ -79,7 +79,7 @@ def _calm_environment() -> Iterator[None]:
 
 
 def _litellm(arguments: list[str], env: dict[str, str], folder: str, log: str) -> None:
-    os.setsid()  # with the processes that it starts, so that they can be ended together
+    os.setsid()  # a new process group, so that it ends together with its children
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
@@ -95,12 +95,12 @@ def _litellm(arguments: list[str], env: dict[str, str], folder: str, log: str) -
 
 
 def _make_it_quick() -> None:
-    """Fork workers, do not compare database and schema, and write spend as often as ``proxy_batch_write_at`` says."""
+    """Fork workers, do not compare database and schema, and write spend every ``proxy_batch_write_at`` seconds."""
     import uvicorn._subprocess
     from litellm.proxy import proxy_server
     from litellm.proxy.db import check_migration
 
     uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]
-    setattr(check_migration, "check_prisma_schema_diff", lambda db_url=None: None)  # noqa: B010 - ten seconds, for a log line
+    setattr(check_migration, "check_prisma_schema_diff", lambda db_url=None: None)  # noqa: B010 - it takes ten seconds to write a log line
     jitter = SimpleNamespace(randint=lambda low, high: low, choice=random.choice)
     vars(proxy_server).update(random=jitter, DAILY_TAG_SPEND_BATCH_MULTIPLIER=1)

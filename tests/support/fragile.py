@@ -1,10 +1,10 @@
-"""A vision provider in a process of its own, which can be killed, and whose account of what it charged lives on.
+"""A vision provider in a separate process that tests kill. Its record of charged calls is kept in a file.
 
 ::
 
     python tests/support/fragile.py PORT LEDGER
 
-The ledger gets a line before each answer, and another one when the answer is on its way. If the process is killed in
+The ledger gets a line before each answer, and another one after the answer is sent. If the process is killed in
 between, the answer may have arrived or not.
 """
 
@@ -32,10 +32,10 @@ THINKS_SECONDS = 0.02
 
 
 class Fragile:
-    """The provider, as its killer sees it.
+    """The provider, with methods to start and kill it.
 
     Args:
-        ledger: the file for its account.
+        ledger: the file for the charged calls.
     """
 
     def __init__(self, ledger: Path) -> None:
@@ -47,7 +47,7 @@ class Fragile:
         return f"http://127.0.0.1:{self._port}/v1"
 
     def start(self) -> None:
-        """Start it, and wait until it listens, which takes its time on a busy machine."""
+        """Start it, and wait until it listens."""
         self._process = subprocess.Popen([sys.executable, __file__, str(self._port), str(self._ledger)])
         assert eventually(self._listens)
 
@@ -59,20 +59,20 @@ class Fragile:
         return True
 
     def kill(self) -> None:
-        """End it, whatever it is at."""
+        """Kill it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def answers(self, state: str) -> set[str]:
-        """The ids of all answers that have come to this state."""
+        """The ids of all answers that have reached this state."""
         lines = map(str.split, self._ledger.read_text().splitlines())
         return {answer for came_to, answer in lines if came_to == state}
 
 
 @contextmanager
 def running_fragile(ledger: Path) -> Iterator[Fragile]:
-    """A provider that has been started, and is killed when the block ends."""
+    """Start a provider, and kill it when the block ends."""
     provider = Fragile(ledger)
     provider.start()
     try:

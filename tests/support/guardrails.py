@@ -1,4 +1,4 @@
-"""Guardrails that a proxy's config names: modules that a test writes beside it."""
+"""Guardrails for a proxy's config. A test writes their modules beside the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures for tests: tiny, distinct, and real enough to have a PNG's header."""
+"""Small images for tests. Each has a PNG header and its own bytes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 
 def png_header(width: int = 1, height: int = 1) -> bytes:
-    """The first 33 bytes of a PNG: its signature and the chunk that tells its size in pixels."""
+    """The first 33 bytes of a PNG: its signature and the chunk with its size in pixels."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n\0\0\0\r" + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
 PNG = png_header()
 PNG_URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-"""How every picture begins; what follows, in base64 too, tells one from another."""
+"""The start of every image. The bytes after it distinguish the images, also in base64."""
 
 
 def data_uri(mark: str, *, size: int = 0) -> str:
-    """A data: URI that is another one for another mark, of at least that many encoded characters."""
+    """A data: URI of at least ``size`` encoded characters. Each mark has a different one."""
     return PNG_URI + base64.b64encode(mark.encode() + b"\0" * (size * 3 // 4)).decode()
 
 

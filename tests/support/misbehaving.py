@@ -1,8 +1,7 @@
-"""A vision provider on loopback that misbehaves at will, on bare sockets: HTTP frameworks let no server do this.
+"""A faulty vision provider on loopback. It uses plain sockets, because HTTP frameworks do not allow such faults.
 
-What it does to a call is the first word in the mark of the image it is shown: a key of ``BEHAVIOURS``. It describes all
-other images whose URLs begin as usual. Nothing it says in a failure may reach a model or a client: its words hold
-``LEAKS``.
+The first word in the mark of a call's image selects the fault, a key of ``BEHAVIOURS``. It describes all other images.
+Its errors contain ``LEAKS``, which must not reach a model or a client.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def completion(finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
 
 
 def http(status: int, body: bytes, **headers: object) -> bytes:
-    """A whole answer, whose headers may promise another length than it has."""
+    """A complete HTTP response. Its ``Content-Length`` may be wrong."""
     fields = {
         "content_type": "application/json",
         "connection": "close",
@@ -58,7 +57,7 @@ def http(status: int, body: bytes, **headers: object) -> bytes:
 
 
 def sends(data: bytes) -> Behaviour:
-    """Answers, and hangs up."""
+    """Answer and disconnect."""
 
     async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -68,18 +67,18 @@ def sends(data: bytes) -> Behaviour:
 
 
 def says(finish_reason: str = "stop", **message: Any) -> Behaviour:
-    """Answers with 200."""
+    """Answer with 200."""
     return sends(http(200, json.dumps(completion(finish_reason, **message)).encode()))
 
 
 def fails(status: int, **headers: object) -> Behaviour:
-    """Answers with an error in words of its own."""
+    """Answer with an error in the provider's own words."""
     error = {"message": f"Traceback: {LEAKS} {KEY} http://inside.example/?q=1", "type": "error", "code": status}
     return sends(http(status, json.dumps({"error": error}).encode(), **headers))
 
 
 def hangs_after(data: bytes) -> Behaviour:
-    """Says so much, and then nothing for as long as the other side waits."""
+    """Send these bytes, and then nothing while the client waits."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -90,7 +89,7 @@ def hangs_after(data: bytes) -> Behaviour:
 
 
 async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Sends a byte every few milliseconds for as long as the other side takes them: no read ever times out."""
+    """Send one byte every few milliseconds while the client reads, so that no read times out."""
     writer.write(http(200, b'{"', content_length=FLOOD_BYTES))
     gone = asyncio.ensure_future(reader.read())
     while not gone.done() and not writer.is_closing():
@@ -100,13 +99,13 @@ async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Drops the connection without a goodbye."""
+    """Reset the connection."""
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def floods(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Describes an image in a hundred megabytes."""
+    """Answer with a description of 100 MB."""
     head, tail = json.dumps(completion(content="?")).encode().split(b"?")
     writer.write(http(200, head, content_length=len(head) + FLOOD_BYTES + len(tail)))
     for _piece in range(100):
@@ -149,14 +148,14 @@ BEHAVIOURS: dict[str, Behaviour] = {
 
 
 def mark_of(url: str) -> str:
-    """What ``data_uri`` was called with, or the last part of an http(s) URL."""
+    """The mark in a URI of ``data_uri``, or the last part of an http(s) URL."""
     if url.startswith("http"):
         return url.rpartition("/")[2]
     return base64.b64decode(url.partition(",")[2]).removeprefix(PNG).decode(errors="replace")
 
 
 async def read_body(reader: asyncio.StreamReader, begun: bytes = b"") -> dict[str, Any] | None:
-    """The JSON of a request whose first bytes may have been read; ``None`` if it asks for something, as for models."""
+    """The JSON of a request whose first bytes may have been read. ``None`` for a GET request."""
     head = (begun + await reader.readuntil(b"\r\n\r\n")).decode().lower()
     if head.startswith("get "):
         return None
@@ -165,7 +164,7 @@ async def read_body(reader: asyncio.StreamReader, begun: bytes = b"") -> dict[st
 
 
 class Misbehaving:
-    """The provider: which images it was shown."""
+    """The provider, with the images that it got."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -177,7 +176,7 @@ class Misbehaving:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, one answer."""
+        """Answer one request on a connection."""
         self._open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._answer(reader, writer)
@@ -185,8 +184,8 @@ class Misbehaving:
         self._open.discard(writer)
 
     def hang_up(self) -> None:
-        """End what hangs."""
-        for writer in list(self._open):  # the provider's own thread may add one
+        """End all hanging answers."""
+        for writer in list(self._open):  # the provider's own thread may add an answer meanwhile
             writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,7 +198,7 @@ class Misbehaving:
             writer.write(http(404, b""))
             return
         (url,) = images_in(body["messages"])
-        if not USUAL_HEAD.match(url):  # some providers' servers fail, and so do LiteLLM's own conversions
+        if not USUAL_HEAD.match(url):  # servers of some providers fail, and so do LiteLLM's conversions
             await fails(500)(reader, writer)
             return
         self.shown.append(mark_of(url))
@@ -223,7 +222,7 @@ def running_misbehaving() -> Iterator[Misbehaving]:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """A port nobody listens at, and nobody can come to listen at."""
+    """A port on which no server listens or can start to listen."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]

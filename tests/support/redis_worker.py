@@ -1,4 +1,4 @@
-"""Workers that use a real Redis, and what their tests have in common. ``conftest.py`` makes the fixtures known."""
+"""Workers that use a real Redis, and fixtures for their tests. ``conftest.py`` imports the fixtures."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ REFUSALS = {
     "ReadOnlyError": ("--replicaof", "127.0.0.1", "1"),
     "NoPermissionError": ("--user", "default", "on", "nopass", "~*", "+@all", "-set"),
 }
-"""Settings of servers that answer and take no writes, by what the client calls that."""
+"""Settings of servers that answer but refuse writes, by the client's error."""
 
 
 class CountedRedis(Redis):
-    """A client that remembers what it was asked to send."""
+    """A client that records its commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,7 +43,7 @@ class CountedRedis(Redis):
 
 
 def client_at(url: str, **settings: Any) -> CountedRedis:
-    """A client that tries again as those of the gateway do."""
+    """A client with the same retries as the gateway's clients."""
     client = CountedRedis.from_url(url, **{"socket_timeout": 5, **settings})
     assert isinstance(client, CountedRedis)
     client.set_retry(Retry(NoBackoff(), 1))
@@ -51,7 +51,7 @@ def client_at(url: str, **settings: Any) -> CountedRedis:
 
 
 class Worker:
-    """One worker's link to Redis, and what it told the operator."""
+    """The Redis connection of one worker, and its messages to the operator."""
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.client = client_at(url, **settings)
@@ -60,7 +60,7 @@ class Worker:
         self.link = RedisConnection(NamespacedClient(self.client), self.warnings.append, self.clock)
 
     async def ask(self, *command: str) -> Any:
-        """What Redis answers to one command; ``None`` if it does not."""
+        """The answer of Redis to one command. ``None`` if there is no answer."""
 
         async def operation() -> Any:
             return await self.client.execute_command(*command)
@@ -78,9 +78,9 @@ async def worker_at(url: str, **settings: Any) -> AsyncIterator[Worker]:
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait for what a background task or another process is about to do."""
+    """Wait for a condition that a background task or another process fulfils."""
     with anyio.fail_after(30):
-        while not (held if isinstance(held := condition(), bool) else await held):  # noqa: ASYNC110 - others' doing
+        while not (held if isinstance(held := condition(), bool) else await held):  # noqa: ASYNC110 - there is no event for it
             await anyio.sleep(0.005)
 
 
@@ -92,13 +92,13 @@ def redis_process() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that is well may take its time, as the machine may be busy."""
+    """Allow a working Redis more time, because the machine may be busy."""
     monkeypatch.setattr(redis_connection, "OPERATION_SECONDS", 20.0)
 
 
 @pytest.fixture
 def redis(redis_process: RedisServer, patient: None) -> RedisServer:
-    """A Redis that is well and holds nothing."""
+    """A working, empty Redis."""
     with redis_process.client as client:
         client.flushall()
     return redis_process
@@ -112,7 +112,7 @@ def cluster_processes() -> Iterator[tuple[RedisServer, RedisServer]]:
 
 @pytest.fixture
 def nodes(cluster_processes: tuple[RedisServer, RedisServer], patient: None) -> tuple[RedisServer, RedisServer]:
-    """The nodes of a Redis Cluster that is well and holds nothing."""
+    """The nodes of a working, empty Redis Cluster."""
     for node in cluster_processes:
         with node.client as client:
             client.flushall()
@@ -134,19 +134,19 @@ async def worker(redis: RedisServer) -> AsyncIterator[Worker]:
 
 @pytest.fixture
 def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The breaker stays open once it is."""
+    """After a failure, Redis is not tried again."""
     monkeypatch.setattr(redis_connection, "_PROBE_SECONDS", FOREVER)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests of a hung Redis need not wait a fifth of a second each time."""
+    """Shorten the time limit for tests of a hanging Redis."""
     monkeypatch.setattr(redis_connection, "OPERATION_SECONDS", 0.05)
 
 
 @pytest.fixture
 def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No task's exception goes unheard, no connection is left open (an error by pytest's own settings)."""
+    """Fail if the exception of a task is not retrieved. An open connection is an error by pytest's settings."""
     yield
     gc.collect()
     asyncio_said = [record for record in caplog.get_records("call") if record.name == "asyncio"]

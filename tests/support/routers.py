@@ -1,4 +1,4 @@
-"""Real routers without a network, and a proxy's module as far as the plugin looks at it."""
+"""Real routers without a network, and a double of the proxy's module with the attributes that the plugin reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANYONE = UserAPIKeyAuth()
 
 
 def deployment(name: str, model: str | None = None, **model_info: Any) -> dict[str, Any]:
-    """A deployment whose backend LiteLLM knows nothing about, unless ``model`` names one it knows."""
+    """A deployment of a model that LiteLLM does not know, unless ``model`` names a known one."""
     params = {"model": model or f"openai/unheard-of-{name}", "api_key": "none"}
     return {"model_name": name, "litellm_params": params, "model_info": model_info}
 
@@ -52,7 +52,7 @@ def router() -> Router:
 
 @pytest.fixture
 def proxy_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """What a proxy's own module shows of itself; importing the real one would start half of a proxy."""
+    """A double of the proxy's module, because importing the real one has side effects."""
     module = ModuleType("litellm.proxy.proxy_server")
     vars(module).update(
         llm_router=None, store_model_in_db=False, prisma_client=None, proxy_logging_obj=None, user_api_key_cache=None
@@ -63,8 +63,8 @@ def proxy_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def copied_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Routers behave as those of LiteLLM 1.109 do: the aliases they are given are copied, and copies are handed out."""
-    if hasattr(Router, "registry"):  # there, ``view_of`` goes round the copies
+    """Let routers behave like those of LiteLLM 1.109: they copy the aliases that they get, and return copies."""
+    if hasattr(Router, "registry"):  # ``view_of`` avoids the copies there
         view = type(view_of(router_of()))
         put = view.replace_aliases
         monkeypatch.setattr(view, "replace_aliases", lambda self, aliases: put(self, dict(dict.items(aliases))))

@@ -1,4 +1,4 @@
-"""The tables of ``docs/settings.md``, from the settings themselves."""
+"""The tables of ``docs/settings.md``, generated from the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request bodies as clients send them, for every wire_format: every shape of content, the malformed ones too."""
+"""Strategies for request bodies of every wire format, with all shapes of content, malformed ones included."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from support.images import PNG_URI
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 PIXELS = "PIXELS"
-"""In every well-formed image the strategies make, and in nothing else they make."""
+"""A text in every well-formed image of the strategies, and in nothing else."""
 
 Strategy: TypeAlias = st.SearchStrategy[Any]
 
 thorough = settings(
     max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "1000")),
-    suppress_health_check=[HealthCheck.too_slow],  # a timing assertion, as the deadline is
+    suppress_health_check=[HealthCheck.too_slow],  # like the deadline, it would be a timing assertion
 )
-"""For what has to hold for any request."""
+"""For properties of any request."""
 
 texts = st.text(st.characters(), max_size=20)
-"""Any string JSON can carry, lone surrogates included."""
+"""Any string that JSON allows, including lone surrogates."""
 
 _telling_words = st.sampled_from(["type", "text", "image_url", "url", "role", "content", "cache_control"])
 
@@ -38,10 +38,10 @@ _odd: Strategy = st.sampled_from(
         *({"text": 5}, {"content": {}}, {"parts": 5}, {"source": []}, {"url": {}}, {"output": [[]]}, {"role": "user"}),
     ]
 )
-"""What may stand where something else is expected; cheap to draw."""
+"""Values in places where something else is expected."""
 
 _odder: Strategy = _odd | st.sampled_from([{"type": []}, {"type": {}}, [{"type": ["text"]}], {"name": {}}, 10**30])
-"""And what cannot be looked up in a set."""
+"""The same with values that are not hashable."""
 
 _words = st.sampled_from(["What is it?", "Who?", "", " \n", "Größe, 大きさ", "\ud800", "data:image/png;base64,AAAA"])
 _ids = st.sampled_from(["call_1", "call_2"])
@@ -73,7 +73,7 @@ def _typed(name: str, /, *others: str, **required: Strategy) -> dict[str, Strate
 
 
 def _spelled(camel: str, snake: str, value: Strategy) -> Strategy:
-    """An object with one key, in one of Google's two spellings."""
+    """An object with one key in one of Google's two spellings."""
     return st.builds(lambda key, inner: {key: inner}, st.sampled_from([camel, snake]), value)
 
 
@@ -118,7 +118,7 @@ chat_messages = _object(
     tool_calls=st.lists(_chat_calls, max_size=2) | _odd,
 )
 chat_bodies = _object({"messages": st.lists(chat_messages, max_size=4)}, model=_words, tools=_odd)
-"""What a client of chat completions sends."""
+"""Requests to chat completions."""
 
 # Anthropic messages
 
@@ -164,7 +164,7 @@ messages_bodies = _object(
     model=_words,
     thinking=_odd,
 )
-"""What a client of Anthropic's messages sends."""
+"""Requests to Anthropic's messages."""
 
 # OpenAI Responses
 
@@ -212,7 +212,7 @@ responses_bodies = _object(
     instructions=_words,
     previous_response_id=st.just("resp_1"),
 )
-"""What a client of OpenAI's Responses sends."""
+"""Requests to OpenAI's Responses."""
 
 # Google generateContent
 
@@ -252,7 +252,7 @@ google_bodies = _merged(
     _object({"contents": st.lists(google_contents, max_size=4) | google_contents | _odd}, model=_words, tools=_odd),
     st.just({}) | _spelled("systemInstruction", "system_instruction", google_contents | _odd),
 )
-"""What a client of Google's generateContent sends."""
+"""Requests to Google's generateContent."""
 
 # Anything
 
@@ -261,11 +261,11 @@ arbitrary_bodies = st.one_of(
     st.fixed_dictionaries({"messages": st.lists(chat_messages | json_values, max_size=4)}),
     st.dictionaries(texts, json_values, max_size=3),
 )
-"""Any JSON object, be it a request or not."""
+"""Any JSON object."""
 
 
 def nodes(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all values within a value, its own first."""
+    """The paths of all values within a value, with its own path first."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [here, *(path for key, below in inner for path in nodes(below, (*here, key)))]
 
@@ -286,5 +286,5 @@ def _spoiled(body: dict[str, Any], spoils: list[tuple[int, Any]]) -> dict[str, A
 
 
 def spoiled(bodies: Strategy) -> Strategy:
-    """Bodies with something odd where something else belongs, at one to three places anywhere in them."""
+    """Bodies with unexpected values at one to three random places."""
     return st.builds(_spoiled, bodies, st.lists(st.tuples(st.integers(0, 60), _odder), min_size=1, max_size=3))

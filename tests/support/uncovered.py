@@ -1,7 +1,7 @@
-"""Coverage pauses where it costs much and tells nothing: in tests of other processes and in property tests.
+"""Pause coverage in tests of other processes and in property tests, where it is slow and adds nothing.
 
-A property test runs fifty examples, which take twice as long when each line is counted. Tests by example are
-counted, so a line that only random examples reach is reported as not covered.
+A property test runs fifty examples, which take twice as long when each line is counted. Other tests are counted, so a
+line that only random examples reach is reported as not covered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The edge of the world: an OpenAI-compatible provider on loopback that tests own.
+"""A double for a provider: an OpenAI-compatible server on loopback.
 
-Models whose name starts with ``seeing`` describe what they are shown, as ``gpt-4o-mini`` does; all others are blind and
-answer 400 to anything that holds an image. Every request is recorded; ``rules`` make it delay, fail or truncate.
+Models whose name starts with ``seeing``, and ``gpt-4o-mini``, describe the images in a request. All other models are
+text-only and answer 400 to any image. Every request is recorded. ``rules`` change answers, or delay them.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ MAIN_COST, VISION_COST = 0.0012, 0.00021
 
 
 def description_of(url: str) -> str:
-    """What a seeing model says about an image: other text for other bytes."""
+    """The description of an image. It depends on the bytes of the image."""
     return f"a picture with mark {hashlib.sha256(url.encode()).hexdigest()[:10]}"
 
 
 def accepts_images(model: str) -> bool:
-    """Whether this provider's model takes images."""
+    """Whether this model of the provider accepts images."""
     return model.startswith("seeing") or model == "gpt-4o-mini"
 
 
 def images_in(value: Any) -> list[str]:
-    """URLs of all images anywhere in a JSON body, whatever its format calls them."""
+    """URLs of all images anywhere in a JSON body, in any wire format."""
     if isinstance(value, dict):
         if value.get("type") in {"image_url", "input_image", "image", "computer_screenshot"}:
             image = value.get("image_url", value.get("file_id", value))
@@ -54,11 +54,11 @@ def images_in(value: Any) -> list[str]:
 
 @dataclass
 class Rule:
-    """What happens to requests that match.
+    """Changes the answers to matching requests.
 
-    They wait for ``gate``, open the gate ``opens``, and are answered with the status, or with parts of the answer
-    changed; ``times`` of them, if it is given. ``text`` may depend on the request. A stream that ``hangs`` stops before
-    its first chunk or after it, until the other side is gone. ``delay_seconds`` is for benchmarks.
+    Matching requests wait for ``gate``, open the gate ``opens``, and get the status, or a changed answer. ``times``
+    limits the number of requests. ``text`` may depend on the request. A stream that ``hangs`` stops before or after its
+    first chunk, until the client disconnects. ``delay_seconds`` is for benchmarks.
     """
 
     matches: Callable[[Body], bool]
@@ -74,7 +74,7 @@ class Rule:
     hangs: Literal["never", "before", "after"] = "never"
 
     def applies(self, body: Body) -> bool:
-        """Whether it is for this request; it is used up by that."""
+        """Whether the rule matches this request. A match counts towards ``times``."""
         if self.times < 1 or not self.matches(body):
             return False
         self.times -= 1
@@ -90,7 +90,7 @@ class Rule:
 
 
 class Upstream:
-    """The provider's behaviour and memory."""
+    """The rules of the provider, and the requests that it got."""
 
     def __init__(self) -> None:
         self.requests: list[Body] = []
@@ -114,23 +114,23 @@ class Upstream:
 
     @property
     def charged(self) -> float:
-        """USD that all answers cost, at the prices of ``support.configs``."""
+        """USD for all answers, at the prices of ``support.configs``."""
         return self.charged_for("")
 
     def charged_for(self, mark: str) -> float:
-        """The same of answers to requests in which ``mark`` stands."""
+        """The same for answers to requests that contain ``mark``."""
         return sum(_price_of(body["model"]) for body in self.answered_to(mark))
 
     def answered_to(self, mark: str) -> list[Body]:
-        """Answered requests in which ``mark`` stands, oldest first."""
+        """Answered requests that contain ``mark``, oldest first."""
         return [body for body in self.answered if mark in json.dumps(body)]
 
     def of(self, mark: str) -> list[Body]:
-        """Requests in which ``mark`` stands, oldest first."""
+        """Requests that contain ``mark``, oldest first."""
         return [body for body in self.requests if mark in json.dumps(body)]
 
     def calls(self, prefix: str) -> list[Body]:
-        """Requests to models of that kind, oldest first."""
+        """Requests to models of this kind, oldest first."""
         return [body for body in self.requests if body["model"].startswith(prefix)]
 
     async def chat(self, request: Request) -> Response:
@@ -164,7 +164,7 @@ class Upstream:
         return JSONResponse(whole(body, text, rule.finish_reason))
 
     async def _hanging(self, body: Body, rule: Rule, request: Request) -> AsyncIterator[str]:
-        """A stream of chat that never ends; each chunk tells what was used so far, as vLLM's can."""
+        """A chat stream that never ends. Each chunk has the token usage so far, as vLLM can send it."""
         if rule.hangs == "after":
             self.answered.append(body)
             head = {"id": _new_id(), "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
@@ -175,7 +175,7 @@ class Upstream:
 
 
 def _price_of(model: str) -> float:
-    """USD, at the prices of ``support.configs``."""
+    """The price of an answer in USD, at the prices of ``support.configs``."""
     if model == "free":
         return 0.0
     return VISION_COST if accepts_images(model) and model != "seeing-chat" else MAIN_COST
@@ -254,13 +254,13 @@ async def _events(body: Body, text: str) -> AsyncIterator[str]:
 
 
 @contextmanager
-def running_upstream() -> Iterator[Upstream]:
-    """Serve an ``Upstream`` on a free loopback port until the block ends."""
+def running_upstream(port: int = 0) -> Iterator[Upstream]:
+    """Serve an ``Upstream`` on this loopback port until the block ends; on a free one, if none is given."""
     upstream = Upstream()
     paths = ("/v1/chat/completions", "/v1/responses", "/v1/responses/compact")
     app = Starlette(routes=[Route(path, upstream.chat, methods=["POST"]) for path in paths])
-    # A connection that is kept longer than the proxy keeps it is never closed just when the proxy uses it again.
-    settings = uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off", timeout_keep_alive=600)
+    # Connections stay open longer here than in the proxy, so the proxy never reuses one that is being closed.
+    settings = uvicorn.Config(app, port=port, log_level="error", ws="none", lifespan="off", timeout_keep_alive=600)
     server = uvicorn.Server(settings)
     started = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A user's program that uses the whole public face, as strict type checkers see it. It is never run."""
+"""A program that uses the whole public interface, for strict type checkers. It is never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to call a text-only model, on one LiteLLM after the other: each in a virtual environment of its own.
+"""Run the tests of every way to call on one LiteLLM version after the other, each in its own virtual environment.
 
 ::
 
@@ -6,9 +6,9 @@
     python tests/versions/sweep.py 1.84.0 1.110.2-library   # some of them
     python tests/versions/sweep.py --write docs/versions.md # and writes the table there
 
-A version is a file ``constraints/litellm-<version>.txt``, which names all that is installed. Behind the version stands
-what is special: ``over-1.108.7``, the dependencies are those of that version, because a proxy of the newer one does not
-install; ``library``, there is no proxy. What is run is ``tests/e2e/test_everywhere.py``.
+A version is a file ``constraints/litellm-<version>.txt``, which lists all packages. The name may have an ending.
+``over-1.108.7``: the dependencies are those of that version, because the newer proxy cannot be installed. ``library``:
+there is no proxy. The tests are in ``tests/e2e/test_everywhere.py``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints"
 VENVS = ROOT / ".venv-versions"
 TESTS = "tests/e2e/test_everywhere.py"
-OPTIONS = ("-p", "no:cacheprovider", "-o", "junit_family=xunit1")  # which has room for a cell's note
+OPTIONS = ("-p", "no:cacheprovider", "-o", "junit_family=xunit1")  # the width leaves room for the note of a cell
 START, END = "<!-- sweep -->\n", "<!-- end of sweep -->\n"
 ROUTES = ("chat", "messages", "responses", "generateContent")
 COLUMNS = [(route, stream) for route in ROUTES for stream in ("", "stream")]
@@ -35,13 +35,13 @@ PASSED, FAILED = "passed", "failed"
 
 @dataclass(frozen=True)
 class Cell:
-    """One call: where LiteLLM runs, its wire format, and what came of it.
+    """One call: where LiteLLM runs, its wire format, and its result.
 
     Attributes:
         kind: ``proxy`` or ``library``.
-        stream: ``stream``, or nothing.
-        outcome: ``passed``, ``failed``, or why it was skipped.
-        but: what is to be known of one that passed.
+        stream: ``stream``, or an empty text.
+        outcome: ``passed``, ``failed``, or the reason why it was skipped.
+        but: a note on a call that passed.
     """
 
     kind: str
@@ -52,13 +52,13 @@ class Cell:
 
 
 def versions() -> list[str]:
-    """All, the oldest first."""
+    """All versions, oldest first."""
     names = [path.stem.removeprefix("litellm-") for path in CONSTRAINTS.glob("litellm-*.txt")]
     return sorted(names, key=lambda name: ([int(part) for part in name.split("-")[0].split(".")], "-" in name, name))
 
 
 def installed(version: str) -> Path:
-    """The Python of an environment with this LiteLLM, made anew if other packages are asked for than are there."""
+    """The Python of an environment with this LiteLLM. The environment is remade if its packages have changed."""
     venv = VENVS / version
     python, stamp = venv / "bin" / "python", venv / "installed.txt"
     pins = CONSTRAINTS / f"litellm-{version}.txt"
@@ -75,7 +75,7 @@ def installed(version: str) -> Path:
             "--no-deps",
         ]
         if subprocess.run([*uv, "--compile-bytecode", "--requirement", str(pins)], check=False).returncode:
-            # uv does not know where pip is told to look
+            # uv does not read pip's configuration
             pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
             subprocess.run([*pip, "--requirement", str(pins)], check=True)
         subprocess.run([*uv, "--offline", "--no-build-isolation", "--editable", str(ROOT)], check=True)
@@ -84,7 +84,7 @@ def installed(version: str) -> Path:
 
 
 def swept(version: str) -> tuple[list[Cell], bool]:
-    """Run the tests on a version: what came of each call, and whether all tests passed."""
+    """Run the tests on a version. Returns the result of each call, and whether all tests passed."""
     report = VENVS / f"{version}.xml"
     report.unlink(missing_ok=True)
     command = [str(installed(version)), "-m", "pytest", TESTS, f"--junitxml={report}", *OPTIONS]
@@ -96,12 +96,12 @@ def swept(version: str) -> tuple[list[Cell], bool]:
 
 
 def cells(report: Path) -> Iterator[Cell]:
-    """What a report of pytest's tells of each cell."""
+    """The cells in a report of pytest."""
     for case in ElementTree.parse(report).iter("testcase"):
         _, _, id_ = case.get("name", "").partition("[")
         parts = id_.removesuffix("]").split("-")
         if len(parts) != len(("place", "way", "route", "stream")):
-            continue  # a test of something else
+            continue  # not a test of a call
         place, _, route, stream = parts
         skipped = case.find("skipped")
         failed = case.find("failure") is not None or case.find("error") is not None
@@ -116,7 +116,7 @@ def cells(report: Path) -> Iterator[Cell]:
 
 
 class Table:
-    """What was run, two lines a version; letters say why something was not."""
+    """The results with two lines for each version. Letters refer to notes on calls that were not run."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
@@ -138,7 +138,7 @@ class Table:
         return f"| {version} | {kind} | " + " | ".join(marks) + " |"
 
     def _mark(self, cells: Sequence[Cell]) -> str:
-        """How many of a column's calls passed, of how many; and what is to be known of them, or why others did not."""
+        """The number of passed calls in a column, the number of all, and letters for notes."""
         passed = sum(cell.outcome == PASSED for cell in cells)
         tried = passed + sum(cell.outcome == FAILED for cell in cells)
         reasons = dict.fromkeys(cell.but if cell.outcome == PASSED else cell.outcome for cell in cells)
@@ -147,13 +147,13 @@ class Table:
 
 
 def tell(text: str) -> None:
-    """Print a line at once: a version takes a while."""
+    """Print a line at once, because a version takes minutes."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Sweep, and tell."""
+    """Run the sweep, and print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("versions", nargs="*", help="those to try; without any, all")
     parser.add_argument("--write", type=Path, help="a page that holds the table")

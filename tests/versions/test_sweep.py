@@ -1,4 +1,4 @@
-"""What is told of a sweep: every call, why one was left out, and no version that was not run."""
+"""The table of a sweep: every call, the reasons for skipped ones, and only versions that were run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The call to the vision model: what it is given, what is made of the answer, and failures as values."""
+"""The call to the vision model: its arguments, its answer, and failures as values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODEL: dict[str, Any] = {"model": "eyes", "llm_provider": "openai"}
 
 
 def answer(text: Any = "A cat.", finish_reason: str = "stop", **hidden: Any) -> ModelResponse:
-    """What LiteLLM returns for a vision call."""
+    """LiteLLM's response to a vision call."""
     choice = Choices(message=Message(content=text), finish_reason=finish_reason)
     response = ModelResponse(id="chatcmpl-1", choices=[choice])
     response._hidden_params = hidden
@@ -42,7 +42,7 @@ def answer(text: Any = "A cat.", finish_reason: str = "stop", **hidden: Any) -> 
 
 
 class Completion:
-    """Stands for LiteLLM: gives its answer, or raises it, and remembers how it was called."""
+    """A double for LiteLLM: returns or raises its answer, and records its arguments."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -125,7 +125,7 @@ class TestCall:
 
 
 def response_of(text: str, reason: str | None = None, kind: str = "output_text") -> ResponsesAPIResponse:
-    """What LiteLLM returns for a call of the Responses API."""
+    """LiteLLM's response to a call of the Responses API."""
     content = {"type": kind, "refusal" if kind == "refusal" else "text": text, "annotations": []}
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]}
     details = {"reason": reason} if reason else None
@@ -136,7 +136,7 @@ def response_of(text: str, reason: str | None = None, kind: str = "output_text")
 
 
 class TestFileOfOpenAI:
-    """Chat completions take no images by file id; the Responses API does."""
+    """Chat completions do not accept images by file id, but the Responses API does."""
 
     FILE = ImageSource("file-1", "high", holder="openai")
     REQUEST = vision_request(TENANT, "eyes", [(1, FILE)], "What is it?", "Look.", 7)
@@ -251,7 +251,7 @@ class TestAnswer:
         assert outcome.text == left
 
     async def test_a_refusal_in_words_is_a_refusal(self) -> None:
-        """OpenAI's models refuse in a field of their own; LiteLLM keeps it among the provider's."""
+        """OpenAI's models refuse in a separate field, which LiteLLM keeps among the provider's fields."""
         refusal = Message(content=None, provider_specific_fields={"refusal": SECRET})
         response = ModelResponse(id="chatcmpl-1", choices=[Choices(message=refusal, finish_reason="stop")])
         assert await outcome_of(response) == Failed(FailureReason.REFUSED, cost=None, call_id="chatcmpl-1")
@@ -273,7 +273,7 @@ class TestAnswer:
 
 class TestFailure:
     async def test_tags_that_lead_to_no_deployment_are_not_blamed_on_the_model(self) -> None:
-        """Else any caller could open its circuit for all."""
+        """Otherwise any caller could open its circuit for all."""
         parameters = {"model": "openai/unheard-of-eyes", "api_key": "none", "tags": ["paid"]}
         router: Any = Router([{"model_name": "eyes", "litellm_params": parameters}], enable_tag_filtering=True)
         look = make_ask(router, {"metadata": {"tags": ["unheard-of"]}})

@@ -1,4 +1,4 @@
-"""What the vision call of a request has to keep to."""
+"""The rules of a request that apply to its vision calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vision model's circuit: when it opens, whom it lets through then, and who closes it."""
+"""A vision model's circuit: when it opens, which calls it admits, and when it closes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def begun(breaker: CircuitBreaker, now: float = NOW) -> int:
 
 
 def ended(breaker: CircuitBreaker, *, answered: bool | None, now: float = NOW) -> Change | None:
-    """What a call changes that begins and ends at once."""
+    """The change by a call that begins and ends at once."""
     return breaker.end(begun(breaker, now), now, answered=answered)
 
 
@@ -78,7 +78,7 @@ def test_after_the_pause_one_call_is_let_through_at_a_time() -> None:
     assert breaker.may_begin(later)
     assert breaker.begin(later) is not None
     assert breaker.begin(later + CALL_SECONDS - 0.001) is None
-    assert breaker.retry_after_seconds(later) == PAUSE_SECONDS  # the probe may take longer: nobody knows
+    assert breaker.retry_after_seconds(later) == PAUSE_SECONDS  # the probe may take longer
 
 
 def test_a_probe_that_is_answered_closes_it() -> None:
@@ -136,7 +136,7 @@ class Call:
 
 
 class AnySchedule(RuleBasedStateMachine):
-    """Calls that begin, end and overlap as they like, against what a circuit is for."""
+    """Calls that begin, end and overlap at random, and the invariants of a circuit."""
 
     @initialize()
     def closed(self) -> None:
@@ -174,7 +174,7 @@ class AnySchedule(RuleBasedStateMachine):
         if change is Change.CLOSED:
             assert call.is_probe
             assert answered
-            self.calls = [call for call in self.calls if not call.is_probe]  # those that were given up have no say
+            self.calls = [call for call in self.calls if not call.is_probe]  # abandoned calls do not change the circuit
         if self.breaker.failures > failures and is_open:
             self.quiet_until = self.now + PAUSE_SECONDS
 

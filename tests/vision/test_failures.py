@@ -1,4 +1,4 @@
-"""LiteLLM's exceptions as classes of failure, and what the operator is told."""
+"""The classification of LiteLLM's exceptions, and the messages to the operator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def http_response(status: int, **headers: str) -> httpx.Response:
 
 
 def with_headers(error: Exception, headers: dict[str, str]) -> Exception:
-    """An error as LiteLLM's own limits raise it: the headers are its own, not those of a response."""
+    """An error of LiteLLM's own limits, with headers of its own instead of a response."""
     vars(error)["headers"] = headers
     return error
 

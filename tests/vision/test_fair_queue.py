@@ -1,4 +1,4 @@
-"""Places for calls and the queue before them: never too many, never one free with somebody waiting, never unfair."""
+"""Slots for calls and the queue for them: no more calls than slots, no free slot while calls wait, and fairness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUSY, LIGHT = "busy", "light"
 
 @dataclass
 class Door:
-    """Turns, and what became of those who asked: tickets are numbers, and carry their key."""
+    """A queue, and the results of its calls. Tickets are numbers, with their keys."""
 
     turns: FairQueue[int]
     key_of: dict[int, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def test_a_key_holds_no_more_than_its_share_while_others_call_at_once() -> None:
     light = room.ask(LIGHT)
     assert room.calling == [*busy[:2], light]
     room.leave(light)
-    assert room.waiting == busy[2:]  # a free place is not for who has its share
+    assert room.waiting == busy[2:]  # a key with its share of slots does not get the free slot
     room.leave(busy[0])
     assert room.waiting == []
 
@@ -142,7 +142,7 @@ STEPS = st.lists(st.one_of(KEYS, st.integers(0, 99)), max_size=120)
 
 @given(places=st.integers(1, 4), places_a_key=st.integers(1, 4), most_waiting=st.integers(0, 6), steps=STEPS)
 def test_whatever_comes_and_goes(places: int, places_a_key: int, most_waiting: int, steps: list[str | int]) -> None:
-    """A name asks; a number has one of those leave who call or wait."""
+    """A name is a call of this key. A number ends one of the running or waiting calls."""
     room = door(places, places_a_key, most_waiting)
     for step in steps:
         present = room.calling + room.waiting

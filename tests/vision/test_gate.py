@@ -1,4 +1,4 @@
-"""The gate before every vision call: who is let through, who waits, who is turned away, and who is told."""
+"""The gate before every vision call: calls that are admitted, wait or are refused, and its messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def request_for(model: str = "eyes", key: str = "cat") -> VisionRequest:
 
 
 class Door:
-    """A gate, its clock, and what it told."""
+    """A gate, its clock, and its messages."""
 
     def __init__(self, **settings: Any) -> None:
         self.now = 1000.0
@@ -65,7 +65,7 @@ class Door:
     async def asking(
         self, times: int, eyes: Eyes, key: str = "key", model: str = "eyes"
     ) -> list[asyncio.Task[Outcome]]:
-        """So many at once, each as far as it gets."""
+        """Start this number of calls at once, and run each until it waits."""
         tasks = [asyncio.ensure_future(self.ask(eyes, key, model)) for _ in range(times)]
         await turns_of_the_loop()
         return tasks
@@ -439,7 +439,7 @@ class TestTurns:
         while not first.done():
             await checkpoint()
             if eyes.in_flight == 0:
-                second.cancel()  # its turn has come, and it does not know yet
+                second.cancel()  # it has a slot, but has not run yet
         with suppress(asyncio.CancelledError):
             await second
         assert await third == CAT
@@ -503,7 +503,7 @@ class TestTurns:
 
 
 class Schedule:
-    """Calls that come, end and go away in any order; they last until a step or the end ends them."""
+    """Calls that begin, end and are cancelled in any order. They last until a step or the test ends them."""
 
     def __init__(self) -> None:
         self.door = Door(max_process_concurrency=3, max_key_concurrency=2, max_queued=4)

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 pytestmark = [
-    # What Pydantic says of LiteLLM's own types, when LiteLLM makes its first response.
+    # Pydantic's warning about LiteLLM's types, at LiteLLM's first response.
     pytest.mark.filterwarnings("ignore:Items? .* using the `ReadOnly` qualifier:UserWarning"),
-    # LiteLLM logs calls in the background, and does not notice that a test's event loop is over.
+    # LiteLLM logs calls in the background, even after a test's event loop has ended.
     pytest.mark.filterwarnings("ignore:coroutine 'Logging.async_success_handler' was never awaited:RuntimeWarning"),
 ]
 
@@ -78,14 +78,14 @@ def repeat_last_scan(jpeg: bytes, times: int, before: bytes = b"") -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The beginning of a PNG: it says how large the image is, and has no pixels."""
+    """The beginning of a PNG, with its size and without pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT"
 
 
 class FakeReader:
-    """Finds the fragments it is given, and keeps the images it was shown."""
+    """A reader that returns given fragments, and records its images."""
 
     def __init__(self, *fragments: Fragment) -> None:
         self.fragments = fragments
@@ -164,7 +164,7 @@ def test_a_logo_does_not_join_the_lines_beside_it() -> None:
     assert rows([logo, *lines]) == [[lines[0]], [lines[1]], [logo], [lines[2]]]
 
 
-# What is answered
+# Answers
 
 
 def test_an_answer_is_the_size_and_the_rows() -> None:
@@ -218,7 +218,7 @@ def test_a_response_is_finished_and_counts_no_tokens() -> None:
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (0, 0, 0)
 
 
-# Which images are read
+# Images that are read
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
@@ -268,7 +268,7 @@ def test_an_image_is_turned_upright() -> None:
 
 def test_an_image_with_odd_metadata_is_turned_upright_all_the_same() -> None:
     orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
-    resolution_unit = struct.pack(">HHII", 0x0128, 4, 1, 100_000)  # more than this tag can hold
+    resolution_unit = struct.pack(">HHII", 0x0128, 4, 1, 100_000)  # more than this tag can contain
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + orientation + resolution_unit + bytes(4)
     assert "30 x 40" in answer(FakeReader(), data_uri(encoded(blank(40, 30), "JPEG", exif=exif)))
 
@@ -307,7 +307,7 @@ def test_a_small_image_is_shown_as_it_is() -> None:
     assert reader.images[0].tobytes() == pytest.importorskip("PIL.Image").open(RECEIPT).convert("RGB").tobytes()
 
 
-# Which are refused
+# Images that are refused
 
 
 @pytest.mark.parametrize("url", ["https://example.com/receipt.png", "HTTP://example.com/receipt.png"])
@@ -322,18 +322,18 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><text>secret</text></svg>'
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("", "no data: URI with base64"),
-        (SECRET, "no data: URI with base64"),
-        (f"data:image/png,{SECRET}", "no data: URI with base64"),
-        (f"file:///{SECRET}.png", "no data: URI with base64"),
-        (f"data:image/svg+xml;utf8,{SVG.decode()}", "no data: URI with base64"),
+        ("", "not a data: URI with base64"),
+        (SECRET, "not a data: URI with base64"),
+        (f"data:image/png,{SECRET}", "not a data: URI with base64"),
+        (f"file:///{SECRET}.png", "not a data: URI with base64"),
+        (f"data:image/svg+xml;utf8,{SVG.decode()}", "not a data: URI with base64"),
         (f"data:image/png;base64,{SECRET[:-3]}", "malformed base64"),
         (f"data:image/png;base64,{SECRET[:-2]}\u00e9=", "malformed base64"),
         (f"data:image/png;base64,*{SECRET}", "malformed base64"),
-        ("data:image/png;base64,", "no intact image of a known format (PNG, JPEG, WEBP, GIF, BMP)"),
-        (f"data:image/png;base64,{SECRET}", "no intact image of a known format"),
-        (data_uri(SVG, "image/svg+xml"), "no intact image of a known format"),
-        (data_uri(RECEIPT.read_bytes()[:-3000]), "no intact image of a known format"),
+        ("data:image/png;base64,", "not an intact image of a known format (PNG, JPEG, WEBP, GIF, BMP)"),
+        (f"data:image/png;base64,{SECRET}", "not an intact image of a known format"),
+        (data_uri(SVG, "image/svg+xml"), "not an intact image of a known format"),
+        (data_uri(RECEIPT.read_bytes()[:-3000]), "not an intact image of a known format"),
     ],
 )
 def test_what_is_no_image_is_refused_without_being_quoted(url: str, reason: str) -> None:
@@ -344,14 +344,14 @@ def test_what_is_no_image_is_refused_without_being_quoted(url: str, reason: str)
 
 @pytest.mark.parametrize("file_format", ["TIFF", "ICO", "PPM"])
 def test_an_unknown_format_is_refused(file_format: str) -> None:
-    assert "no intact image of a known format" in refusal(data_uri(encoded(blank(), file_format)))
+    assert "not an intact image of a known format" in refusal(data_uri(encoded(blank(), file_format)))
 
 
 @pytest.mark.parametrize("image_url", [None, {}, {"url": None}, 7])
 def test_an_image_part_without_a_url_is_refused(image_url: object) -> None:
     pytest.importorskip("PIL")
     messages = [{"role": "user", "content": [{"type": "image_url", "image_url": image_url}]}]
-    with pytest.raises(BadRequestError, match="no data: URI"):
+    with pytest.raises(BadRequestError, match="not a data: URI"):
         LocalOCR(FakeReader).completion(MODEL, messages)
 
 
@@ -362,7 +362,7 @@ def test_an_image_with_too_many_pixels_is_refused_from_its_header(size: tuple[in
 
 
 def test_an_image_at_the_limit_is_decoded() -> None:
-    assert "no intact image" in refusal(data_uri(png_header(8_000, 5_000)))
+    assert "not an intact image" in refusal(data_uri(png_header(8_000, 5_000)))
 
 
 # Pillow writes 6 scans for a progressive JPEG in shades of grey.
@@ -417,7 +417,7 @@ def test_a_jpeg_that_ends_within_a_scan_s_header_is_read_or_refused(cut: int) ->
         answer(FakeReader(), data_uri(encoded(blank(), "JPEG", progressive=True)[:-cut]))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about broken metadata
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's warning about broken metadata
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP"]),
@@ -439,7 +439,7 @@ def test_a_refusal_says_which_image_is_meant() -> None:
 
 @pytest.mark.parametrize("content", ["What is the total?", None, [], [{"type": "text", "text": "image_url"}]])
 def test_a_chat_without_images_is_refused(content: Content | str | None) -> None:
-    with pytest.raises(BadRequestError, match="the messages hold none"):
+    with pytest.raises(BadRequestError, match="the messages contain none"):
         LocalOCR(FakeReader).completion(MODEL, [{"role": "user", "content": content}])
 
 
@@ -452,7 +452,7 @@ def test_another_model_does_not_exist() -> None:
 
 
 class Gate:
-    """A reader that waits to be let through, and knows how many wait."""
+    """A reader that waits until the test lets it continue, and counts waiting calls."""
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -637,7 +637,7 @@ def _installed() -> None:
 
 @pytest.fixture
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registered for good: LiteLLM looks the provider up once more after a test, to log its calls."""
+    """Registered for all tests, because LiteLLM looks up the provider again after a test, to log its calls."""
     monkeypatch.setattr(litellm, "suppress_debug_info", True)
     local_ocr.register()
 

@@ -1,4 +1,4 @@
-"""A vision model's circuits: whose failures open which, and who may probe."""
+"""A vision model's circuits: the failures that open each, and the order of probes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAUSE_SECONDS, CALL_SECONDS, NOW = 10.0, 60.0, 1000.0
 
 
 def ended(circuit: ModelCircuit, *payer: str, answered: bool | None, now: float = NOW) -> Change | None:
-    """What a call changes that begins and ends at once."""
+    """The change by a call that begins and ends at once."""
     call = circuit.begin(now, payer)
     assert call is not None
     return circuit.end(call, now, payer, answered=answered)
@@ -66,7 +66,7 @@ def test_an_answer_to_any_payer_begins_the_count_for_all_anew() -> None:
 
 
 class TestProbes:
-    """Of an open circuit for all. Each payer that waits gets its turn."""
+    """Probes of an open circuit for all. Each waiting payer gets its turn."""
 
     def test_a_payer_that_probed_lets_those_who_wait_go_first(self) -> None:
         circuit = circuit_after(["a", "b", "a", "b", "a"])
@@ -104,7 +104,7 @@ class TestProbes:
 
 
 class TestImagesElsewhere:
-    """Their servers may be what hangs, so their calls must not take the probe from others."""
+    """Their servers may be the cause of a timeout, so their calls must not block the probes of others."""
 
     @staticmethod
     def opened() -> tuple[ModelCircuit, float]:
@@ -205,7 +205,7 @@ def test_without_a_pause_it_never_opens() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([True, False, None]), st.floats(0, 30)), max_size=60))
 def test_one_bad_payer_never_stops_another(steps: list[tuple[str, bool | None, float]]) -> None:
-    """Whatever two payers of the same owner do, a third gets an answer within three pauses."""
+    """With any behaviour of two payers of the same owner, a third one gets an answer within three pauses."""
     circuit, now = ModelCircuit(PAUSE_SECONDS, CALL_SECONDS), NOW
     for payer, answered, seconds in steps:
         now += seconds

@@ -1,4 +1,4 @@
-"""Vision models' loads as metrics: on the default registry, of one worker or of several, and without the client."""
+"""Metrics of vision models: in the default registry, for one or several workers, and without the client library."""
 
 from __future__ import annotations
 
