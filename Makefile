@@ -70,6 +70,7 @@ nightly: fuzz soak test-compat
 	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/request tests/analysis/test_sanitize.py tests/analysis/test_render.py --timeout 0
 	HYPOTHESIS_EXAMPLES=2000 $(BIN)/python -m pytest $(UNIT_TESTS) --timeout 0
 	RESTARTS_SECONDS=300 ACCOUNT_RUNS=50 $(BIN)/python -m pytest tests/e2e/test_restarts.py tests/e2e/test_account.py --timeout 0
+	COUNT_INSTRUCTIONS=1 $(BIN)/python -m pytest tests/integration/test_instructions.py
 	REAL_CLIENTS=1 $(BIN)/python -m pytest tests/clients --timeout 0
 
 # Whole request bodies through all steps of the plugin. Coverage-guided if atheris is installed in .venv.

@@ -22,22 +22,35 @@ from litellm_image_analysis import (
 )
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import metadata
+from litellm_image_analysis.proxy.late_hook import LateHook
 
 HOOKS = {
-    "async_pre_call_hook",
-    "async_pre_call_deployment_hook",
-    "async_post_call_failure_hook",
-    "async_post_call_response_headers_hook",
-    "async_post_call_success_deployment_hook",
-    "async_logging_hook",
-    "logging_hook",
+    "async_pre_call_hook": "a proxy's request is admitted, and its images are replaced",
+    "async_pre_call_deployment_hook": "the images of a program's call, and of a deployment that takes none",
+    "async_filter_deployments": "a vision call stays in its caller's region",
+    "log_pre_api_call": "a vision call that reached a provider is told from one that did not",
+    "async_post_call_success_deployment_hook": "the cost of a call, before LiteLLM makes headers of it",
+    "async_post_call_response_headers_hook": "the response headers",
+    "async_post_call_failure_hook": "the response headers of an error on /v1/messages",
+    "async_logging_hook": "other loggers see the price of the call itself",
+    "logging_hook": "the same for those in a thread",
+    "async_log_success_event": "the cost of a program's stream, which is known at its end",
 }
+"""All that LiteLLM finds on the class, and why it is there.
+
+LiteLLM calls each for every request of a gateway, also for those without images: a new one has to be worth that.
+"""
 
 
-def test_litellm_finds_the_hooks_on_the_class_itself() -> None:
+def overridden(callback: type[CustomLogger]) -> set[str]:
+    """The names of ``CustomLogger`` that a class defines itself."""
+    return {name for name in vars(callback) if hasattr(CustomLogger, name) and not name.startswith("__")}
+
+
+def test_litellm_finds_these_hooks_and_no_others_on_the_class_itself() -> None:
     assert issubclass(ImageAnalysis, CustomLogger)
-    assert vars(ImageAnalysis).keys() >= HOOKS
-    assert {name for name in vars(ImageAnalysis) if name in vars(CustomLogger) and "hook" in name} == HOOKS
+    assert overridden(ImageAnalysis) == HOOKS.keys()
+    assert overridden(LateHook) == {"async_pre_call_hook"}
 
 
 def test_it_has_defaults() -> None:

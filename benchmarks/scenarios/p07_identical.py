@@ -73,5 +73,6 @@ SCENARIO = Scenario(
     measure,
     "1 to 1,000 pre-call hooks at the same time, each with a request of its own that has the same new image of 2 kB."
     " The vision model's provider takes 0.5 s. A task that wakes every millisecond measures how long the event loop"
-    " stalls. Both figures are medians.",
+    " stalls. Both figures are medians. LiteLLM's own objects are kept out of garbage collection: a full collection of"
+    " them stalls the event loop for half a second, with and without the plugin.",
 )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from litellm_image_analysis.request import files
 from litellm_image_analysis.request.file_types import MEDIA_TYPES, Base64, Format, format_of, is_base64, size_of
@@ -36,9 +36,11 @@ _ANY_TYPE = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
 _DETAILS = {"low", "high", "auto", "original"}
 _BLANKS = "\t\n\r "
 _NO_BLANKS = str.maketrans("", "", _BLANKS)
-_STANDARD_BASE64 = str.maketrans("-_", "+/")
+_OTHER_SIGNS = tuple(sign.encode() for sign in f"{_BLANKS}-_")
+_STANDARD_BASE64 = str.maketrans("-_", "+/", _BLANKS)
+_HEAD_CHARACTERS = 512
 LARGE_CHARACTERS = 1024 * 1024
-_PIECE = 128 * 1024
+_PIECE = 64 * 1024
 _GEMINI_FILES = re.compile(r"https?://generativelanguage\.googleapis\.com(:\d*)?(?![^/?#])", re.IGNORECASE | re.ASCII)
 """The start of a file of the Gemini API, in every spelling of the host that a URL may have."""
 
@@ -108,10 +110,7 @@ class ImageSource:
         """
         if self._declared is None:
             return "", Base64(self.reference)
-        file = self._file
-        if _holds_any(file, "-_"):
-            file = Base64(file.text[file.start :].translate(_STANDARD_BASE64))
-        return f"data:{self._type};base64,", file
+        return f"data:{self._type};base64,", self._file
 
     @property
     def _type(self) -> str:
@@ -184,18 +183,31 @@ class ImageSource:
         """Length of the URL or file id. 0 if the bytes are in the request."""
         return len(self.reference) if self.kind in ("remote", "held") else 0
 
-    @cached_property
+    @property
     def _file(self) -> Base64:
-        """The file in the request, as base64 with padding and without line breaks."""
+        """The file in the request, as standard base64 with padding and without line breaks."""
+        return self._file_and_hash[0]
+
+    @cached_property
+    def _file_and_hash(self) -> tuple[Base64, Any]:
+        """The file in the request, and SHA-256 of its characters. Both take one pass if it is standard base64."""
         file = Base64(self.reference, self._start)
-        if _holds_any(file, _BLANKS):
-            file = Base64(self.reference[file.start :].translate(_NO_BLANKS))
+        sha256 = _hash_of(file)
+        if sha256 is None:
+            file = Base64(file.text[file.start :].translate(_STANDARD_BASE64))
+            sha256 = _hash_of(file)
         padding = _missing_padding(file)
-        return Base64(f"{file.text[file.start :]}{padding}") if padding else file
+        if padding and sha256 is not None:
+            sha256.update(padding.encode())
+            file = Base64(f"{file.text[file.start :]}{padding}")
+        return file, sha256
 
     @cached_property
     def _format(self) -> Format | None:
-        return format_of(self._file)
+        start = self._start
+        if len(self.reference) - start <= _HEAD_CHARACTERS:
+            return format_of(self._file)
+        return format_of(Base64(self.reference[start : start + _HEAD_CHARACTERS].translate(_NO_BLANKS)))
 
     @cached_property
     def size(self) -> tuple[int, int] | None:
@@ -234,12 +246,12 @@ class ImageSource:
 
         Above ``LARGE_CHARACTERS`` it takes milliseconds, too long for an event loop.
         """
-        sha256 = hashlib.sha256(f"{self.detail!r} {self.format!r} {self.holder!r} ".encode("utf-8", "surrogatepass"))
-        head, file = self._spelling
-        sha256.update(head.encode("utf-8", "surrogatepass"))
-        for start in range(0, len(file.text), _PIECE):  # pieces stay in the processor's cache
-            sha256.update(file.text[max(start, file.start) : start + _PIECE].encode("utf-8", "surrogatepass"))
-        return sha256.hexdigest()
+        hints = f"{self.detail!r} {self.format!r} {self.holder!r}"
+        if self._declared is None:
+            return hashlib.sha256(f"{hints} {self.reference}".encode("utf-8", "surrogatepass")).hexdigest()
+        sha256 = self._file_and_hash[1].copy()
+        sha256.update(f" {self._spelling[0]} {hints}".encode("utf-8", "surrogatepass"))
+        return str(sha256.hexdigest())
 
 
 def stored_image(
@@ -263,12 +275,16 @@ def _is_image_type(media_type: str) -> bool:
     return media_type.startswith("image/") or f"image/{media_type}" in MEDIA_TYPES
 
 
-def _holds_any(file: Base64, signs: str) -> bool:
-    """Return whether a file holds one of these characters."""
-    for sign in signs:  # noqa: SIM110 - a generator takes as long as the search in a small image
-        if file.text.find(sign, file.start) >= 0:
-            return True
-    return False
+def _hash_of(file: Base64) -> Any:
+    """Return SHA-256 of a file's characters, or ``None`` if it has blanks or is in the URL-safe alphabet."""
+    sha256 = hashlib.sha256()
+    for start in range(0, len(file.text), _PIECE):  # each is searched while it is in the processor's cache
+        piece = file.text[max(start, file.start) : start + _PIECE].encode("utf-8", "surrogatepass")
+        for sign in _OTHER_SIGNS:
+            if sign in piece:
+                return None
+        sha256.update(piece)
+    return sha256
 
 
 def _missing_padding(file: Base64) -> str:
@@ -276,7 +292,7 @@ def _missing_padding(file: Base64) -> str:
     count = (len(file.text) - file.start) % 4
     if count < 2:
         return ""
-    last, padding = file.text[-count:].translate(_STANDARD_BASE64), "=" * (4 - count)
+    last, padding = file.text[-count:], "=" * (4 - count)
     try:
         whole = base64.b64encode(base64.b64decode(last + padding, validate=True)).decode()
     except ValueError:

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from litellm.caching.dual_cache import DualCache
 from litellm.proxy._types import UserAPIKeyAuth
 from support.images import image, message, text
+from support.strategies import plain_conversations, spoiled
 
 from litellm_image_analysis import ImageAnalysis
+from litellm_image_analysis.analysis.limits import check_shape
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
@@ -23,7 +27,7 @@ from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
-from litellm_image_analysis.request import NO_ATTACHMENTS, Attachments, chat
+from litellm_image_analysis.request import NO_ATTACHMENTS, Attachments, chat, generate_content, messages, responses
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
 from litellm_image_analysis.vision.gate import Gate, ModelGroup, ModelStatus
 
@@ -191,3 +195,29 @@ async def test_the_number_of_plain_messages_is_limited() -> None:
     with pytest.raises(RequestError, match="there are 3, the limit is 2"):
         await Analyzer.find(data, chat, ImageAnalysisConfig(max_messages=2))
     assert not await Analyzer.find(data, chat, ImageAnalysisConfig(max_messages=2), checks_shape=False)
+
+
+@given(
+    data=st.data(),
+    max_messages=st.integers(1, 4),
+    max_nesting_depth=st.integers(1, 8),
+    checks_shape=st.booleans(),
+)
+async def test_plain_text_is_judged_as_if_all_of_it_was_read(
+    data: st.DataObject, max_messages: int, max_nesting_depth: int, checks_shape: bool
+) -> None:
+    wire_format: Any = data.draw(st.sampled_from([chat, generate_content, messages, responses]))
+    plain = st.fixed_dictionaries(
+        {wire_format.CONTENT[-1]: plain_conversations(wire_format.PLAIN.content, wire_format.PLAIN.part)}
+    )
+    body = data.draw(plain | spoiled(plain))
+    config = ImageAnalysisConfig(max_messages=max_messages, max_nesting_depth=max_nesting_depth)
+    exceeded = check_shape(body, wire_format, config) if checks_shape else None
+    if exceeded is not None:
+        with pytest.raises(RequestError) as caught:
+            await Analyzer.find(body, wire_format, config, checks_shape=checks_shape)
+        assert (str(caught.value), caught.value.code) == (str(exceeded), exceeded.code)
+        return
+    found = await Analyzer.find(body, wire_format, config, checks_shape=checks_shape)
+    all_read = wire_format.find(body)
+    assert (list(found.images), list(found.files)) == (list(all_read.images), list(all_read.files))

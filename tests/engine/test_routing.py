@@ -7,6 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from litellm.router import Router
 from litellm.types.router import RouterGeneralSettings
 from support.features import needs_routing_groups, needs_team_names
@@ -253,3 +255,25 @@ def test_an_alias_onto_a_suffixed_name_asks_for_analysis(target: Any) -> None:
     assert routing.activation_of("fast", config, router) == Active("fast", "gpt-4o-mini", chosen_by_caller=False)
     assert routing.activation_of("slow", config, router) == Inactive("slow")
     assert routing.activation_of("fast", config, router, False) == Inactive("fast", is_refused=True)
+
+
+names = st.builds("".join, st.lists(st.sampled_from(["a", "b", "-ocr", ",", " ", "/*"]), max_size=4))
+targets = st.one_of(names, st.none(), st.builds(lambda model: {"model": model, "hidden": True}, names | st.none()))
+
+
+@given(
+    models=st.lists(names.filter(bool), max_size=3),
+    own=st.dictionaries(names, targets.filter(bool), max_size=3),
+    asked=names | st.none() | st.integers(),
+    suffix=st.sampled_from(["-ocr", None]),
+    is_advertised=st.booleans(),
+)
+def test_a_name_that_may_not_ask_does_not(
+    models: list[str], own: dict[str, Any], asked: object, suffix: str | None, is_advertised: bool
+) -> None:
+    router = router_of(*map(deployment, models), model_group_alias=own)
+    if is_advertised:
+        advertise(router, "-ocr")
+    if not routing.may_ask(asked, suffix, router):
+        config = ImageAnalysisConfig(suffix=suffix)
+        assert routing.activation_of(asked, config, router) == Inactive(asked)

@@ -485,3 +485,17 @@ def test_no_real_name_changes_its_meaning(models: list[str], own: dict[str, Any]
     assert set(aliases) - own.keys() == {name for name in shown if name in aliases and name not in own}
     assert isinstance(aliases, SuffixedAliases)
     assert len(aliases) == len(set(aliases))
+
+
+@given(models=st.lists(names, max_size=4), own=st.dictionaries(names, targets, max_size=4), asked=st.text() | names)
+def test_all_ways_to_look_up_a_name_agree(models: list[str], own: dict[str, Any], asked: str) -> None:
+    aliases = aliases_of(advertising(*map(deployment, models), model_group_alias=own))
+    found = aliases.get(asked, MISSING)
+    assert (asked in aliases) is (found is not MISSING)
+    if found is MISSING:
+        assert aliases.get(asked) is None
+        with pytest.raises(KeyError):
+            aliases[asked]
+    else:
+        assert aliases[asked] == aliases.get(asked) == found
+    assert all(name in aliases for name in aliases)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import Any, TypeAlias
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from support.images import PNG_URI
+from support.images import PNG_URI, png_header
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 PIXELS = "PIXELS"
@@ -288,3 +289,103 @@ def _spoiled(body: dict[str, Any], spoils: list[tuple[int, Any]]) -> dict[str, A
 def spoiled(bodies: Strategy) -> Strategy:
     """Bodies with unexpected values at one to three random places."""
     return st.builds(_spoiled, bodies, st.lists(st.tuples(st.integers(0, 60), _odder), min_size=1, max_size=3))
+
+
+# Images as texts
+
+_FILES = (
+    png_header(),
+    png_header(0, 5),
+    b"\xff\xd8\xff\xc0\0\x0b\x08\0\x05\0\x07\x01",
+    b"GIF89a\x05\0\x07\0\0\0\0",
+    b"BM" + bytes(12) + b"\x0c\0\0\0\x05\0\x07\0",
+    b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x04\0\0\x06\0\0",
+    b"%PDF-1.7",
+    b"",
+)
+"""How files of some kinds begin: images, one of them without a width, another file, and nothing."""
+
+_BLANK = st.sampled_from([" ", "\n", "\r\n", "\t"])
+_WRONG = st.sampled_from(["?", "=", "\0", "é", "\ud800", "\u2028", "%2B", "\\n", ","])
+
+
+def _inserted(text: str, inserted: list[tuple[float, str]]) -> str:
+    for share, piece in inserted:
+        at = round(share * len(text))
+        text = text[:at] + piece + text[at:]
+    return text
+
+
+def _spelled_base64(content: bytes, is_url_safe: bool, is_padded: bool, inserted: list[tuple[float, str]]) -> str:
+    encoded = (base64.urlsafe_b64encode if is_url_safe else base64.b64encode)(content).decode()
+    return _inserted(encoded if is_padded else encoded.rstrip("="), inserted)
+
+
+_shares = st.floats(0, 1)
+base64_texts = st.builds(
+    _spelled_base64,
+    st.builds(
+        lambda head, rest, more: head + rest + more,
+        st.sampled_from(_FILES),
+        st.binary(max_size=40),
+        st.sampled_from([b"", bytes(90)]),  # behind what is read to know the kind of file
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.tuples(_shares, _BLANK), max_size=2) | st.lists(st.tuples(_shares, _WRONG), max_size=1),
+)
+"""A file's base64 in odd spellings: the URL-safe alphabet, no padding, line breaks, or a character that is wrong."""
+
+_cases: Strategy = st.sampled_from([str.lower, str.upper, str.title])
+_heads = st.builds(
+    lambda spell, blank, media_type, parameters, end: blank + spell(f"data:{media_type}{parameters}{end}"),
+    _cases,
+    st.sampled_from(["", "", " ", "\n"]),
+    st.sampled_from(
+        ["image/png", "image/jpg", "image/webp", "image/svg+xml", "png", "", "*/*", "application/pdf", "image/p g"]
+    ),
+    st.sampled_from(["", "", ";charset=utf-8", ";name=a b.png;charset=utf-8", ";a" * 6]),
+    st.sampled_from([";base64,", ";base64,", ";base64,", ",", ";base64"]),
+)
+image_texts = st.builds(str.__add__, _heads, base64_texts)
+"""``data:`` URIs in odd spellings, some of which are none."""
+
+
+def plain_conversations(content: str, part: str | None) -> Strategy:
+    """Messages that are plain text in a wire format, or but for an odd key.
+
+    Args:
+        content: the key of a message's content.
+        part: the type of its text parts. ``None`` if they have none.
+    """
+    keys = {"text": _words} | ({} if part is None else {"type": st.just(part)})
+    parts = st.one_of(_object(keys), _object(keys), _object(keys, vendor=_odd))
+    turns = _object(
+        {content: st.one_of(_words, st.none(), st.lists(parts, max_size=3))},
+        role=st.sampled_from(ROLES),
+        name=_words,
+        images=st.just([]),
+        output=_words,
+    )
+    return st.lists(turns, max_size=4)
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+class _List(list[Any]):
+    pass
+
+
+class _Object(dict[str, Any]):
+    pass
+
+
+def subclassed(value: Any) -> Any:
+    """The same JSON, of classes that other code may have made of it."""
+    if isinstance(value, dict):
+        return _Object({_Text(key): subclassed(inner) for key, inner in value.items()})
+    if isinstance(value, list):
+        return _List(map(subclassed, value))
+    return _Text(value) if isinstance(value, str) else value
