@@ -118,7 +118,6 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks --report $(ARGS)
 
 bench-parts: $(VENV)/installed
-	@PYTHONPATH=tests $(BIN)/python benchmarks/parallel_images.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/pay_once.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/under_load.py

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 Prepared = TypeVar("Prepared")
 
-Unit = Literal["µs", "ms", "s", "ratio", "calls", "round trips", "bytes"]
+Unit = Literal["µs", "ms", "s", "ratio", "calls", "round trips", "bytes", "models", "modules", "chunks", "texts"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Times:
     """Medians of one variant, in seconds a call.
 
     Attributes:
-        cpu: CPU time of the process.
+        cpu: CPU time of the process that did the work.
         wall: wall time.
     """
 
@@ -104,10 +104,12 @@ class Variant(Generic[Prepared]):
     Attributes:
         act: what is measured. It may be asynchronous. It gets what ``prepare`` returned.
         prepare: makes the input of one call. It is not measured.
+        cpu: CPU time so far of the process that does the work, in seconds.
     """
 
     act: Callable[[Prepared], Any]
     prepare: Callable[[], Prepared]
+    cpu: Callable[[], float] = time.process_time
 
 
 @dataclass(frozen=True)
@@ -157,15 +159,15 @@ async def _taken(variant: Variant[Any], calls: int) -> tuple[float, float]:
     """Return CPU and wall time of so many calls, in seconds."""
     prepared = [variant.prepare() for _ in range(calls)]
     act = variant.act
+    cpu, wall = variant.cpu(), time.perf_counter()
     if inspect.iscoroutinefunction(act):
-        cpu, wall = time.process_time(), time.perf_counter()
         for each in prepared:
             await act(each)
     else:
-        cpu, wall = time.process_time(), time.perf_counter()
         for each in prepared:
             act(each)
-    return time.process_time() - cpu, time.perf_counter() - wall
+    wall = time.perf_counter() - wall
+    return variant.cpu() - cpu, wall
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,10 @@ class Scenario:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and of all its descendants so far, in seconds. Linux only."""
-    import os
-
-    ticks = os.sysconf("SC_CLK_TCK")
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return (int(fields[11]) + int(fields[12])) / ticks + sum(cpu_seconds(int(child)) for child in children)
+    return time.clock_gettime(_cpu_clock_of(pid)) + sum(map(cpu_seconds, map(int, children)))
+
+
+def _cpu_clock_of(pid: int) -> int:
+    """Return what ``clock_getcpuclockid`` returns for a process: a clock that counts nanoseconds, not ticks."""
+    return (~pid << 3) | 2

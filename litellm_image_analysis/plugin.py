@@ -46,6 +46,7 @@ _FORWARDED = {"pass_through_endpoint", "allm_passthrough_route"}
 
 _PREPARING_A_REQUEST = containment.log_and_continue("preparing a request that does not ask")
 _DECIDING = containment.log_and_continue("deciding for all deployments of a request")
+_CHECKING_A_ROUTE = containment.log_and_continue("checking the route of a call")
 _PREPARING_A_CALL = containment.log_and_continue("preparing a call")
 _SAVING_A_COST = containment.log_and_continue("saving the cost of a call")
 _TELLING_LOGGERS = containment.log_and_continue("reporting the price of the call to loggers")
@@ -317,8 +318,8 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
-            with containment.log_and_continue("checking the route of a call"):
+        with _CHECKING_A_ROUTE:
+            if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
                 unserved.check_call(kwargs, name, self.config, self._library.router)
         with _PREPARING_A_CALL:
             if waiting is None:

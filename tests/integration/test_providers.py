@@ -17,7 +17,6 @@ from support.proxy import free_port
 from litellm_image_analysis import ImageAnalysis
 from litellm_image_analysis.analysis.outcomes import Failed, Outcome
 from litellm_image_analysis.analysis.prompt import Asked, VisionRequest
-from litellm_image_analysis.request.image import ImageSource
 from litellm_image_analysis.vision.call import CompletionApi, make_ask
 
 PROVIDERS: dict[str, dict[str, Any]] = {
@@ -41,7 +40,9 @@ async def ask(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ask]:
         closed = f"http://127.0.0.1:{free_port()}"
         params = {**PROVIDERS[provider], "api_base": closed, "aws_bedrock_runtime_endpoint": closed}
         router = Router([{"model_name": "eyes", "litellm_params": params}], num_retries=0)
-        asked = Asked("You are the eyes.", "What is it?", [("", ImageSource(url))])
+        asked = Asked("You are the eyes.", "What is it?", [])
+        part = {"type": "image_url", "image_url": {"url": url}}  # an ImageSource would correct its type
+        vars(asked)["messages"] = [{"role": "user", "content": [part]}]
         request = VisionRequest("key", "team:research", "eyes", asked, max_output_tokens=7)
         return await make_ask(cast("CompletionApi", router), {})(request)
 

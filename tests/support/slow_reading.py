@@ -25,8 +25,12 @@ def text_of(source: ImageSource) -> str:
 
 
 def digest_of(source: ImageSource) -> str:
-    """SHA-256 of the hints and of the image as one string."""
-    identity = f"{source.detail!r} {source.format!r} {source.holder!r} {text_of(source)}"
+    """SHA-256 of the image as one string and of its hints: of the base64 first, if it is in the request."""
+    hints = f"{source.detail!r} {source.format!r} {source.holder!r}"
+    if source.kind == "inline":
+        identity = f"{_payload_of(source)} data:{_type_of(source)};base64, {hints}"
+    else:
+        identity = f"{hints} {source.reference}"
     return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
 
 
