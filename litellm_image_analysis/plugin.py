@@ -249,10 +249,13 @@ class ImageAnalysis(CustomLogger):
         if call_type not in WIRE_FORMATS:
             return
         wire_format, run_guardrails = WIRE_FORMATS[call_type], None
-        requested = pop_requested(data)
-        if requested is None:
+        state = load_state(data)
+        requested = state.requested
+        if requested is not None:
+            pop_requested(data)
+        elif isinstance(state.deferred, DeferredAnalysis):
             with _DECIDING:
-                requested = self._auto_mode.before_routing(data, wire_format)
+                requested = self._auto_mode.before_routing(data, wire_format, state.deferred)
         if not isinstance(requested, RequestedAnalysis):
             return
         try:

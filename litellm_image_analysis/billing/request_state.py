@@ -89,11 +89,19 @@ def load_state(data: Mapping[str, Any]) -> RequestState:
     Args:
         data: the request, or the keyword arguments of a call.
     """
-    states = [state for _, state in _states(data)]
-    if len(states) < 2:
-        return states[0] if states else _NOTHING
-    known = {field.name: [getattr(state, field.name) for state in states] for field in fields(RequestState)}
-    return RequestState(**{name: next((v for v in values if v is not None), None) for name, values in known.items()})
+    found: RequestState | None = None
+    for name in METADATA_BUCKETS:
+        metadata = data.get(name)
+        state = metadata.get(STATE_KEY) if isinstance(metadata, dict) else None
+        if isinstance(state, RequestState):
+            found = state if found is None else _joined(found, state)
+    return _NOTHING if found is None else found
+
+
+def _joined(first: RequestState, second: RequestState) -> RequestState:
+    """The attributes of the first state, and those of the second that the first does not have."""
+    known = {field.name: getattr(first, field.name) for field in fields(RequestState)}
+    return replace(second, **{name: value for name, value in known.items() if value is not None})
 
 
 def update_state(metadata: MutableMapping[str, Any], **changes: Any) -> None:

@@ -15,7 +15,6 @@ from litellm_image_analysis.compat import FALLBACKS
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.proxy import admission, budgets
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
-from litellm_image_analysis.proxy.deferred import deferred_analysis
 from litellm_image_analysis.proxy.late_hook import rerun_guardrails
 from litellm_image_analysis.request.activation import Active
 
@@ -67,7 +66,9 @@ class AutoMode:
         default_factory=lambda: TTLCache(1000, _CURRENT_SECONDS), init=False
     )
 
-    def before_routing(self, data: dict[str, Any], wire_format: WireFormat) -> RequestedAnalysis | None:
+    def before_routing(
+        self, data: dict[str, Any], wire_format: WireFormat, deferred: DeferredAnalysis
+    ) -> RequestedAnalysis | None:
         """Decide for all deployments that may serve a request, if the images of all of them are analysed.
 
         LiteLLM copies and writes down a request before it calls a deployment, which takes long if it has images.
@@ -75,12 +76,12 @@ class AutoMode:
         Args:
             data: the request.
             wire_format: its wire format.
+            deferred: its deferred analysis.
 
         Returns:
             The analysis that the request needs, if it has images. ``None`` if it needs none, or a deployment decides.
         """
-        deferred = deferred_analysis(data)
-        if deferred is None or deferred.is_settled or not self._is_analysed_everywhere(data, deferred):
+        if deferred.is_settled or not self._is_analysed_everywhere(data, deferred):
             return None
         deferred.settle()
         if wire_format.is_plain_text(data):
@@ -143,8 +144,10 @@ class AutoMode:
     def _asks(kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
         """Return whether the name of a fallback has the suffix."""
         context = deferred.context
-        named = (bucket.get("model_group") for bucket in metadata_buckets(kwargs))
-        if not any(routing.may_ask(name, context.config.suffix, context.router) for name in named):
+        own = deferred.request.get("model")  # which does not ask
+        named = [bucket.get("model_group") for bucket in metadata_buckets(kwargs)]
+        others = [name for name in named if name != own]
+        if not any(routing.may_ask(name, context.config.suffix, context.router) for name in others):
             return False  # most calls: without finding out which of them the Router wrote
         return isinstance(routing.activation_of(metadata.called_group(kwargs), context.config, context.router), Active)
 

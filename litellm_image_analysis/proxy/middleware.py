@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.compat import proxy_global
 from litellm_image_analysis.proxy.connections import ConnectionMiddleware
-from litellm_image_analysis.proxy.model_lists import ModelListMiddleware
+from litellm_image_analysis.proxy.model_lists import ModelListMiddleware, is_model_list
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,11 +24,12 @@ class Middleware:
 
     def __init__(self, app: Callable[..., Awaitable[None]], config: ImageAnalysisConfig) -> None:
         self.lists = ModelListMiddleware(app, config)
-        self._app = ConnectionMiddleware(self.lists)
+        self._of_lists = ConnectionMiddleware(self.lists)
+        self._of_others = ConnectionMiddleware(app)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection."""
-        await self._app(scope, receive, send)
+        await (self._of_lists if is_model_list(scope) else self._of_others)(scope, receive, send)
 
 
 def install(config: ImageAnalysisConfig) -> None:

@@ -67,6 +67,12 @@ def _flag_holder(row: object) -> dict[str, Any] | None:
     return info if isinstance(info, dict) else row if "supports_vision" in row else None
 
 
+def is_model_list(scope: MutableMapping[str, Any]) -> bool:
+    """Return whether a request asks for a list of models."""
+    is_get: bool = scope["type"] == "http" and scope["method"] == "GET"
+    return is_get and scope["path"].rstrip("/").endswith(_PATHS)
+
+
 class ModelListMiddleware:
     """ASGI middleware that edits the lists of models of LiteLLM's API.
 
@@ -81,8 +87,7 @@ class ModelListMiddleware:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection."""
-        is_list = scope["type"] == "http" and scope["method"] == "GET" and scope["path"].rstrip("/").endswith(_PATHS)
-        await self._app(scope, receive, _Editor(send, self._edited).send if is_list else send)
+        await self._app(scope, receive, _Editor(send, self._edited).send if is_model_list(scope) else send)
 
     def _edited(self, body: bytes) -> bytes:
         with containment.log_and_continue("editing a list of models"):

@@ -43,7 +43,7 @@ class EffectiveSettings:
 
 
 def _has_own(metadata: object) -> bool:
-    return isinstance(metadata, Mapping) and metadata.get(METADATA_KEY) is not None
+    return bool(metadata) and isinstance(metadata, Mapping) and metadata.get(METADATA_KEY) is not None
 
 
 def effective_settings(config: ImageAnalysisConfig, team: object, key: object) -> EffectiveSettings | RequestError:

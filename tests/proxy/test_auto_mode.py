@@ -17,7 +17,7 @@ from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, AutoMode
-from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
+from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.request import chat
 
 AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_image_parts=1)
@@ -85,10 +85,8 @@ def decided(config: ImageAnalysisConfig = AUTO, **data: Any) -> tuple[Any, bool]
     """What is decided before routing, and whether deployments need not decide."""
     context = proxy_context(config.vision_model, config, routing.running_router(), ANYONE)
     request: dict[str, Any] = {"model": "blindfolded", "messages": TWO_IMAGES, "metadata": {}, **data}
-    DeferredAnalysis(context, request["metadata"], request).remember(request)
-    requested = AutoMode(config, Analyzer(config), lambda: None).before_routing(request, chat)
-    deferred = deferred_analysis(request)
-    assert deferred is not None
+    deferred = DeferredAnalysis(context, request["metadata"], request)
+    requested = AutoMode(config, Analyzer(config), lambda: None).before_routing(request, chat, deferred)
     return requested, deferred.is_settled
 
 
