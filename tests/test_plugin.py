@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, ClassVar
 
 import litellm
@@ -58,8 +57,8 @@ def test_it_has_defaults() -> None:
 
 
 @pytest.mark.parametrize("call_type", ["aembedding", "atext_completion", "acreate_batch", "pass_through_endpoint"])
-async def test_call_types_it_does_not_serve_pass_untouched(call_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)  # the router does not know the name
+@pytest.mark.usefixtures("proxy_module")  # no router knows the name
+async def test_call_types_it_does_not_serve_pass_untouched(call_type: str) -> None:
     data: dict[str, Any] = {"model": "deepseek-chat-ocr", "ocr_model": "x", "messages": []}
     before = dict(data)
     caller = UserAPIKeyAuth(api_key="sk-a")
