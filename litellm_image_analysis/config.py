@@ -263,8 +263,8 @@ class ImageAnalysisConfig(_Settings):
     )
     max_concurrency: _Count = Field(
         title="vision calls in flight for one request",
-        default=20,
-        description="a whole number of calls from 1, such as 20",
+        default=8,
+        description="a whole number of calls from 1, such as 8",
     )
     max_key_concurrency: _Count = Field(
         title="vision calls in flight for one key, in one process, see [`load.md`](load.md)",

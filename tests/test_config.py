@@ -91,7 +91,7 @@ SETTINGS = {
     "prompt": Setting(None, accepted=[("Read it.", "Read it."), (None, None)], refused=["", 5, False, ["Read it."]]),
     "max_output_tokens": count(1500),
     "timeout_seconds": seconds(60.0),
-    "max_concurrency": count(20),
+    "max_concurrency": count(8),
     "max_key_concurrency": count(32),
     "max_process_concurrency": count(64),
     "max_queued": count_or_0(1000),

@@ -35,10 +35,11 @@ _ANY_TYPE = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
 
 _DETAILS = {"low", "high", "auto", "original"}
 _BLANKS = "\t\n\r "
-_NO_BLANKS = str.maketrans("", "", _BLANKS)
 _OTHER_SIGNS = tuple(sign.encode() for sign in f"{_BLANKS}-_")
 _STANDARD_BASE64 = str.maketrans("-_", "+/", _BLANKS)
 _HEAD_CHARACTERS = 512
+_SIZED_AT_THE_BEGINNING: tuple[Format, ...] = ("PNG", "WEBP", "BMP")
+"""The formats that say their size within the first thirty bytes, and nowhere else."""
 LARGE_CHARACTERS = 1024 * 1024
 _PIECE = 64 * 1024
 _GEMINI_FILES = re.compile(r"https?://generativelanguage\.googleapis\.com(:\d*)?(?![^/?#])", re.IGNORECASE | re.ASCII)
@@ -203,18 +204,23 @@ class ImageSource:
         return file, sha256
 
     @cached_property
-    def _format(self) -> Format | None:
+    def _beginning(self) -> Base64:
+        """The beginning of the file, or all of a short one. It is read before anything is known of the rest."""
         start = self._start
-        if len(self.reference) - start <= _HEAD_CHARACTERS:
-            return format_of(self._file)
-        return format_of(Base64(self.reference[start : start + _HEAD_CHARACTERS].translate(_NO_BLANKS)))
+        beginning = self.reference[start : start + _HEAD_CHARACTERS].translate(_STANDARD_BASE64)
+        is_all = len(self.reference) - start <= _HEAD_CHARACTERS
+        return Base64(beginning + _missing_padding(Base64(beginning)) if is_all else beginning)
+
+    @cached_property
+    def _format(self) -> Format | None:
+        return format_of(self._beginning)
 
     @cached_property
     def size(self) -> tuple[int, int] | None:
         """Width and height in pixels of an image in the request. ``None`` if its header does not have them."""
         if self.kind != "inline" or self._format is None:
             return None
-        return size_of(self._file, self._format)
+        return size_of(self._beginning if self._format in _SIZED_AT_THE_BEGINNING else self._file, self._format)
 
     @property
     def flaw(self) -> Flaw | None:
@@ -238,7 +244,7 @@ class ImageSource:
     @cached_property
     def is_whole(self) -> bool:
         """Whether an image in the request is base64 from its first character to its last. Reads each of them once."""
-        return self._declared is None or is_base64(self._spelling[1])
+        return self._declared is None or is_base64(Base64(self.reference, self._start)) or is_base64(self._file)
 
     @cached_property
     def digest(self) -> str:

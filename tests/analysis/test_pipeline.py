@@ -548,7 +548,7 @@ class TestThreads:
     async def test_many_images_and_large_requests_leave_the_event_loop_alone(
         self, large: str, threads: dict[str, threading.Thread]
     ) -> None:
-        body = body_with(*["A"] * 20) if large == "images" else body_with("A")
+        body = body_with(*["A"] * 40) if large == "images" else body_with("A")
         body["messages"] += [{"role": "user", "content": "?"}] * (10_000 if large == "values" else 0)
         await rewritten(body, Eyes())
         assert threading.current_thread() not in threads.values()
