@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -269,8 +269,8 @@ FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks"
 """The names of fallbacks: of a Router's settings, and of a request's own parameters."""
 
 
-def _fallbacks_of(settings: Any) -> list[Mapping[str, Any]]:
-    lists = (getattr(settings, name, None) for name in FALLBACKS)
+def _fallbacks_of(settings: Any, names: Sequence[str] = FALLBACKS) -> list[Mapping[str, Any]]:
+    lists = (getattr(settings, name, None) for name in names)
     return [each for found in lists for each in found or () if isinstance(each, Mapping)]
 
 
@@ -323,7 +323,7 @@ class _Attributes:
         return bool(patterns.patterns and patterns.route(name))
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
-        return [each for each in self._router.fallbacks or () if isinstance(each, Mapping)]
+        return _fallbacks_of(self._router, FALLBACKS[:1])
 
     def all_fallbacks(self) -> list[Mapping[str, Any]]:
         return _fallbacks_of(self._router)
@@ -389,7 +389,7 @@ class _Registry:
         return bool(patterns.patterns and patterns.route(name))
 
     def fallbacks(self) -> list[Mapping[str, Any]]:
-        return [each for each in self._router.settings().fallbacks or () if isinstance(each, Mapping)]
+        return _fallbacks_of(self._router.settings(), FALLBACKS[:1])
 
     def all_fallbacks(self) -> list[Mapping[str, Any]]:
         return _fallbacks_of(self._router.settings())

@@ -119,16 +119,7 @@ def pop_requested(data: Mapping[str, Any]) -> object | None:
     """The analysis that the request asks for. It is removed from the state."""
     requested = load_state(data).requested
     if requested is not None:
-        for metadata, state in _states(data):
-            if state.requested is not None:
+        for metadata in metadata_buckets(data):
+            if state_in(metadata).requested is not None:
                 update_state(metadata, requested=None)
     return requested
-
-
-def _states(data: Mapping[str, Any]) -> list[tuple[dict[str, Any], RequestState]]:
-    found = []
-    for name in METADATA_BUCKETS:
-        metadata = data.get(name)
-        if isinstance(metadata, dict) and STATE_KEY in metadata:
-            found.append((metadata, state_in(metadata)))
-    return found
