@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 import litellm
@@ -179,3 +180,25 @@ class TestGenerateContent:
 
     async def test_other_calls_are_left_alone(self) -> None:
         assert await self.called({"user_api_key": "hashed"}, CallTypes.agenerate_content) is None
+
+
+async def test_a_crowd_of_requests_that_ask_begins_sixteen_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    in_each_turn: list[int] = []
+
+    async def admit(data: dict[str, Any], *_: Any) -> None:
+        begun.append(data["number"])
+
+    async def watch() -> None:
+        while len(begun) < 100:
+            seen = len(begun)
+            await asyncio.sleep(0)
+            in_each_turn.append(len(begun) - seen)
+
+    monkeypatch.setattr("litellm_image_analysis.plugin.admission.admit", admit)
+    plugin, caller = ImageAnalysis(), UserAPIKeyAuth(api_key="sk-a")
+    requests = [{"model": "a-ocr", "messages": [], "number": number} for number in range(100)]
+    hooks = (plugin.async_pre_call_hook(caller, None, data, "acompletion") for data in requests)
+    await asyncio.gather(watch(), *hooks)
+    assert begun == list(range(100))
+    assert max(in_each_turn) <= 16
