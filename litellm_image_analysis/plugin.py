@@ -21,7 +21,7 @@ from litellm_image_analysis.event_loops import take_turn
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
-from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, Attempt, AutoMode
+from litellm_image_analysis.proxy.auto_mode import Attempt, AutoMode
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis, deferred_analysis
 from litellm_image_analysis.proxy.late_hook import LateHook, rerun_guardrails
 from litellm_image_analysis.request import WireFormat, generate_content, responses
@@ -223,7 +223,7 @@ class ImageAnalysis(CustomLogger):
                     return None
                 requested = await admission.admit(data, self.config, user_api_key_dict)
                 if isinstance(requested, DeferredAnalysis):
-                    requested.remember(data)
+                    requested.remember()
                 elif requested is not None:
                     self._check_alone()
                     update_state(metadata_of(data), requested=requested)
@@ -237,7 +237,7 @@ class ImageAnalysis(CustomLogger):
         """Leave the decision to the deployment if the request does not ask. Returns whether it does not."""
         with _PREPARING_A_REQUEST:
             if not admission.may_ask(data, self.config):
-                admission.defer(data, self.config, caller).remember(data)
+                admission.defer(data, self.config, caller).remember()
                 return True
         return False
 
@@ -321,13 +321,13 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        with _CHECKING_A_ROUTE:
-            if routing.running_router() is None:  # a program. A proxy's requests are checked before routing
+        if waiting is None and routing.running_router() is None:  # a program. A proxy checks requests before routing
+            with _CHECKING_A_ROUTE:
                 unserved.check_call(kwargs, name, self.config, self._library.router)
         with _PREPARING_A_CALL:
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
-            else:
+            elif name in WIRE_FORMATS and self._auto_mode.may_apply(kwargs, waiting):
                 request, run_guardrails = await self._before_attempt(kwargs, name, waiting)
         if run_guardrails is not None:
             await run_guardrails()
@@ -341,8 +341,6 @@ class ImageAnalysis(CustomLogger):
             vision_call.was_sent = True
 
     async def _before_attempt(self, kwargs: dict[str, Any], name: str, waiting: DeferredAnalysis) -> Attempt:
-        if name not in WIRE_FORMATS:
-            return NOTHING_TO_DO
         try:
             return await self._auto_mode.before_call(kwargs, name, WIRE_FORMATS[name], waiting)
         except RequestError as error:
@@ -362,7 +360,7 @@ class ImageAnalysis(CustomLogger):
     ) -> None:
         """Save the cost of the call. SDK: write the total to the response's hidden parameters."""
         with _SAVING_A_COST:
-            if call_type is not None:
+            if call_type is not None and load_state(request_data).cost is not None:
                 library.after_call(request_data, response, call_type.value)
 
     async def async_logging_hook(

@@ -17,11 +17,11 @@ METADATA_BUCKETS = ("litellm_metadata", "metadata")
 """LiteLLM keeps a request's metadata under one of these names, depending on the route. The Router may use the other."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)  # not frozen: that takes three times as long to make
 class RequestState:
     """State of one attempt at a request.
 
-    It is immutable. An update replaces it in one metadata mapping, so an attempt with a copy of the metadata has its
+    It is not changed. An update replaces it in one metadata mapping, so an attempt with a copy of the metadata has its
     own state. LiteLLM copies and prints metadata. This object is not copied, and ``repr`` shows nothing of a request.
 
     Attributes:
@@ -92,9 +92,10 @@ def load_state(data: Mapping[str, Any]) -> RequestState:
     found: RequestState | None = None
     for name in METADATA_BUCKETS:
         metadata = data.get(name)
-        state = metadata.get(STATE_KEY) if isinstance(metadata, dict) else None
-        if isinstance(state, RequestState):
-            found = state if found is None else _joined(found, state)
+        if metadata is not None and isinstance(metadata, dict):
+            state = metadata.get(STATE_KEY)
+            if state is not None and isinstance(state, RequestState):
+                found = state if found is None else _joined(found, state)
     return _NOTHING if found is None else found
 
 

@@ -63,7 +63,7 @@ class Contained:
             self._held = [(part, dict(part)) for part in parts if isinstance(part, dict)]
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, Exception) or _is_on_purpose(error):
+        if error is None or not isinstance(error, Exception) or _is_on_purpose(error):
             return False
         LOGGER.error("image analysis: internal error while %s:\n%s", self._work, "".join(_where(error)))
         for part, values in self._held:

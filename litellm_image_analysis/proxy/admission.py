@@ -18,11 +18,10 @@ from litellm_image_analysis.proxy import access, budgets, served_models, vision_
 from litellm_image_analysis.proxy.deferred import DeferredAnalysis
 from litellm_image_analysis.proxy.overrides import EffectiveSettings, effective_settings
 from litellm_image_analysis.request.activation import NOT_GIVEN, PARAMETER, Active, Inactive, Invalid
-from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules, read_rules
+from litellm_image_analysis.vision.caller_rules import read_rules
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
-    from litellm.router import Router
 
     from litellm_image_analysis.config import ImageAnalysisConfig
 
@@ -60,7 +59,7 @@ def check_route(data: dict[str, Any], call_type: str, config: ImageAnalysisConfi
     """
     if not unserved.has_images(data, call_type):
         return
-    settled = effective_settings(config, caller.team_metadata, caller.metadata)
+    settled = effective_settings(config, caller)
     if isinstance(settled, RequestError):
         raise settled
     unserved.check_request(
@@ -119,7 +118,7 @@ async def admit(
     router = routing.running_router()
     activation = routing.activation_of(data.get("model"), config, router, data.get(PARAMETER, NOT_GIVEN))
     if isinstance(activation, Invalid):
-        raise await vision_choice.wrong_choice(activation.problem, _context(EffectiveSettings(config), router, caller))
+        raise await vision_choice.wrong_choice(activation.problem, EffectiveSettings(config).context(router, caller))
     if activation.model != data.get("model"):
         # LiteLLM checked access and budgets for the name with its suffix, not for the base model.
         await access.check_access(activation.model.split(","), router, caller)
@@ -152,46 +151,20 @@ def defer(data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyA
     request = {**data}
     for key in _CONVERSATION:
         request.pop(key, None)
-    settled, router, home = (
-        effective_settings(config, caller.team_metadata, caller.metadata),
-        routing.running_router(),
-        metadata_of(data),
-    )
-    if isinstance(settled, RequestError):
-        operator = _context(EffectiveSettings(config), router, caller)
-        return DeferredAnalysis(operator, home, request, problem=settled)
-    return DeferredAnalysis(_context(settled, router, caller), home, request)
-
-
-def _context(
-    settled: EffectiveSettings, router: Router | None, caller: UserAPIKeyAuth, rules: CallerRules = NO_RULES
-) -> ProxyContext:
-    config = settled.config
-    return ProxyContext(
-        config=config,
-        vision_model=config.vision_model,
-        router=router,
-        caller=caller,
-        rules=rules,
-        withheld=None if settled.enabled else FailureReason.DISABLED,
-    )
+    return DeferredAnalysis(config, caller, metadata_of(data), request)
 
 
 async def _requested(
     active: Active, data: dict[str, Any], config: ImageAnalysisConfig, caller: UserAPIKeyAuth
 ) -> RequestedAnalysis:
     """Apply the settings of the key and the team to the analysis that the request asks for."""
-    settled, router, rules = (
-        effective_settings(config, caller.team_metadata, caller.metadata),
-        routing.running_router(),
-        read_rules(data, caller),
-    )
+    settled, router, rules = effective_settings(config, caller), routing.running_router(), read_rules(data, caller)
     if isinstance(settled, RequestError):
         raise settled
-    context = _context(settled, router, caller, rules)
+    context = settled.context(router, caller, rules)
     if not active.chosen_by_caller or not settled.enabled:
         return RequestedAnalysis(context, chosen_by_caller=False)
-    operator = _context(EffectiveSettings(config), router, caller, rules)
+    operator = EffectiveSettings(config).context(router, caller, rules)
     await vision_choice.check_chosen(replace(operator, vision_model=active.vision_model))
     return RequestedAnalysis(replace(context, vision_model=active.vision_model), chosen_by_caller=True)
 

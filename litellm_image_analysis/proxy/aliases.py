@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from copy import deepcopy
 from functools import partial, wraps
 from importlib.metadata import version
@@ -27,6 +28,12 @@ _ADVERTISED = "_image_analysis_aliases"
 
 _CHAT_MODES = {"chat", "completion", "responses"}
 """LiteLLM's ``mode`` of models that answer conversations."""
+
+PLACEHOLDER = "image-analysis-suffixed-names"
+"""A name that stands for all suffixed names in a list that is edited later."""
+
+LISTS_PLACEHOLDER: ContextVar[bool] = ContextVar("image_analysis_lists_placeholder", default=False)
+"""Whether the mappings of aliases list the placeholder instead of suffixed names. Lookups are not affected."""
 
 _MISSING = object()
 _PROBE = "image-analysis-self-check"
@@ -159,8 +166,8 @@ class SuffixedAliases(dict[str, Any]):
 
     Only the router's own aliases are stored. A lookup of another name that ends in the suffix returns the name without
     it, unless a model has that name, suffix included. Iteration also yields the suffixed names of the models and the
-    visible aliases that the router has at the moment. A suffix gives access to no model: LiteLLM checks the name
-    without it, as it does for every alias.
+    visible aliases that the router has at the moment, or the placeholder where ``LISTS_PLACEHOLDER`` is set. A suffix
+    gives access to no model: LiteLLM checks the name without it, as it does for every alias.
 
     Args:
         router: the router that the aliases belong to.
@@ -191,13 +198,14 @@ class SuffixedAliases(dict[str, Any]):
         return found
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or self.stem(name) is not None
+        if dict.__contains__(self, name):
+            return True
+        return isinstance(name, str) and name.endswith(self.suffix) and self.stem(name) is not None
 
     def get(self, name: Any, default: Any = None) -> Any:
         """Return the target of a name, or ``default`` if there is none. LiteLLM asks some twenty times a request."""
-        own = dict.get(self, name, _MISSING)
-        if own is not _MISSING:
-            return self._resolved(own)
+        if dict.__contains__(self, name):
+            return self._resolved(dict.__getitem__(self, name))
         if not isinstance(name, str) or not name.endswith(self.suffix):
             return default
         stands_for = self.stem(name)
@@ -205,7 +213,7 @@ class SuffixedAliases(dict[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         yield from super().__iter__()
-        yield from self._listed()
+        yield from self._shown()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -228,7 +236,7 @@ class SuffixedAliases(dict[str, Any]):
         LiteLLM follows one alias, not two. The suffixed name of an alias therefore gets the target of that alias.
         """
         own = {name: self._resolved(alias) for name, alias in dict.items(self)}
-        return {**own, **{name: self._target(stem) for name, stem in self._listed().items()}}
+        return {**own, **{name: self._target(stem) for name, stem in self._shown().items()}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         return deepcopy(dict(dict.items(self)), memo)
@@ -256,7 +264,19 @@ class SuffixedAliases(dict[str, Any]):
             return None
         return name.removesuffix(self.suffix) or None
 
-    def _listed(self) -> dict[str, str]:
+    def _shown(self) -> dict[str, str]:
+        return self._placeholder() if LISTS_PLACEHOLDER.get() else self.listed()
+
+    def _placeholder(self) -> dict[str, str]:
+        """Return the placeholder as an alias of a model that LiteLLM shows to everybody."""
+        for deployment in view_of(self._router).deployments():
+            info, name = deployment.get("model_info") or {}, str(deployment["model_name"])
+            is_shown = info.get("blocked") is not True and info.get("discoverable") is not False
+            if is_shown and not info.get("team_id") and "*" not in name:
+                return {PLACEHOLDER: name}
+        return {}
+
+    def listed(self) -> dict[str, str]:
         """Return suffixed names, each with the name without it: chat models of no team, visible aliases, no wildcards.
 
         A name that a model bears and the default vision model's are left out. The router is asked once for all names,

@@ -81,7 +81,7 @@ class AutoMode:
         Returns:
             The analysis that the request needs, if it has images. ``None`` if it needs none, or a deployment decides.
         """
-        if deferred.is_settled or not self._is_analysed_everywhere(data, deferred):
+        if deferred.is_settled or deferred.mode != "auto" or not self._is_analysed_everywhere(data, deferred):
             return None
         deferred.settle()
         if wire_format.is_plain_text(data):
@@ -90,7 +90,7 @@ class AutoMode:
 
     def _is_analysed_everywhere(self, data: dict[str, Any], deferred: DeferredAnalysis) -> bool:
         context, name = deferred.context, data.get("model")
-        may_be = context.config.mode == "auto" and context.withheld is None and deferred.problem is None
+        may_be = context.withheld is None and deferred.problem is None
         if not may_be or context.router is None or not isinstance(name, str) or not _OTHER_ROUTES.isdisjoint(data):
             return False
         asked = context.router, name, context.caller.team_id
@@ -99,6 +99,16 @@ class AutoMode:
             known = vision_support.is_analysed_everywhere(*asked, context.config.mode)
             self._analysed_everywhere[asked] = known
         return known
+
+    def may_apply(self, kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
+        """Return whether the images of a call may have to be replaced. Those of most calls need not.
+
+        Args:
+            kwargs: the call's keyword arguments.
+            deferred: the deferred analysis of the request.
+        """
+        is_open = not deferred.is_settled and vision_support.may_be_due(kwargs, deferred.mode)
+        return is_open or self._asks(kwargs, deferred)
 
     async def before_call(
         self, kwargs: dict[str, Any], call_type: str, wire_format: WireFormat, deferred: DeferredAnalysis
@@ -109,7 +119,8 @@ class AutoMode:
         analysis if it is a fallback to a name with the suffix.
 
         Args:
-            kwargs: the call's keyword arguments. The messages are not changed, because the next attempt needs them.
+            kwargs: the keyword arguments of a call that this may apply to. The messages are not changed, because the
+                next attempt needs them.
             call_type: LiteLLM's name for the call.
             wire_format: the wire format of the call.
             deferred: the deferred analysis of the request.
@@ -120,21 +131,20 @@ class AutoMode:
         Raises:
             RequestError: the call cannot be served.
         """
-        mode, asks = deferred.context.config.mode, self._asks(kwargs, deferred)
-        is_decided = deferred.is_settled or deferred.context.withheld is not None
-        if not asks and (is_decided or not vision_support.may_be_due(kwargs, mode)):
+        context, asks = deferred.context, self._asks(kwargs, deferred)
+        if not asks and context.withheld is not None:
             return NOTHING_TO_DO
         accepted = partial(vision_support.accepted_files, kwargs)
-        found = await self.analyzer.find(kwargs, wire_format, deferred.context.config, accepted, checks_shape=False)
+        found = await self.analyzer.find(kwargs, wire_format, context.config, accepted, checks_shape=False)
         if not found:
             return NOTHING_TO_DO
-        if not asks and not vision_support.should_analyze(kwargs, mode):
+        if not asks and not vision_support.should_analyze(kwargs, deferred.mode):
             return NOTHING_TO_DO
         self.check_alone()
         request, run_guardrails = dict(kwargs), None
-        with containment.contained_analysis(request, wire_format, deferred.context):
+        with containment.contained_analysis(request, wire_format, context):
             await self._analyse(request, found, wire_format, deferred)
-            run_guardrails = rerun_guardrails(request, deferred.context.caller, call_type)
+            run_guardrails = rerun_guardrails(request, deferred.caller, call_type)
         with containment.log_and_continue("attaching the cost"):
             total.attach_cost(metadata_of(request), call_type, is_shown=False)
             metadata.share_notes(request, deferred.home)
@@ -143,13 +153,13 @@ class AutoMode:
     @staticmethod
     def _asks(kwargs: dict[str, Any], deferred: DeferredAnalysis) -> bool:
         """Return whether the name of a fallback has the suffix."""
-        context = deferred.context
+        config, router = deferred.config, routing.running_router()
         own = deferred.request.get("model")  # which does not ask
-        named = [bucket.get("model_group") for bucket in metadata_buckets(kwargs)]
-        others = [name for name in named if name != own]
-        if not any(routing.may_ask(name, context.config.suffix, context.router) for name in others):
-            return False  # most calls: without finding out which of them the Router wrote
-        return isinstance(routing.activation_of(metadata.called_group(kwargs), context.config, context.router), Active)
+        for bucket in metadata_buckets(kwargs):
+            name = bucket.get("model_group")
+            if name != own and routing.may_ask(name, config.suffix, router):
+                return isinstance(routing.activation_of(metadata.called_group(kwargs), config, router), Active)
+        return False  # most calls: without finding out which of the names the Router wrote
 
     async def _analyse(
         self,

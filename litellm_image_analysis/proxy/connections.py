@@ -27,13 +27,18 @@ _current: ContextVar[_ClientConnection | None] = ContextVar("litellm_image_analy
 
 
 class _ClientConnection:
-    """The ASGI messages between the client of one request and the application."""
+    """The ASGI messages between the client of one request and the application.
+
+    Attributes:
+        headers: headers to add to the response, unless it has a header with the same name.
+    """
+
+    __slots__ = ("_is_gone", "_is_read", "_receive", "_send", "headers")
 
     def __init__(self, receive: _Receive, send: _Send) -> None:
         self._receive, self._send = receive, send
         self._is_read = self._is_gone = False
         self.headers: dict[str, str] = {}
-        """Headers to add to the response, unless it has a header with the same name."""
 
     async def receive(self) -> _Message:
         """Return the next message. After a disconnect, return ``http.disconnect`` to every call."""
@@ -46,7 +51,7 @@ class _ClientConnection:
 
     async def send(self, message: _Message) -> None:
         """Send a message to the client."""
-        if message["type"] == "http.response.start" and self.headers:
+        if self.headers and message["type"] == "http.response.start":
             from starlette.datastructures import MutableHeaders  # may be missing in programs without a proxy
 
             headers = MutableHeaders(scope=message)

@@ -7,13 +7,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from litellm.proxy._types import UserAPIKeyAuth
 from litellm.router import Router
-from support.contexts import proxy_context
 from support.images import image, message, text
 from support.routers import ANYONE
 
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.engine import routing
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.proxy.auto_mode import NOTHING_TO_DO, AutoMode
@@ -22,6 +21,7 @@ from litellm_image_analysis.request import chat
 
 AUTO = ImageAnalysisConfig(mode="auto", vision_model="eyes", max_image_parts=1)
 BLIND = {"supports_vision": False}
+WRONG = UserAPIKeyAuth(metadata={"image_analysis": {"prompt": 5}})
 TWO_IMAGES = [message(text("?"), image("a"), image("b"))]
 
 
@@ -30,14 +30,14 @@ def running(proxy_module: ModuleType, router: Router) -> None:
     vars(proxy_module).update(llm_router=router)
 
 
-async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | None = None, **kwargs: Any) -> Any:
+async def attempted(config: ImageAnalysisConfig = AUTO, caller: UserAPIKeyAuth = ANYONE, **kwargs: Any) -> Any:
     attempts = AutoMode(config, Analyzer(config), lambda: None)
-    standby = DeferredAnalysis(
-        proxy_context(config.vision_model, config, routing.running_router(), ANYONE), {}, problem=problem
-    )
+    standby = DeferredAnalysis(config, caller, {})
     called = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}, **kwargs}
     before = dict(called)
     try:
+        if not attempts.may_apply(called, standby):
+            return NOTHING_TO_DO
         return await attempts.before_call(called, "acompletion", chat, standby)
     finally:
         assert called == before
@@ -45,7 +45,7 @@ async def attempted(config: ImageAnalysisConfig = AUTO, problem: RequestError | 
 
 @pytest.mark.parametrize("kwargs", [{"messages": []}, {"model_info": {"supports_vision": True}}, {"model_info": {}}])
 async def test_what_needs_none_is_left_alone(kwargs: dict[str, Any]) -> None:
-    assert await attempted(**kwargs, problem=RequestError("wrong metadata")) == NOTHING_TO_DO
+    assert await attempted(caller=WRONG, **kwargs) == NOTHING_TO_DO
 
 
 async def test_the_request_s_limits_hold() -> None:
@@ -68,8 +68,8 @@ async def test_a_request_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_wrong_metadata_are_told_now() -> None:
-    with pytest.raises(RequestError, match="wrong metadata"):
-        await attempted(problem=RequestError("wrong metadata"))
+    with pytest.raises(RequestError, match=r"key metadata: image_analysis\.prompt"):
+        await attempted(caller=WRONG)
 
 
 async def test_a_vision_model_nobody_serves_is_a_failure_of_the_images() -> None:
@@ -83,9 +83,8 @@ async def test_a_vision_model_nobody_serves_is_a_failure_of_the_images() -> None
 
 def decided(config: ImageAnalysisConfig = AUTO, **data: Any) -> tuple[Any, bool]:
     """What is decided before routing, and whether deployments need not decide."""
-    context = proxy_context(config.vision_model, config, routing.running_router(), ANYONE)
     request: dict[str, Any] = {"model": "blindfolded", "messages": TWO_IMAGES, "metadata": {}, **data}
-    deferred = DeferredAnalysis(context, request["metadata"], request)
+    deferred = DeferredAnalysis(config, ANYONE, request["metadata"], request)
     requested = AutoMode(config, Analyzer(config), lambda: None).before_routing(request, chat, deferred)
     return requested, deferred.is_settled
 
@@ -116,9 +115,7 @@ def test_so_is_every_request_on_request() -> None:
     assert decided(AUTO.model_copy(update={"mode": "on_request"})) == (None, False)
 
 
-async def test_a_deployment_does_not_decide_again() -> None:
-    context = proxy_context("eyes", AUTO, routing.running_router(), ANYONE)
+def test_a_deployment_does_not_decide_again() -> None:
     kwargs = {"model": "openai/blind", "model_info": BLIND, "messages": TWO_IMAGES, "metadata": {}}
-    settled = DeferredAnalysis(context, {}, is_settled=True)
-    auto_mode = AutoMode(AUTO, Analyzer(AUTO), lambda: None)
-    assert await auto_mode.before_call(kwargs, "acompletion", chat, settled) == NOTHING_TO_DO
+    settled = DeferredAnalysis(AUTO, ANYONE, {}, is_settled=True)
+    assert not AutoMode(AUTO, Analyzer(AUTO), lambda: None).may_apply(kwargs, settled)

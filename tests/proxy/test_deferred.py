@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from litellm.proxy._types import UserAPIKeyAuth
-from support.contexts import proxy_context
 
 from litellm_image_analysis.analysis.outcomes import Analysed
 from litellm_image_analysis.config import ImageAnalysisConfig
@@ -15,16 +14,14 @@ from litellm_image_analysis.proxy import deferred
 
 
 def waiting(home: dict[str, Any]) -> deferred.DeferredAnalysis:
-    return deferred.DeferredAnalysis(
-        proxy_context("eyes", ImageAnalysisConfig(), None, UserAPIKeyAuth(api_key="sk-secret")), home
-    )
+    return deferred.DeferredAnalysis(ImageAnalysisConfig(), UserAPIKeyAuth(api_key="sk-secret"), home)
 
 
 @pytest.mark.parametrize("bucket", ["metadata", "litellm_metadata"])
 def test_it_is_found_in_the_request_and_in_copies_of_its_metadata(bucket: str) -> None:
     home: dict[str, Any] = {}
     left = waiting(home)
-    left.remember({})
+    left.remember()
     assert deferred.deferred_analysis({bucket: home}) is left
     assert deferred.deferred_analysis({bucket: dict(home)}) is left
     assert deferred.deferred_analysis({bucket: copy.deepcopy(home)}) is left
@@ -33,8 +30,8 @@ def test_it_is_found_in_the_request_and_in_copies_of_its_metadata(bucket: str) -
 def test_the_first_to_stand_by_does() -> None:
     home: dict[str, Any] = {}
     first, second = waiting(home), waiting(home)
-    first.remember({"metadata": home})
-    second.remember({"metadata": home})
+    first.remember()
+    second.remember()
     assert deferred.deferred_analysis({"metadata": home}) is first
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from litellm.proxy._types import UserAPIKeyAuth
 
 from litellm_image_analysis.config import ImageAnalysisConfig
 from litellm_image_analysis.errors import RequestError
@@ -19,21 +20,26 @@ JSON = st.recursive(
 )
 
 
+def owned(team: object, key: object) -> UserAPIKeyAuth:
+    """A caller with this metadata, of any type."""
+    return UserAPIKeyAuth.model_construct(metadata=key, team_metadata=team)
+
+
 def decisions(team: dict[str, Any] | None = None, key: dict[str, Any] | None = None) -> EffectiveSettings:
-    found = effective_settings(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
+    found = effective_settings(OPERATOR, owned({"image_analysis": team}, {"image_analysis": key}))
     assert isinstance(found, EffectiveSettings)
     return found
 
 
 def refusal_of(key: object) -> RequestError:
-    found = effective_settings(OPERATOR, None, {"image_analysis": key})
+    found = effective_settings(OPERATOR, owned(None, {"image_analysis": key}))
     assert isinstance(found, RequestError)
     return found
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"image_analysis": None}, {"image_analysis": {}}, {"else": 1}, "text"])
 def test_without_settings_of_their_own_the_operator_s_hold(metadata: object) -> None:
-    assert effective_settings(OPERATOR, metadata, metadata) == EffectiveSettings(OPERATOR)
+    assert effective_settings(OPERATOR, owned(metadata, metadata)) == EffectiveSettings(OPERATOR)
 
 
 @pytest.mark.parametrize("owner", ["team", "key"])
@@ -80,7 +86,7 @@ def test_wrong_metadata_are_told_with_their_path_and_what_would_be_right(setting
 
 
 def test_the_team_s_are_told_as_the_team_s() -> None:
-    error = effective_settings(OPERATOR, {"image_analysis": {"enabled": 1, "prompt": 2}}, {})
+    error = effective_settings(OPERATOR, owned({"image_analysis": {"enabled": 1, "prompt": 2}}, {}))
     assert isinstance(error, RequestError)
     assert error.message == (
         "team metadata: image_analysis.enabled: got 1; it must be true or false;"
@@ -91,7 +97,7 @@ def test_the_team_s_are_told_as_the_team_s() -> None:
 
 @given(JSON, JSON)
 def test_nothing_in_metadata_changes_what_only_the_operator_sets(team: object, key: object) -> None:
-    found = effective_settings(OPERATOR, {"image_analysis": team}, {"image_analysis": key})
+    found = effective_settings(OPERATOR, owned({"image_analysis": team}, {"image_analysis": key}))
     if isinstance(found, EffectiveSettings):
         own = {"vision_model", "prompt", "mode"}
         assert found.config.model_dump(exclude=own) == OPERATOR.model_dump(exclude=own)
