@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 from litellm_image_analysis.event_loops import PerLoop
@@ -42,10 +43,18 @@ class SingleFlight(Generic[T]):
         flight = flights.get(key)
         starts = flight is None
         if flight is None:
-            flight = flights[key] = asyncio.ensure_future(_awaited(call))
-            flight.add_done_callback(lambda _: flights.pop(key))
+            flight = flights[key] = asyncio.ensure_future(self._made(key, call, flights))
+            flight.add_done_callback(partial(self._forget, key, flights))
         return await asyncio.shield(flight), starts
 
+    @staticmethod
+    async def _made(key: Hashable, call: Callable[[], Awaitable[T]], flights: dict[Hashable, asyncio.Task[T]]) -> T:
+        try:
+            return await call()
+        finally:
+            del flights[key]  # now: whoever comes before the callbacks run must not get an ended call
 
-async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
-    return await call()
+    @staticmethod
+    def _forget(key: Hashable, flights: dict[Hashable, asyncio.Task[T]], ended: asyncio.Task[T]) -> None:
+        if flights.get(key) is ended:  # it was cancelled before it began
+            del flights[key]

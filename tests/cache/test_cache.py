@@ -283,6 +283,27 @@ async def test_trouble_of_one_who_asks_is_not_that_of_others_who_ask_the_same(re
     assert len(well.asked) == 1
 
 
+@pytest.mark.timeout(20)  # without an own call, it would ask for the failure of another for ever, in one turn
+async def test_whoever_comes_in_the_turn_in_which_another_s_call_fails_asks_on_its_own() -> None:
+    cache, is_open = in_memory(), asyncio.Event()
+
+    async def refused(_: VisionRequest) -> Outcome:
+        await is_open.wait()
+        return Failed(FailureReason.CIRCUIT_OPEN)
+
+    limiter = anyio.CapacityLimiter(8)
+    first = asyncio.ensure_future(cache.ask(request_for(), refused, limiter))
+    await checkpoint()
+    await checkpoint()
+    is_open.set()
+    others = []
+    while not first.done():
+        others.append(asyncio.ensure_future(cache.ask(request_for(), Eyes(CAT), limiter)))
+        await checkpoint()
+    assert await first == Failed(FailureReason.CIRCUIT_OPEN)
+    assert {(await other).as_cached() for other in others} == {CAT.as_cached()}
+
+
 async def test_they_take_a_turn_of_their_own_for_it() -> None:
     cache, troubled, well = in_memory(), Eyes(Failed(FailureReason.BUSY), may_end=False), Eyes(CAT)
     leader = asyncio.ensure_future(answer(cache, troubled))

@@ -311,3 +311,33 @@ def test_loops_in_threads_never_wait_for_each_other_s_calls() -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda name: asyncio.run(ask_beside_the_others(name)), "abcd"))
     assert answers == [["a"] * 4, ["b"] * 4, ["c"] * 4, ["d"] * 4]
+
+
+async def test_whoever_comes_in_the_turn_in_which_a_call_ends_starts_one_of_its_own() -> None:
+    """An ended call has an answer at once. Whoever asks until it gets one that it may use would hold up the loop."""
+    flights: SingleFlight[str] = SingleFlight()
+    first = Call("of another's")
+    [waits] = await waiting(1, flights, first)
+    first.may_end.set()  # the call goes on in the next turn, and the next task of that turn is this one
+
+    async def own() -> str:
+        return "its own"
+
+    async def come() -> tuple[str, bool, bool]:
+        was_in_flight = KEY in flights
+        return *await flights.join(KEY, own), was_in_flight
+
+    assert await asyncio.ensure_future(come()) == ("its own", True, False)
+    assert await waits == "of another's"
+    await landed(flights)
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_is_not_in_flight() -> None:
+    flights: SingleFlight[str] = SingleFlight()
+    asking = asyncio.ensure_future(flights.join(KEY, Call()))
+    await checkpoint()
+    [call] = asyncio.all_tasks() - {asyncio.current_task(), asking}
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    await landed(flights)
