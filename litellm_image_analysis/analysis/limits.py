@@ -117,14 +117,20 @@ def check_sizes(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> Req
 def check_pixels(found: Sequence[FoundImage], config: ImageAnalysisConfig) -> RequestError | None:
     """Compare the sizes of the images in pixels with the limit."""
     for image in found:
-        size = image.source.size if image.source is not None else None
-        if size is not None and size[0] * size[1] > config.max_image_pixels:
+        if image.source is None or not _has_more_pixels(image.source.size, config):
+            continue
+        size = image.source.standard().size  # that of another spelling may be wrong
+        if size is not None and _has_more_pixels(size, config):
             return _too_large(
                 f"{image.place}: the image has {size[0]:,} x {size[1]:,} = {size[0] * size[1]:,} pixels, the limit is"
                 f" {config.max_image_pixels:,} (setting max_image_pixels). Send a smaller image.",
                 image.place,
             )
     return None
+
+
+def _has_more_pixels(size: tuple[int, int] | None, config: ImageAnalysisConfig) -> bool:
+    return size is not None and size[0] * size[1] > config.max_image_pixels
 
 
 def _depth(value: object, most: int) -> int:

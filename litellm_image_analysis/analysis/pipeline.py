@@ -7,7 +7,7 @@ after all calls have ended, so a request is rewritten completely or not at all.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +98,11 @@ async def rewrite(
     with anyio.move_on_after(config.timeout_seconds) as time_limit:
         known = await target.answers.recall(requests)
         if len(known) < len(requests):
-            damaged = await computed(partial(_damaged, plan, known), in_thread=takes_long)
-            if damaged:
-                plan = await computed(partial(_plan, found, config, target, damaged), in_thread=takes_long)
-                requests = _distinct(plan)
+            changed = await computed(partial(_changed_plan, found, plan, known, config, target), in_thread=takes_long)
+            if isinstance(changed, RequestError):
+                return changed
+            if changed is not None:
+                plan, requests = changed, _distinct(changed)
                 known = await target.answers.recall(requests)
     answered = await _ask_all(requests, known, config, target, time_limit.deadline)
     duration_ms = round((anyio.current_time() - started) * 1000)
@@ -120,31 +121,43 @@ async def rewrite(
 
 def _takes_long(body: Body, found: Sequence[FoundImage], wire_format: WireFormat) -> bool:
     """Return whether reading the images or writing their texts takes more than a few milliseconds."""
-    if len(found) > _IMAGES_ON_AN_EVENT_LOOP or is_large(body, wire_format):
+    if len(found) > _IMAGES_ON_AN_EVENT_LOOP:
         return True
-    return sum(len(image.source.reference) for image in found if image.source is not None) > LARGE_CHARACTERS
+    characters = sum(len(image.source.reference) for image in found if image.source is not None)
+    return characters > LARGE_CHARACTERS or is_large(body, wire_format)
 
 
 def _checked_plan(
-    found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget
+    found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget, damaged: Collection[str] = ()
 ) -> list[Step] | RequestError:
     """Return the plan, or the error if a limit is exceeded. What is cheap to check is checked first."""
     if target.withheld is not None:
         return [Step((image,), Failed(target.withheld)) for image in found]
-    return check_sizes(found, config) or check_pixels(found, config) or _plan(found, config, target)
+    exceeded = check_sizes(found, config) or check_pixels(found, config)
+    return exceeded or make_plan(found, config, target.tenant, target.model, target.file_providers, damaged)
 
 
-def _plan(
-    found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget, damaged: Collection[str] = ()
-) -> list[Step]:
-    return make_plan(found, config, target.tenant, target.model, target.file_providers, damaged)
+def _changed_plan(
+    found: Sequence[FoundImage],
+    plan: Sequence[Step],
+    known: Mapping[str, Outcome],
+    config: ImageAnalysisConfig,
+    target: VisionTarget,
+) -> list[Step] | RequestError | None:
+    """Read every character of the images that a vision model is about to get. Those of a known answer were read for it.
 
-
-def _damaged(plan: Sequence[Step], known: Mapping[str, Outcome]) -> set[str]:
-    """Return the digests of images that no vision model may get. Those of a known answer were checked for it."""
+    Returns:
+        The plan without damaged images and with all others in standard base64, or the error if a limit is exceeded.
+        ``None`` if nothing changes.
+    """
     steps = (step for step in plan if isinstance(step.ask, VisionRequest) and step.ask.key not in known)
-    sources = (image.source for step in steps for image in step.images if image.source is not None)
-    return {source.digest for source in sources if not source.is_whole}
+    images = (image for step in steps for image in step.images)
+    other = {image.path: image.source.standard() for image in images if image.source and not image.source.is_whole}
+    if not other:
+        return None
+    damaged = {source.digest for source in other.values() if not source.is_whole}
+    standard = [replace(image, source=other.get(image.path, image.source)) for image in found]
+    return _checked_plan(standard, config, target, damaged)
 
 
 def _distinct(plan: Sequence[Step]) -> list[VisionRequest]:

@@ -71,19 +71,30 @@ _TURN = re.compile(
 
 _SUSPECT = re.compile(rf"[\[\r{_BRACKETS}{_COMPOSED_BRACKETS}くㄑ𡿨{_HIDDEN}{_JOINERS}]")
 """The characters that every imitation and every invisible character begins with. Most texts have none of them."""
+_SUSPECT_ASCII = tuple(sign for sign in map(chr, range(128)) if _SUSPECT.match(sign))
+"""Those of them that ASCII has. Some thirty searches for one character take a tenth of a search for any of them."""
 
 _ESCAPES = {"<": "&lt;", "[": "&#91;"}
 
 
 def sanitized(text: str) -> str:
     """Return the text with imitations of tags and chat turns escaped, and invisible characters shown by their code."""
-    if not _SUSPECT.search(text):
+    if not _is_suspect(text):
         return text
     text = _TAG.sub("&lt;", text)
     if _ANY_BRACKET.search(text) and _TAG.search(_as_read(text)):
         text = _ANY_BRACKET.sub("&lt;", text)
     text = _BRACKET_LETTER.sub(_without_bracket_letter, text)
     return _TURN.sub(lambda found: _ESCAPES[found[0]], _UNSEEN.sub(_shown, text))
+
+
+def _is_suspect(text: str) -> bool:
+    if not text.isascii():
+        return _SUSPECT.search(text) is not None
+    for sign in _SUSPECT_ASCII:  # noqa: SIM110 - any() takes three times as long
+        if sign in text:
+            return True
+    return False
 
 
 def _without_bracket_letter(found: re.Match[str]) -> str:

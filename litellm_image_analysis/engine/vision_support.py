@@ -41,6 +41,8 @@ def may_be_due(kwargs: Mapping[str, Any], mode: Mode) -> bool:
         kwargs: the call's keyword arguments, with the deployment's ``model_info`` if a Router makes it.
         mode: the mode in the settings.
     """
+    if mode == "on_request" and _model_info(kwargs).get(POLICY) is None:
+        return False  # most calls
     return _due(kwargs, mode) is not False
 
 
@@ -79,7 +81,7 @@ def _due(kwargs: Mapping[str, Any], mode: Mode) -> bool | None:
 def _is_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | None:
     policy = _policy(model, model_info)
     if policy is None and mode == "on_request":
-        return False  # most calls end here, without a lookup in LiteLLM's cost map
+        return False
     return is_due(mode, policy, accepts_images(model, model_info))
 
 

@@ -36,6 +36,7 @@ LISTS_PLACEHOLDER: ContextVar[bool] = ContextVar("image_analysis_lists_placehold
 """Whether the mappings of aliases list the placeholder instead of suffixed names. Lookups are not affected."""
 
 _MISSING = object()
+_holds = dict.__contains__
 _PROBE = "image-analysis-self-check"
 
 
@@ -198,13 +199,13 @@ class SuffixedAliases(dict[str, Any]):
         return found
 
     def __contains__(self, name: object) -> bool:
-        if dict.__contains__(self, name):
+        if _holds(self, name):
             return True
         return isinstance(name, str) and name.endswith(self.suffix) and self.stem(name) is not None
 
     def get(self, name: Any, default: Any = None) -> Any:
         """Return the target of a name, or ``default`` if there is none. LiteLLM asks some twenty times a request."""
-        if dict.__contains__(self, name):
+        if _holds(self, name):
             return self._resolved(dict.__getitem__(self, name))
         if not isinstance(name, str) or not name.endswith(self.suffix):
             return default

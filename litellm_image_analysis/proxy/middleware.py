@@ -27,9 +27,9 @@ class Middleware:
         self._of_lists = ConnectionMiddleware(self.lists)
         self._of_others = ConnectionMiddleware(app)
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
         """Serve one connection."""
-        await (self._of_lists if is_model_list(scope) else self._of_others)(scope, receive, send)
+        return (self._of_lists if is_model_list(scope) else self._of_others)(scope, receive, send)
 
 
 def install(config: ImageAnalysisConfig) -> None:

@@ -64,8 +64,10 @@ class Base64:
         """Return ``count`` bytes from ``place`` on: fewer at the end of the file, none if the text is not base64."""
         first, beyond = place // 3, -(-(place + count) // 3)
         window = self.text[self.start + 4 * first : self.start + 4 * beyond]
+        if "-" in window or "_" in window:
+            window = window.translate(_STANDARD_BASE64)
         try:
-            return base64.b64decode(window.translate(_STANDARD_BASE64), validate=True)[place - 3 * first :][:count]
+            return base64.b64decode(window, validate=True)[place - 3 * first :][:count]
         except ValueError:
             return b""
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -35,7 +35,8 @@ _ANY_TYPE = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
 
 _DETAILS = {"low", "high", "auto", "original"}
 _BLANKS = "\t\n\r "
-_OTHER_SIGNS = tuple(sign.encode() for sign in f"{_BLANKS}-_")
+_OTHER_SIGNS = f"{_BLANKS}-_"
+"""Signs that standard base64 does not have, and other spellings of it have."""
 _STANDARD_BASE64 = str.maketrans("-_", "+/", _BLANKS)
 _HEAD_CHARACTERS = 512
 _SIZED_AT_THE_BEGINNING: tuple[Format, ...] = ("PNG", "WEBP", "BMP")
@@ -184,30 +185,34 @@ class ImageSource:
         """Length of the URL or file id. 0 if the bytes are in the request."""
         return len(self.reference) if self.kind in ("remote", "held") else 0
 
-    @property
-    def _file(self) -> Base64:
-        """The file in the request, as standard base64 with padding and without line breaks."""
-        return self._file_and_hash[0]
-
     @cached_property
-    def _file_and_hash(self) -> tuple[Base64, Any]:
-        """The file in the request, and SHA-256 of its characters. Both take one pass if it is standard base64."""
+    def _file(self) -> Base64:
+        """The file in the request, with padding. In standard base64, if the beginning is spelled in another way."""
         file = Base64(self.reference, self._start)
-        sha256 = _hash_of(file)
-        if sha256 is None:
-            file = Base64(file.text[file.start :].translate(_STANDARD_BASE64))
-            sha256 = _hash_of(file)
+        if _has_other_signs(self.reference[file.start : file.start + _HEAD_CHARACTERS]):
+            file = Base64(self.reference[file.start :].translate(_STANDARD_BASE64))
         padding = _missing_padding(file)
-        if padding and sha256 is not None:
-            sha256.update(padding.encode())
-            file = Base64(f"{file.text[file.start :]}{padding}")
-        return file, sha256
+        return Base64(f"{file.text[file.start :]}{padding}") if padding else file
+
+    def standard(self) -> ImageSource:
+        """Return the same image in standard base64. Itself if it is so already, or its bytes are not in the request.
+
+        Most other spellings are known by the beginning, and need no such copy. To know them all, every character is
+        read. Equal images in standard base64 have equal digests.
+        """
+        if self.is_whole:
+            return self
+        start = self._start
+        payload = self.reference[start:].translate(_STANDARD_BASE64)
+        return self if self.reference[start:] == payload else replace(self, reference=self.reference[:start] + payload)
 
     @cached_property
     def _beginning(self) -> Base64:
         """The beginning of the file, or all of a short one. It is read before anything is known of the rest."""
         start = self._start
-        beginning = self.reference[start : start + _HEAD_CHARACTERS].translate(_STANDARD_BASE64)
+        beginning = self.reference[start : start + _HEAD_CHARACTERS]
+        if _has_other_signs(beginning):
+            beginning = beginning.translate(_STANDARD_BASE64)
         is_all = len(self.reference) - start <= _HEAD_CHARACTERS
         return Base64(beginning + _missing_padding(Base64(beginning)) if is_all else beginning)
 
@@ -225,19 +230,21 @@ class ImageSource:
     @property
     def flaw(self) -> Flaw | None:
         """The flaw of an image in the request, or ``None``."""
-        return self.first_flaw or (None if self.is_whole else "damaged")
+        image = self.standard()
+        return image.first_flaw or (None if image.is_whole else "damaged")
 
     @cached_property
     def first_flaw(self) -> Flaw | None:
-        """The flaw that is found without reading every character, or ``None``."""
+        """The flaw that is found without reading every character of an image without flaws, or ``None``."""
         declared = self._declared
-        if declared is None:
+        if declared is None or (self._format is not None and self.size is not None and _may_be_image(declared)):
             return None
-        if not (_is_image_type(declared) or declared in _ANY_TYPE):
+        if not _may_be_image(declared):
             return "unsupported_type"
-        if self._format is not None:
-            return "damaged" if self.size is None else None
-        if not self.is_whole:
+        image = self.standard()
+        if image is not self:
+            return image.first_flaw
+        if self._format is not None or not self.is_whole:
             return "damaged"
         return "mislabelled" if declared in MEDIA_TYPES else "unsupported_type"
 
@@ -250,12 +257,13 @@ class ImageSource:
     def digest(self) -> str:
         """SHA-256 of all values that identify the image, in hex. Computed once.
 
-        Above ``LARGE_CHARACTERS`` it takes milliseconds, too long for an event loop.
+        It is that of the standard spelling, unless other signs begin behind its beginning: see ``standard``. Above
+        ``LARGE_CHARACTERS`` it takes milliseconds, too long for an event loop.
         """
         hints = f"{self.detail!r} {self.format!r} {self.holder!r}"
         if self._declared is None:
             return hashlib.sha256(f"{hints} {self.reference}".encode("utf-8", "surrogatepass")).hexdigest()
-        sha256 = self._file_and_hash[1].copy()
+        sha256 = _hash_of(self._file)
         sha256.update(f" {self._spelling[0]} {hints}".encode("utf-8", "surrogatepass"))
         return str(sha256.hexdigest())
 
@@ -281,15 +289,22 @@ def _is_image_type(media_type: str) -> bool:
     return media_type.startswith("image/") or f"image/{media_type}" in MEDIA_TYPES
 
 
+def _has_other_signs(text: str) -> bool:
+    for sign in _OTHER_SIGNS:  # noqa: SIM110 - any() takes three times as long
+        if sign in text:
+            return True
+    return False
+
+
+def _may_be_image(declared: str) -> bool:
+    return _is_image_type(declared) or declared in _ANY_TYPE
+
+
 def _hash_of(file: Base64) -> Any:
-    """Return SHA-256 of a file's characters, or ``None`` if it has blanks or is in the URL-safe alphabet."""
+    """Return SHA-256 of a file's characters. A piece at a time is copied."""
     sha256 = hashlib.sha256()
-    for start in range(0, len(file.text), _PIECE):  # each is searched while it is in the processor's cache
-        piece = file.text[max(start, file.start) : start + _PIECE].encode("utf-8", "surrogatepass")
-        for sign in _OTHER_SIGNS:
-            if sign in piece:
-                return None
-        sha256.update(piece)
+    for start in range(file.start, len(file.text), _PIECE):
+        sha256.update(file.text[start : start + _PIECE].encode("utf-8", "surrogatepass"))
     return sha256
 
 

@@ -328,7 +328,7 @@ base64_texts = st.builds(
         lambda head, rest, more: head + rest + more,
         st.sampled_from(_FILES),
         st.binary(max_size=40),
-        st.sampled_from([b"", bytes(90)]),  # behind what is read to know the kind of file
+        st.sampled_from([b"", bytes(90), bytes(600)]),  # behind what is read to know the kind of file, or the spelling
     ),
     st.booleans(),
     st.booleans(),
