@@ -321,9 +321,10 @@ class ImageAnalysis(CustomLogger):
             vision_call.begin_attempt(kwargs)
             return None
         waiting = deferred_analysis(kwargs)
-        if waiting is None and routing.running_router() is None:  # a program. A proxy checks requests before routing
+        if waiting is None:
             with _CHECKING_A_ROUTE:
-                unserved.check_call(kwargs, name, self.config, self._library.router)
+                if routing.running_router() is None:  # a program. A proxy checks requests before routing
+                    unserved.check_call(kwargs, name, self.config, self._library.router)
         with _PREPARING_A_CALL:
             if waiting is None:
                 request = await self._library.before_call(kwargs, name)
