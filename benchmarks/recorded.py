@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -151,8 +152,8 @@ async def _send(client: httpx.AsyncClient, body: Json) -> None:
     (await client.post("/v1/chat/completions", json=body)).raise_for_status()
 
 
-def _is_plugins(callback: object) -> bool:
-    return type(callback).__module__.startswith(litellm_image_analysis.__name__)
+def _is_plugins(value: object) -> bool:
+    return type(value).__module__.startswith(litellm_image_analysis.__name__)
 
 
 async def _plugin_is_last() -> None:
@@ -243,4 +244,17 @@ def _own(value: Any) -> Any:
     """Return a copy of a request with its metadata, because hooks change them. Other values are not copied."""
     if type(value) is not dict:
         return value
-    return {key: dict(inner) if type(inner) is dict else inner for key, inner in value.items()}
+    return {
+        key: {name: _fresh(entry) for name, entry in inner.items()} if type(inner) is dict else inner
+        for key, inner in value.items()
+    }
+
+
+def _fresh(entry: Any) -> Any:
+    """Return a copy of the plugin's state of a request, in which nothing was decided since it was recorded."""
+    if not _is_plugins(entry):
+        return entry
+    state = copy.copy(entry)
+    if getattr(state, "deferred", None) is not None:
+        object.__setattr__(state, "deferred", copy.copy(state.deferred))  # the state is frozen in earlier versions
+    return state
