@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -51,6 +52,7 @@ _DYNAMIC_CALLBACKS = (
 
 
 _PROXY_MODULE = "litellm.proxy.proxy_server"
+_REQUEST_COUNTER = "litellm.proxy.middleware.in_flight_requests_middleware"
 
 
 def is_proxy_loaded() -> bool:
@@ -205,6 +207,29 @@ def guardrails_only() -> Callable[..., Awaitable[dict[str, Any]]] | None:
 @lru_cache(maxsize=8)
 def _has_parameter(function: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(function).parameters
+
+
+def grace_seconds() -> float | None:
+    """Seconds that a proxy gives its requests when it is stopped. ``None`` in versions of LiteLLM that do not wait."""
+    try:
+        from litellm.proxy.shutdown.graceful_shutdown_manager import GracefulShutdownManager
+    except ImportError:
+        return None
+    return GracefulShutdownManager.get_timeout()
+
+
+@contextmanager
+def counted_as_request() -> Iterator[None]:
+    """Count a block as a request in flight, for which a proxy that is stopped waits. A program counts nothing."""
+    counter: Any = getattr(sys.modules.get(_REQUEST_COUNTER), "InFlightRequestsMiddleware", None)
+    if not hasattr(counter, "_in_flight"):
+        yield
+        return
+    counter._in_flight += 1  # noqa: SLF001
+    try:
+        yield
+    finally:
+        counter._in_flight -= 1  # noqa: SLF001
 
 
 class RouterView(Protocol):

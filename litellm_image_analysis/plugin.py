@@ -14,7 +14,7 @@ from litellm_image_analysis.billing import metadata, summary, total
 from litellm_image_analysis.billing.request_state import load_state, metadata_of, pop_requested, update_state
 from litellm_image_analysis.compat import has_own_limits
 from litellm_image_analysis.config import ImageAnalysisConfig, config_of
-from litellm_image_analysis.engine import containment, routing, unserved, vision_support
+from litellm_image_analysis.engine import containment, routing, tenancy, unserved, vision_support
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.event_loops import take_turn
@@ -175,7 +175,11 @@ class ImageAnalysis(CustomLogger):
         with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
             startup.report_ready(self.config, has_settings=has_settings, is_registered=self._is_registered())
+            startup.report_short_grace(self.config.timeout_seconds)
             await self._analyzer.cache.check()
+            fingerprint = tenancy.fingerprint(self.config.cache)
+            if fingerprint is not None and await self._analyzer.cache.has_other_keys(fingerprint):
+                startup.report_other_cache_keys()
             await startup.report_unserved_default(self.config.vision_model)
             startup.report_suffixed_models(self.config.suffix, self.config.vision_model)
 

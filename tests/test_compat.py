@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from litellm.router import Router
 from litellm.types.router import RouterGeneralSettings
-from support.features import needs_routing_groups, needs_team_names
+from support.features import needs_routing_groups, needs_shutdown_grace, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of
 
-from litellm_image_analysis.compat import view_of
+from litellm_image_analysis.compat import counted_as_request, view_of
+
+
+class TestCountedAsRequest:
+    @needs_shutdown_grace
+    def test_a_proxy_has_one_more_request_in_flight_during_the_block(self) -> None:
+        from litellm.proxy.middleware.in_flight_requests_middleware import get_in_flight_requests
+
+        before = get_in_flight_requests()
+        with suppress(KeyError), counted_as_request():
+            during = get_in_flight_requests()
+            raise KeyError
+        assert (during, get_in_flight_requests()) == (before + 1, before)
+
+    @pytest.mark.parametrize("module", [None, SimpleNamespace(InFlightRequestsMiddleware=object())])
+    def test_where_nothing_is_counted_nothing_happens(self, monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+        monkeypatch.setitem(sys.modules, "litellm.proxy.middleware.in_flight_requests_middleware", module)
+        with counted_as_request():
+            pass
 
 
 class TestInstalled:

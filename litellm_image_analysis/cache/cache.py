@@ -116,6 +116,15 @@ class Cache:
         if self._store is not None:
             await self._store.read("", ())
 
+    async def has_other_keys(self, fingerprint: str) -> bool:
+        """Return whether another host has left another fingerprint in Redis, and leave this one.
+
+        Args:
+            fingerprint: hosts whose cache keys are the same have it in common.
+        """
+        before = None if self._store is None else await self._store.replace_fingerprint(fingerprint)
+        return before not in (None, fingerprint)
+
     async def aclose(self) -> None:
         """Close the connection to Redis."""
         if self._store is not None:

@@ -23,6 +23,7 @@ OPERATION_SECONDS = 0.2
 _TICKS = 20
 _PROBE_SECONDS = 1.0
 _QUIET_SECONDS = 60.0
+_GO_ON = "Requests go on with this worker's own memory"
 _AT_ONCE = 16
 _QUOTED = re.compile(r"(?:^|[\s(\[{:,=])['\"`]|://")
 
@@ -40,7 +41,8 @@ class RedisConnection:
 
     Args:
         connection: the client and its namespace.
-        warn: logs a warning. It is called once a minute at most.
+        warn: logs a warning: when Redis stops answering, when it answers again, and at most once a minute if it
+            refuses.
         clock: monotonic clock, in seconds.
     """
 
@@ -67,10 +69,14 @@ class RedisConnection:
         try:
             return await within(OPERATION_SECONDS, self.in_turn(operation))
         except Exception as error:  # noqa: BLE001 - the client, TLS and credential providers raise many types
-            refused = _is_refusal(error)
-            if not refused and not self.broken:
+            if _is_refusal(error):
+                self._tell_refusal(error)
+            elif not self.broken:
                 self._probe = asyncio.ensure_future(self._until_it_answers())
-            self._complain("refuses" if refused else "does not answer", error)
+                self._warn(
+                    f"image analysis: Redis does not answer ({_named(error)}). {_GO_ON}. It is tried again every"
+                    f" {_PROBE_SECONDS:g} s."
+                )
             return None
 
     async def aclose(self) -> None:
@@ -93,18 +99,21 @@ class RedisConnection:
                 if not _is_refusal(error):
                     continue
             self._probe = None
+        self._warn("image analysis: Redis answers again")
 
     async def _ping(self) -> None:
         await self.client.ping()
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _tell_refusal(self, error: Exception) -> None:
+        """Log a refusal, unless one was logged within the last minute: some commands succeed between refused ones."""
         if self._clock() - self._warned < _QUIET_SECONDS:
             return
         self._warned = self._clock()
-        self._warn(
-            f"image analysis: Redis {what} ({type(error).__name__}: {in_short(error)}). Requests go on with this"
-            f" worker's own memory; a Redis that does not answer is tried again every {_PROBE_SECONDS:g} s."
-        )
+        self._warn(f"image analysis: Redis refuses ({_named(error)}). {_GO_ON}.")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {in_short(error)}"
 
 
 def in_short(error: Exception) -> str:

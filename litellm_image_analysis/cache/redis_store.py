@@ -19,6 +19,8 @@ from litellm_image_analysis.event_loops import PerLoop
 
 NEVER_FLUSHED = "-:-"
 """The generation before the first flush."""
+FINGERPRINT = "fingerprint"
+"""The name of a value that hosts with the same cache keys have in common."""
 CURRENT_SECONDS = 5.0
 """Seconds until a worker asks again whether the cache was flushed."""
 
@@ -112,6 +114,30 @@ class RedisStore:
 
         await link.attempt(write)
 
+    async def replace_fingerprint(self, fingerprint: str) -> str | None:
+        """Store the fingerprint of this gateway, without a time limit.
+
+        Returns:
+            The fingerprint that was there before. ``None`` if there was none, or Redis is not available.
+        """
+        link = self._links.get()
+        if link is None:
+            return None
+        name = f"{link.prefix}:{FINGERPRINT}"
+
+        async def read() -> list[str | bytes | None]:
+            values: list[str | bytes | None] = await link.client.mget([name])
+            return values
+
+        async def write() -> Any:
+            return await link.client.set(name, fingerprint)
+
+        before = await link.attempt(read)
+        if before is None:
+            return None
+        await link.attempt(write)
+        return None if before[0] is None else _text(before[0])
+
     def lease(self, scope: str, key: str) -> Lease:
         """Return the lease for the call of this key. It is not taken yet."""
         link = self._links.get()
@@ -163,7 +189,7 @@ async def _flush(link: RedisConnection, start: str) -> None:
     """Begin a new generation of all names with this start, and delete the values of the old one."""
     await link.client.set(f"{start}:generation", uuid.uuid4().hex)
     names = [name async for name in link.client.scan_iter(match=f"{_escaped(start)}:*", count=1000)]
-    entries = [name for name in names if not _text(name).endswith(":generation")]
+    entries = [name for name in names if not _text(name).endswith((":generation", f":{FINGERPRINT}"))]
     for place in range(0, len(entries), 1000):
         await link.client.unlink(*entries[place : place + 1000])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 import secrets
@@ -71,3 +72,9 @@ def shared_secret(config: CacheConfig) -> bytes | None:
         return derived_secret(config.secret.get_secret_value())
     material = os.environ.get("LITELLM_SALT_KEY") or proxy_global("master_key")
     return derived_secret(material) if isinstance(material, str) and material else None
+
+
+def fingerprint(config: CacheConfig) -> str | None:
+    """A text that two hosts have in common if their cache keys are the same. ``None`` without a shared secret."""
+    secret = shared_secret(config)
+    return None if secret is None else hmac.digest(secret, b"fingerprint", "sha256").hex()[:16]

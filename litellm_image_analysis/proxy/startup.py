@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from litellm_image_analysis.compat import proxy_config, view_of
+from litellm_image_analysis.compat import grace_seconds, proxy_config, view_of
 from litellm_image_analysis.config import SETTINGS_PATH, ImageAnalysisConfig
 from litellm_image_analysis.engine.routing import models_in_database, running_router, serves, vision_groups
 from litellm_image_analysis.log import LOGGER, quoted
@@ -23,6 +24,7 @@ _NAMES = (_NAME, "litellm_image_analysis")
 _OTHER_SECTIONS = (_SECTION, "litellm_settings", "general_settings", "router_settings")
 _POLL_SECONDS = 0.02
 _STARTUP_SECONDS = 30.0
+_CALL_OF_TEXT_MODEL_SECONDS = 30.0
 
 
 async def report_unserved_default(name: str) -> None:
@@ -127,6 +129,34 @@ def report_suffixed_models(suffix: str | None, vision_model: str) -> None:
             quoted(name),
             suffix,
         )
+
+
+def report_short_grace(timeout_seconds: float) -> None:
+    """Log a WARNING if a proxy with spend tracking does not wait for the longest vision call when it is stopped.
+
+    Args:
+        timeout_seconds: the time limit of vision calls.
+    """
+    grace = grace_seconds()
+    if grace is not None and grace <= timeout_seconds and os.environ.get("DATABASE_URL"):
+        LOGGER.warning(
+            "image analysis: %s.timeout_seconds is %g, and LiteLLM ends the requests of a stopped worker after %g s. A"
+            " vision call that is cut off may be charged by its provider, and is not billed. Set"
+            " GRACEFUL_SHUTDOWN_TIMEOUT=%g in the environment, or a lower timeout_seconds",
+            SETTINGS_PATH,
+            timeout_seconds,
+            grace,
+            timeout_seconds + _CALL_OF_TEXT_MODEL_SECONDS,
+        )
+
+
+def report_other_cache_keys() -> None:
+    """Log a WARNING that hosts which share a Redis do not share analyses."""
+    LOGGER.warning(
+        "image analysis: another host with this Redis has other cache keys, so each host pays for each image. Give all"
+        " hosts the same %s.cache.secret, or the same LITELLM_SALT_KEY, or without both the same master_key",
+        SETTINGS_PATH,
+    )
 
 
 async def router_is_up() -> None:

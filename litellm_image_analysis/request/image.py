@@ -33,7 +33,8 @@ _TYPES: Mapping[Format, str] = {
 _ANY_TYPE = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
 """Types that say nothing about the bytes."""
 
-_DETAILS = {"low", "high", "auto", "original"}
+_DETAILS = {"low", "high", "original"}
+"""The values of ``detail`` that differ from ``auto``, which holds without one."""
 _BLANKS = "\t\n\r "
 _OTHER_SIGNS = f"{_BLANKS}-_"
 """Signs that standard base64 does not have, and other spellings of it have."""
@@ -54,7 +55,7 @@ class ImageSource:
     Attributes:
         reference: ``data:`` URI, http(s) URL, or id of a file at a provider, as the client sent it. Base64 without a
             header if there is a ``media_type``.
-        detail: OpenAI's resolution hint (``low``, ``high``, ``auto``), if sent.
+        detail: OpenAI's resolution hint (``low``, ``high``), if sent. ``auto`` is what holds without one.
         format: MIME type, if sent.
         holder: the provider that stores the file, if ``reference`` is a file id.
         media_type: MIME type of ``reference``, if that is base64 without a header.

@@ -12,7 +12,7 @@ from litellm.exceptions import BudgetExceededError
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
 from litellm_image_analysis.billing.prices import reported_cost
-from litellm_image_analysis.compat import hidden_params, is_routed, share_callbacks
+from litellm_image_analysis.compat import counted_as_request, hidden_params, is_routed, share_callbacks
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules
@@ -105,7 +105,8 @@ def make_ask(caller: CompletionApi, identity: Mapping[str, Any], rules: CallerRu
         call = VisionCall(rules)
         token = _CURRENT.set(call)
         try:
-            response = await _ask(caller, request, arguments)
+            with counted_as_request():  # its own request may have ended, because the client has disconnected
+                response = await _ask(caller, request, arguments)
         except Exception as error:  # noqa: BLE001 - the only place where LiteLLM's errors become values
             failure = Failed(FailureReason.NOT_ROUTED) if call.is_unrouted else failure_of(error, request.model)
             outcome: Outcome = replace(

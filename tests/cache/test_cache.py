@@ -959,6 +959,29 @@ async def test_a_flush_that_does_not_reach_redis_says_so_and_has_forgotten_here(
         assert eyes.asked == ["cat", "cat"]
 
 
+async def test_a_host_with_other_keys_is_noticed_when_it_starts(workers: Workers) -> None:
+    first, second = workers.start(2)
+    assert not await first.has_other_keys("a")
+    assert not await second.has_other_keys("a")
+    await first.flush()
+    assert await second.has_other_keys("b")
+    assert not await second.has_other_keys("b")
+    assert await first.has_other_keys("a")
+
+
+async def test_without_redis_there_is_no_other_host(clock: Clock) -> None:
+    assert not await in_memory().has_other_keys("a")
+    without = Cache(CacheConfig(backend="redis"), 60, RedisStore(lambda: None, pytest.fail, clock))
+    assert not await without.has_other_keys("a")
+
+
+async def test_a_redis_that_is_gone_says_nothing_of_other_hosts(mortal_redis: RedisServer, clock: Clock) -> None:
+    async with workers_of(mortal_redis, clock) as workers:
+        [worker] = workers.start(1)
+        mortal_redis.stop()
+        assert not await worker.has_other_keys("a")
+
+
 async def test_a_gateway_without_redis_settings_goes_on_with_memory(clock: Clock) -> None:
     cache = Cache(CacheConfig(backend="redis"), 60, RedisStore(lambda: None, pytest.fail, clock))
     eyes = Eyes(CAT)

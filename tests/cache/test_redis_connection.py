@@ -102,7 +102,9 @@ class TestFrozenRedis:
             mortal_redis.thaw()
             await until(lambda: not worker.link.broken)
             assert await worker.ask("GET", NAME) == b"a cat"
-            assert len(worker.warnings) == 1
+            gone, back = worker.warnings
+            assert "Redis does not answer" in gone
+            assert back == "image analysis: Redis answers again"
 
     @pytest.mark.usefixtures("quick_probe")
     async def test_closing_ends_the_probe(self, mortal_redis: RedisServer) -> None:
@@ -196,19 +198,29 @@ class TestRedisThatRefuses:
         assert await worker.link.attempt(read) is None
         assert not worker.link.broken
 
-    @pytest.mark.usefixtures("quick_probe")
-    @pytest.mark.parametrize("error", [OSError, ResponseError])
-    async def test_the_operator_is_warned_once_a_minute_however_often_it_fails(
-        self, worker: Worker, error: type[Exception]
-    ) -> None:
+    async def test_the_operator_is_warned_once_a_minute_however_often_it_refuses(self, worker: Worker) -> None:
         async def fail() -> None:
-            raise error
+            raise ResponseError
 
         for seconds, warnings in ((0, 1), (30, 1), (29.9, 1), (0.1, 2), (59, 2), (1, 3)):
             worker.clock.now += seconds
             await worker.link.attempt(fail)
-            await until(lambda: not worker.link.broken)
             assert len(worker.warnings) == warnings
+
+    @pytest.mark.usefixtures("quick_probe")
+    async def test_the_operator_is_told_of_each_outage_and_its_end(self, worker: Worker) -> None:
+        async def fail() -> None:
+            raise OSError
+
+        for outage in range(1, 4):
+            await asyncio.gather(*(worker.link.attempt(fail) for _ in range(5)))
+            assert len(worker.warnings) == 2 * outage - 1
+            await until(lambda: not worker.link.broken)
+            assert len(worker.warnings) == 2 * outage
+        assert [line.partition(" (")[0] for line in worker.warnings] == 3 * [
+            "image analysis: Redis does not answer",
+            "image analysis: Redis answers again",
+        ]
 
     @pytest.mark.usefixtures("quick_probe")
     async def test_a_refused_probe_is_an_answer(self, mortal_redis: RedisServer) -> None:

@@ -16,7 +16,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from support.redis_server import RedisServer
 
 from litellm_image_analysis.config import CacheConfig
-from litellm_image_analysis.engine.tenancy import owner, payer, shared_secret, tenant
+from litellm_image_analysis.engine.tenancy import fingerprint, owner, payer, shared_secret, tenant
 
 CONFIG = CacheConfig()
 RAW_KEY = "sk-raw-and-secret"
@@ -216,3 +216,14 @@ def test_what_a_teams_own_model_says_stays_in_the_team(scope: str) -> None:
 def test_with_the_global_scope_all_share_what_other_models_say() -> None:
     config = CacheConfig(scope="global")
     assert {tenant(config, UserAPIKeyAuth(team_id=team)).scope for team in ("a", "b")} == {"global"}
+
+
+def test_hosts_with_one_secret_have_one_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LITELLM_SALT_KEY", raising=False)
+    assert fingerprint(CacheConfig()) is None
+    one, same, other = (fingerprint(in_redis(secret=secret)) for secret in ("one", "one", "other"))
+    assert one == same != other
+    secret = shared_secret(in_redis(secret="one"))
+    assert one is not None
+    assert secret is not None
+    assert one not in secret.hex()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from types import ModuleType, SimpleNamespace
@@ -13,11 +14,14 @@ import litellm
 import pytest
 from anyio.lowlevel import checkpoint
 from litellm.router import Router
+from support.features import needs_shutdown_grace
 from support.routers import deployment, router_of
 
 import litellm_image_analysis
 from litellm_image_analysis import ImageAnalysisConfig
 from litellm_image_analysis.proxy import startup, vision_choice
+
+GRACE = "GRACEFUL_SHUTDOWN_TIMEOUT"
 
 
 class TestReportAtStart:
@@ -179,3 +183,51 @@ def test_a_vision_model_may_have_such_a_name(proxy_module: ModuleType, caplog: p
     vars(proxy_module).update(llm_router=router_of(seeing, deployment("local-ocr")))
     startup.report_suffixed_models("-ocr", "local-ocr")
     assert caplog.messages == []
+
+
+class TestShortGrace:
+    @needs_shutdown_grace
+    @pytest.mark.parametrize(
+        ("seconds", "grace", "database", "warnings"),
+        [
+            (60, None, "postgresql://", 1),  # LiteLLM's own grace is 30 s
+            (60, "60", "postgresql://", 1),
+            (60, "70", "postgresql://", 0),
+            (20, None, "postgresql://", 0),
+            (60, None, "", 0),  # nothing is billed
+        ],
+    )
+    def test_a_vision_call_that_may_be_cut_off_is_a_warning(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        seconds: float,
+        grace: str | None,
+        database: str,
+        warnings: int,
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", database)
+        monkeypatch.delenv(GRACE, raising=False)
+        if grace is not None:
+            monkeypatch.setenv(GRACE, grace)
+        startup.report_short_grace(seconds)
+        assert len(caplog.records) == warnings
+        for record in caplog.records:
+            assert record.levelno == logging.WARNING
+            assert "timeout_seconds is 60" in record.getMessage()
+            assert f"{GRACE}=90" in record.getMessage()
+
+    def test_a_litellm_that_does_not_wait_is_not_told_how_long(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "litellm.proxy.shutdown.graceful_shutdown_manager", None)
+        startup.report_short_grace(60)
+        assert caplog.messages == []
+
+
+def test_other_cache_keys_are_a_warning_that_names_the_settings(caplog: pytest.LogCaptureFixture) -> None:
+    startup.report_other_cache_keys()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    for name in ("callback_settings.image_analysis.cache.secret", "LITELLM_SALT_KEY", "master_key"):
+        assert name in record.getMessage()
