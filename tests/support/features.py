@@ -21,13 +21,15 @@ from litellm.router import Router
 from redis.asyncio.retry import Retry
 from support.sdk_features import needs
 
-from litellm_image_analysis.compat import auth_check, grace_seconds, view_of
+from litellm_image_analysis.compat import auth_check, view_of
 
 needs_guardrails_only = needs(
     "run of guardrails alone, so limits come after vision calls",
     there="guardrails_only" in inspect.signature(ProxyLogging.pre_call_hook).parameters,
 )
-needs_shutdown_grace = needs("wait for requests in flight at shutdown", there=grace_seconds() is not None)
+needs_shutdown_grace = needs(
+    "wait for requests in flight at shutdown", there=find_spec("litellm.proxy.shutdown") is not None
+)
 needs_routing_groups = needs("routing groups that are called by name", there=hasattr(Router, "get_routing_group"))
 needs_team_names = needs(
     "list of the names teams have for their models", there=hasattr(Router(model_list=[]), "team_public_model_names")
