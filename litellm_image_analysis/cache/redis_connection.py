@@ -41,8 +41,8 @@ class RedisConnection:
 
     Args:
         connection: the client and its namespace.
-        warn: logs a warning: when Redis stops answering, when it answers again, and at most once a minute if it
-            refuses.
+        warn: logs a warning: when Redis stops answering, when an operation succeeds again, and at most once a minute if
+            Redis refuses.
         clock: monotonic clock, in seconds.
     """
 
@@ -56,6 +56,7 @@ class RedisConnection:
         self._gate = asyncio.Semaphore(min(_AT_ONCE, _connections(connection.client)))
         self._probe: asyncio.Task[None] | None = None
         self._warned = -_QUIET_SECONDS
+        self._is_told_gone = False
 
     @property
     def broken(self) -> bool:
@@ -67,17 +68,18 @@ class RedisConnection:
         if self.broken:
             return None
         try:
-            return await within(OPERATION_SECONDS, self.in_turn(operation))
+            result = await within(OPERATION_SECONDS, self.in_turn(operation))
         except Exception as error:  # noqa: BLE001 - the client, TLS and credential providers raise many types
             if _is_refusal(error):
                 self._tell_refusal(error)
             elif not self.broken:
                 self._probe = asyncio.ensure_future(self._until_it_answers())
-                self._warn(
-                    f"image analysis: Redis does not answer ({_named(error)}). {_GO_ON}. It is tried again every"
-                    f" {_PROBE_SECONDS:g} s."
-                )
+                self._tell_outage(error)
             return None
+        if self._is_told_gone:
+            self._is_told_gone = False
+            self._warn("image analysis: Redis answers again")
+        return result
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -99,10 +101,18 @@ class RedisConnection:
                 if not _is_refusal(error):
                     continue
             self._probe = None
-        self._warn("image analysis: Redis answers again")
 
     async def _ping(self) -> None:
         await self.client.ping()
+
+    def _tell_outage(self, error: Exception) -> None:
+        """Log an outage once. It ends with the next operation that succeeds: a slow Redis may still answer a ping."""
+        if not self._is_told_gone:
+            self._is_told_gone = True
+            self._warn(
+                f"image analysis: Redis does not answer ({_named(error)}). {_GO_ON}. It is tried again every"
+                f" {_PROBE_SECONDS:g} s."
+            )
 
     def _tell_refusal(self, error: Exception) -> None:
         """Log a refusal, unless one was logged within the last minute: some commands succeed between refused ones."""

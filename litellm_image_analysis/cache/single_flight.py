@@ -43,8 +43,10 @@ class SingleFlight(Generic[T]):
         flight = flights.get(key)
         starts = flight is None
         if flight is None:
-            flight = flights[key] = asyncio.ensure_future(self._made(key, call, flights))
-            flight.add_done_callback(partial(self._forget, key, flights))
+            flight = asyncio.ensure_future(self._made(key, call, flights))
+            if not flight.done():  # it is, if tasks start eagerly and the call does not wait
+                flights[key] = flight
+                flight.add_done_callback(partial(self._forget, key, flights))
         return await asyncio.shield(flight), starts
 
     @staticmethod
@@ -52,7 +54,7 @@ class SingleFlight(Generic[T]):
         try:
             return await call()
         finally:
-            del flights[key]  # now: whoever comes before the callbacks run must not get an ended call
+            flights.pop(key, None)  # now: whoever comes before the callbacks run must not get an ended call
 
     @staticmethod
     def _forget(key: Hashable, flights: dict[Hashable, asyncio.Task[T]], ended: asyncio.Task[T]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from copy import deepcopy
 from functools import partial, wraps
 from importlib.metadata import version
@@ -28,12 +27,6 @@ _ADVERTISED = "_image_analysis_aliases"
 
 _CHAT_MODES = {"chat", "completion", "responses"}
 """LiteLLM's ``mode`` of models that answer conversations."""
-
-PLACEHOLDER = "image-analysis-suffixed-names"
-"""A name that stands for all suffixed names in a list that is edited later."""
-
-LISTS_PLACEHOLDER: ContextVar[bool] = ContextVar("image_analysis_lists_placeholder", default=False)
-"""Whether the mappings of aliases list the placeholder instead of suffixed names. Lookups are not affected."""
 
 _MISSING = object()
 _holds = dict.__contains__
@@ -167,8 +160,8 @@ class SuffixedAliases(dict[str, Any]):
 
     Only the router's own aliases are stored. A lookup of another name that ends in the suffix returns the name without
     it, unless a model has that name, suffix included. Iteration also yields the suffixed names of the models and the
-    visible aliases that the router has at the moment, or the placeholder where ``LISTS_PLACEHOLDER`` is set. A suffix
-    gives access to no model: LiteLLM checks the name without it, as it does for every alias.
+    visible aliases that the router has at the moment. A suffix gives access to no model: LiteLLM checks the name
+    without it, as it does for every alias.
 
     Args:
         router: the router that the aliases belong to.
@@ -214,7 +207,7 @@ class SuffixedAliases(dict[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         yield from super().__iter__()
-        yield from self._shown()
+        yield from self._listed()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -237,7 +230,7 @@ class SuffixedAliases(dict[str, Any]):
         LiteLLM follows one alias, not two. The suffixed name of an alias therefore gets the target of that alias.
         """
         own = {name: self._resolved(alias) for name, alias in dict.items(self)}
-        return {**own, **{name: self._target(stem) for name, stem in self._shown().items()}}
+        return {**own, **{name: self._target(stem) for name, stem in self._listed().items()}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         return deepcopy(dict(dict.items(self)), memo)
@@ -265,19 +258,7 @@ class SuffixedAliases(dict[str, Any]):
             return None
         return name.removesuffix(self.suffix) or None
 
-    def _shown(self) -> dict[str, str]:
-        return self._placeholder() if LISTS_PLACEHOLDER.get() else self.listed()
-
-    def _placeholder(self) -> dict[str, str]:
-        """Return the placeholder as an alias of a model that LiteLLM shows to everybody."""
-        for deployment in view_of(self._router).deployments():
-            info, name = deployment.get("model_info") or {}, str(deployment["model_name"])
-            is_shown = info.get("blocked") is not True and info.get("discoverable") is not False
-            if is_shown and not info.get("team_id") and "*" not in name:
-                return {PLACEHOLDER: name}
-        return {}
-
-    def listed(self) -> dict[str, str]:
+    def _listed(self) -> dict[str, str]:
         """Return suffixed names, each with the name without it: chat models of no team, visible aliases, no wildcards.
 
         A name that a model bears and the default vision model's are left out. The router is asked once for all names,

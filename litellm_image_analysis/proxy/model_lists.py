@@ -3,23 +3,16 @@
 Many clients attach images only to a model that takes them. A suffixed name, and a model whose images are analysed
 without being asked for, takes images. LiteLLM copies ``supports_vision`` from the deployment, by which the plugin
 decides. The flag is therefore changed in the response only.
-
-LiteLLM makes each row of ``/v1/models`` anew, which takes long for a thousand suffixed names. A placeholder stands for
-them in its list. In the response, copies of the rows of the names without the suffix replace it. A caller whose list
-LiteLLM restricts sees no aliases, and so neither the placeholder nor suffixed names.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from litellm_image_analysis.compat import proxy_global
 from litellm_image_analysis.engine import containment, routing, vision_support
 from litellm_image_analysis.engine.routing import RouterNames
-from litellm_image_analysis.proxy.aliases import LISTS_PLACEHOLDER, PLACEHOLDER, SuffixedAliases
+from litellm_image_analysis.proxy.aliases import SuffixedAliases
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,11 +24,6 @@ if TYPE_CHECKING:
 
 _PATHS = ("/models", "/model/info", "/model_group/info")
 """The ends of the paths, such as ``/v1/models``. A proxy may be served under a root path."""
-
-_PATHS_OF_NAMES = ("/models", "/v1/models")
-"""The paths of OpenAI's list of models. Other services behind the proxy have other paths that end in the same way."""
-
-_QUERIES_OF_OTHER_LISTS = (b"client_version", b"healthy_only")
 
 _LISTS = ("data", "models")
 _NAMES = ("model_group", "model_name", "id", "slug")
@@ -65,22 +53,6 @@ def shown(answer: dict[str, Any], is_suffixed: Callable[[str], bool], is_analyse
         answer[key] = plain + suffixed
 
 
-def with_suffixed(answer: dict[str, Any], stems: dict[str, str]) -> None:
-    """Replace the placeholder in a list in OpenAI's format by suffixed names.
-
-    Args:
-        answer: LiteLLM's response. Its list is replaced if it has the placeholder.
-        stems: suffixed names, each with the name without the suffix. A name is added if the name without the suffix is
-            in the list.
-    """
-    rows = answer.get("data")
-    by_name = {_name(row): row for row in rows} if isinstance(rows, list) else {}
-    if by_name.pop(PLACEHOLDER, None) is None:
-        return
-    added = [{**by_name[stem], "id": name} for name, stem in stems.items() if stem in by_name and name not in by_name]
-    answer["data"] = [row for row in rows or () if _name(row) != PLACEHOLDER] + added
-
-
 def _name(row: object) -> str | None:
     if not isinstance(row, dict):
         return None
@@ -101,21 +73,6 @@ def is_model_list(scope: MutableMapping[str, Any]) -> bool:
     return is_get and scope["path"].rstrip("/").endswith(_PATHS)
 
 
-def _is_list_of_names(scope: MutableMapping[str, Any]) -> bool:
-    """Return whether a request asks for a list of models in OpenAI's format.
-
-    The lists for Anthropic's clients and for Codex have other rows, which only LiteLLM can make. From a list of healthy
-    models, LiteLLM may remove the placeholder.
-    """
-    if scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") not in _PATHS_OF_NAMES:
-        return False
-    settings = proxy_global("general_settings")
-    if isinstance(settings, Mapping) and settings.get("model_list_healthy_only"):
-        return False
-    is_other = any(name in scope.get("query_string", b"") for name in _QUERIES_OF_OTHER_LISTS)
-    return not is_other and all(name != b"anthropic-version" for name, _ in scope["headers"])
-
-
 class ModelListMiddleware:
     """ASGI middleware that edits the lists of models of LiteLLM's API.
 
@@ -130,23 +87,13 @@ class ModelListMiddleware:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection."""
-        if not is_model_list(scope):
-            await self._app(scope, receive, send)
-            return
-        adds_names = _is_list_of_names(scope)
-        before = LISTS_PLACEHOLDER.set(adds_names)
-        try:
-            await self._app(scope, receive, _Editor(send, partial(self._edited, adds_names=adds_names)).send)
-        finally:
-            LISTS_PLACEHOLDER.reset(before)
+        await self._app(scope, receive, _Editor(send, self._edited).send if is_model_list(scope) else send)
 
-    def _edited(self, body: bytes, *, adds_names: bool) -> bytes:
+    def _edited(self, body: bytes) -> bytes:
         with containment.log_and_continue("editing a list of models"):
             answer, router = json.loads(body), routing.running_router()
             if isinstance(answer, dict) and router is not None:
                 names = _Names(router, self.config.mode)
-                if adds_names:
-                    with_suffixed(answer, names.suffixed())
                 shown(answer, names.is_suffixed, names.is_analysed)
                 return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
         return body
@@ -189,10 +136,6 @@ class _Names:
         self._names, self._mode = RouterNames(router), mode
         self._view = self._names.view
         self._aliases = self._view.aliases()
-
-    def suffixed(self) -> dict[str, str]:
-        """Return the suffixed names that are listed, each with the name without the suffix."""
-        return self._aliases.listed() if isinstance(self._aliases, SuffixedAliases) else {}
 
     def is_suffixed(self, name: str) -> bool:
         """Whether it is a model's name with the suffix."""

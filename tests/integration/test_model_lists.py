@@ -47,16 +47,6 @@ async def test_lists_of_models_have_suffixed_names_of_chat_models_behind_the_oth
     assert set(listed) == {*TAKES_IMAGES, "words", "eyes"}
 
 
-async def test_the_row_of_a_suffixed_name_is_that_of_the_model(app: httpx.AsyncClient) -> None:
-    query = {"include_metadata": "true"}
-    rows = {model["id"]: model for model in (await app.get("/v1/models", params=query)).json()["data"]}
-    for name, row in rows.items():
-        if name.endswith("-ocr"):
-            assert row == {**rows[name.removesuffix("-ocr")], "id": name}
-    alone = (await app.get("/v1/models/seeing-ocr")).json()
-    assert alone == {key: value for key, value in rows["seeing-ocr"].items() if key != "metadata"}
-
-
 async def test_clients_of_anthropic_and_codex_see_the_same_names(app: httpx.AsyncClient) -> None:
     for params, headers, rows, name in (
         ({}, {"anthropic-version": "2023-06-01"}, "data", "id"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import litellm
@@ -21,15 +21,7 @@ from support.routers import TEAM, deployment, router_of, team_deployment
 from litellm_image_analysis import ConfigError, ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.compat import RouterView, view_of
 from litellm_image_analysis.engine.routing import bears_name
-from litellm_image_analysis.proxy.aliases import (
-    LISTS_PLACEHOLDER,
-    PLACEHOLDER,
-    SuffixedAliases,
-    advertise,
-    advertise_again,
-    check_suffix,
-    withdraw,
-)
+from litellm_image_analysis.proxy.aliases import SuffixedAliases, advertise, advertise_again, check_suffix, withdraw
 
 SUFFIX = "-ocr"
 HIDDEN = {"model": "deepseek-chat", "hidden": True}
@@ -204,28 +196,6 @@ class TestWhatIsListed:
         router = advertising(deployment("deepseek-chat"), deployment("other"))
         update(router, routing_groups=[group("deepseek-chat-ocr", "other")])
         assert list(aliases_of(router)) == ["other-ocr"]
-
-
-class TestThePlaceholder:
-    @pytest.fixture(autouse=True)
-    def listed(self) -> Iterator[None]:
-        token = LISTS_PLACEHOLDER.set(True)
-        yield
-        LISTS_PLACEHOLDER.reset(token)
-
-    def test_it_is_listed_for_all_suffixed_names_which_are_still_found(self, rich: Router) -> None:
-        aliases = aliases_of(rich)
-        assert [name for name in aliases if name.endswith(SUFFIX)] == ["read-ocr"]
-        assert PLACEHOLDER in rich.get_model_names()
-        assert aliases["deepseek-chat-ocr"] == "deepseek-chat"
-
-    @pytest.mark.parametrize("info", [{"blocked": True}, {"discoverable": False}, {"team_id": "owners"}])
-    def test_it_stands_for_a_model_that_everybody_sees(self, info: dict[str, Any]) -> None:
-        router = advertising(deployment("hidden", **info), deployment("wild/*"), deployment("shown"))
-        assert aliases_of(router).copy() == {PLACEHOLDER: "shown"}
-
-    def test_without_such_a_model_there_is_none(self) -> None:
-        assert aliases_of(advertising(deployment("hidden", blocked=True))).copy() == {}
 
 
 class TestTheRouter:

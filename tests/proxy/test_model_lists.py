@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 import pytest
@@ -16,9 +15,8 @@ from starlette.routing import Route
 from support.routers import deployment, router_of
 
 from litellm_image_analysis.config import ImageAnalysisConfig
-from litellm_image_analysis.engine import routing
-from litellm_image_analysis.proxy.aliases import PLACEHOLDER, advertise
-from litellm_image_analysis.proxy.model_lists import ModelListMiddleware, shown, with_suffixed
+from litellm_image_analysis.proxy.aliases import advertise
+from litellm_image_analysis.proxy.model_lists import ModelListMiddleware, shown
 
 
 def edited(key: str, *rows: Any) -> list[Any]:
@@ -61,36 +59,6 @@ class TestShown:
         answer: dict[str, Any] = {"data": {"id": "a-ocr"}}
         shown(answer, lambda _: True, lambda _: True)
         assert answer == {"data": {"id": "a-ocr"}}
-
-
-class TestWithSuffixed:
-    STEMS: ClassVar = {"a-ocr": "a", "b-ocr": "b"}
-
-    def added_to(self, *rows: Any) -> list[Any]:
-        answer: dict[str, Any] = {"data": [*rows, {"id": PLACEHOLDER}], "object": "list"}
-        with_suffixed(answer, self.STEMS)
-        assert answer["object"] == "list"
-        found: list[Any] = answer["data"]
-        assert found[: len(rows)] == list(rows)
-        return found[len(rows) :]
-
-    def test_a_name_has_the_row_of_the_name_without_the_suffix(self) -> None:
-        rows = [{"id": "b", "owned_by": "openai", "mode": "chat"}, {"id": "c"}, {"id": "a"}]
-        assert self.added_to(*rows) == [{"id": "a-ocr"}, {"id": "b-ocr", "owned_by": "openai", "mode": "chat"}]
-
-    def test_a_name_that_the_list_has_is_not_added_again(self) -> None:
-        assert self.added_to({"id": "a"}, {"id": "a-ocr"}) == []
-
-    def test_odd_rows_stay(self) -> None:
-        assert self.added_to(None, "a", {"id": ["a"]}, {"id": "a"}) == [{"id": "a-ocr"}]
-
-    @pytest.mark.parametrize(
-        "answer", [{"data": [{"id": "a"}], "object": "list"}, {"object": "list"}, {"data": {"id": PLACEHOLDER}}]
-    )
-    def test_a_list_without_the_placeholder_stays(self, answer: dict[str, Any]) -> None:
-        before = deepcopy(answer)
-        with_suffixed(answer, self.STEMS)
-        assert answer == before
 
 
 class TestMiddleware:
@@ -140,53 +108,6 @@ class TestMiddleware:
     async def test_what_is_no_list_of_models_passes(self, answer: Response) -> None:
         response = await self.fetched(answer)
         assert (response.status_code, response.content) == (answer.status_code, bytes(answer.body))
-
-    @pytest.mark.parametrize("path", ["/models", "/v1/models", "/v1/models/"])
-    async def test_litellm_lists_no_suffixed_names_and_the_response_has_them(self, path: str) -> None:
-        listed = await self.listed(path)
-        assert listed["named by LiteLLM"] == ["blind", "unknown", "always", "seeing", PLACEHOLDER]
-        assert listed["in the response"][4:] == ["blind-ocr", "unknown-ocr", "always-ocr", "seeing-ocr"]
-
-    @pytest.mark.parametrize(
-        ("path", "headers"),
-        [
-            ("/v1/models", {"anthropic-version": "2023-06-01"}),
-            ("/v1/models?client_version=0.159.3", {}),
-            ("/v1/models?healthy_only=true", {}),
-            ("/model/info", {}),
-            ("/openai/v1/models", {}),
-        ],
-    )
-    async def test_litellm_makes_the_rows_of_other_lists(self, path: str, headers: dict[str, str]) -> None:
-        listed = await self.listed(path, headers)
-        assert listed["named by LiteLLM"] == listed["in the response"]
-        assert "blind-ocr" in listed["named by LiteLLM"]
-
-    async def test_from_a_list_of_healthy_models_litellm_might_remove_the_placeholder(
-        self, proxy_module: ModuleType
-    ) -> None:
-        vars(proxy_module)["general_settings"] = {"model_list_healthy_only": True}
-        assert "blind-ocr" in (await self.listed("/v1/models"))["named by LiteLLM"]
-
-    @staticmethod
-    async def listed(path: str, headers: dict[str, str] | None = None) -> dict[str, list[str]]:
-        """The names of the router's aliases and models while LiteLLM serves a list, and those of the response."""
-        router: Any = routing.running_router()
-        named: list[str] = []
-
-        async def serve(request: Request) -> Response:
-            del request
-            named[:] = [*router.model_names, *router.model_group_alias]
-            return JSONResponse({"data": [{"id": name} for name in named], "object": "list"})
-
-        app = Starlette(routes=[Route("/{path:path}", serve)])
-        transport = httpx.ASGITransport(ModelListMiddleware(app, ImageAnalysisConfig()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as client:
-            response = await client.get(path, headers=headers)
-        order = {"blind": 0, "unknown": 1, "always": 2, "seeing": 3}  # LiteLLM has a set of names
-        named.sort(key=lambda name: order.get(name, 4))
-        rows = [row["id"] for row in response.json()["data"]]
-        return {"named by LiteLLM": named, "in the response": sorted(rows, key=lambda name: order.get(name, 4))}
 
     async def test_other_paths_pass(self) -> None:
         answer = JSONResponse({"data": [{"id": "blind-ocr"}, {"id": "blind"}]})
