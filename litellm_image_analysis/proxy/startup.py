@@ -153,9 +153,9 @@ def report_short_grace(timeout_seconds: float) -> None:
 def report_other_cache_keys() -> None:
     """Log a WARNING that hosts which share a Redis do not share analyses."""
     LOGGER.warning(
-        "image analysis: another host with this Redis, or this one before it was started, has other cache keys. If it is"
-        " another host, each pays for each image: give all hosts the same %s.cache.secret, or the same LITELLM_SALT_KEY,"
-        " or without both the same master_key",
+        "image analysis: another host with this Redis, or this one before it was started, has other cache keys. If it"
+        " is another host, each pays for each image: give all hosts the same %s.cache.secret, or the same"
+        " LITELLM_SALT_KEY, or without both the same master_key",
         SETTINGS_PATH,
     )
 
