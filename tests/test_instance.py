@@ -24,7 +24,8 @@ from litellm_image_analysis.proxy.aliases import advertise
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """``callback_settings.image_analysis`` as LiteLLM sets it."""
+    """``callback_settings.image_analysis`` as LiteLLM sets it, in a proxy without a database."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
     settings: dict[str, Any] = {}
     monkeypatch.setattr(litellm, "callback_settings", {"image_analysis": settings})
     return settings
