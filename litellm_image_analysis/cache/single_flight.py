@@ -54,9 +54,10 @@ class SingleFlight(Generic[T]):
         try:
             return await call()
         finally:
-            flights.pop(key, None)  # now: whoever comes before the callbacks run must not get an ended call
+            # The task's callbacks run later. A request that joined the ended call until then would not suspend.
+            flights.pop(key, None)
 
     @staticmethod
     def _forget(key: Hashable, flights: dict[Hashable, asyncio.Task[T]], ended: asyncio.Task[T]) -> None:
-        if flights.get(key) is ended:  # it was cancelled before it began
+        if flights.get(key) is ended:  # the task was cancelled before it began, so the call did not leave
             del flights[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import re
 import secrets
@@ -77,4 +76,4 @@ def shared_secret(config: CacheConfig) -> bytes | None:
 def fingerprint(config: CacheConfig) -> str | None:
     """A text that two hosts have in common if their cache keys are the same. ``None`` without a shared secret."""
     secret = shared_secret(config)
-    return None if secret is None else hmac.digest(secret, b"fingerprint", "sha256").hex()[:16]
+    return None if secret is None else Tenant(GLOBAL_SCOPE, secret).key("fingerprint")

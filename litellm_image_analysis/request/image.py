@@ -34,7 +34,7 @@ _ANY_TYPE = {"", "*/*", "application/octet-stream", "binary/octet-stream"}
 """Types that say nothing about the bytes."""
 
 _DETAILS = {"low", "high", "original"}
-"""The values of ``detail`` that differ from ``auto``, which holds without one."""
+"""The values of ``detail`` except ``auto``, which is the provider's default."""
 _BLANKS = "\t\n\r "
 _OTHER_SIGNS = f"{_BLANKS}-_"
 """Signs that standard base64 does not have, and other spellings of it have."""
@@ -55,7 +55,8 @@ class ImageSource:
     Attributes:
         reference: ``data:`` URI, http(s) URL, or id of a file at a provider, as the client sent it. Base64 without a
             header if there is a ``media_type``.
-        detail: OpenAI's resolution hint (``low``, ``high``), if sent. ``auto`` is what holds without one.
+        detail: OpenAI's resolution hint (``low``, ``high``). ``None`` if the client sent none, or ``auto``, which is
+            the provider's default.
         format: MIME type, if sent.
         holder: the provider that stores the file, if ``reference`` is a file id.
         media_type: MIME type of ``reference``, if that is base64 without a header.
@@ -258,7 +259,8 @@ class ImageSource:
     def digest(self) -> str:
         """SHA-256 of all values that identify the image, in hex. Computed once.
 
-        It is that of the standard spelling, unless other signs begin behind its beginning: see ``standard``. Above
+        All spellings of an image have the digest of its standard base64, except a spelling whose first sign of another
+        alphabet, or first blank, is behind the first ``_HEAD_CHARACTERS``: see ``standard``. Above
         ``LARGE_CHARACTERS`` it takes milliseconds, too long for an event loop.
         """
         hints = f"{self.detail!r} {self.format!r} {self.holder!r}"

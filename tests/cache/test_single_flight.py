@@ -314,7 +314,7 @@ def test_loops_in_threads_never_wait_for_each_other_s_calls() -> None:
 
 
 async def test_whoever_comes_in_the_turn_in_which_a_call_ends_starts_one_of_its_own() -> None:
-    """An ended call has an answer at once. Whoever asks until it gets one that it may use would hold up the loop."""
+    """Joining an ended call does not suspend, so a request that joins until it gets its own answer would spin."""
     flights: SingleFlight[str] = SingleFlight()
     first = Call("of another's")
     [waits] = await waiting(1, flights, first)
