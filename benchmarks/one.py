@@ -7,6 +7,8 @@ import asyncio
 import importlib
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Run, Scenario
 
@@ -19,10 +21,19 @@ def main() -> None:
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     arguments = parser.parse_args()
     out, sys.stdout = sys.stdout, sys.stderr
-    scenario: Scenario = importlib.import_module(f"benchmarks.scenarios.{arguments.module}").SCENARIO
     options = dict(option.split("=", 1) for option in arguments.option)
-    result = asyncio.run(scenario.measure(Run(is_quick=arguments.quick, options=options)))
-    json.dump({"title": scenario.title, "method": scenario.method, **result.as_json()}, out)
+    json.dump(result_of(arguments.module, Run(is_quick=arguments.quick, options=options)), out)
+
+
+def result_of(module: str, run: Run) -> dict[str, Any]:
+    """Run a scenario in this process.
+
+    Returns:
+        its title, its method and its figures.
+    """
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the package support
+    scenario: Scenario = importlib.import_module(f"benchmarks.scenarios.{module}").SCENARIO
+    return {"title": scenario.title, "method": scenario.method, **asyncio.run(scenario.measure(run)).as_json()}
 
 
 if __name__ == "__main__":
