@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 FLOOR := .venv-floor
 FLOOR_LITELLM := 1.84.0
 # Excluded folders are listed, so that a new or moved folder is always tested.
-UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e integration versions fuzz soak)
+UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e cluster integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
 .PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build format constraints clean

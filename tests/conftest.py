@@ -26,7 +26,15 @@ settings.register_profile("project", deadline=None, derandomize=_EXAMPLES is Non
 settings.load_profile("project")
 
 
-_LONGEST = ("test_restarts", "test_account", "test_conservation", "test_cache", "test_examples", "test_startup")
+_LONGEST = (
+    "test_scenarios",
+    "test_restarts",
+    "test_account",
+    "test_conservation",
+    "test_cache",
+    "test_examples",
+    "test_startup",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    if "e2e" not in item.path.parts:
+    if not {"e2e", "cluster"} & set(item.path.parts):
         return len(_LONGEST) + 1
     return _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST)
 

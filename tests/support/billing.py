@@ -53,18 +53,22 @@ SELECT %(id)s, %(id)s, budget_id, %(models)s, 'tests', 'tests' FROM budget
 """
 
 
+def database(url: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection to the proxy's database, for all tests of this process. Without a URL it is ``DATABASE_URL``."""
+    return _connection(url or os.environ["DATABASE_URL"])
+
+
 @cache
-def database() -> psycopg.Connection[tuple[Any, ...]]:
-    """A connection to the proxy's database, for all tests of this process."""
-    connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+def _connection(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    connection = psycopg.connect(url, autocommit=True)
     atexit.register(connection.close)
     return connection
 
 
-def new_organization(*models: str) -> str:
+def new_organization(*models: str, url: str | None = None) -> str:
     """The id of a new organization that may call these models, or any. LiteLLM's own route for this needs a licence."""
     name = f"organization-{secrets.token_hex(6)}"
-    database().execute(MAKE_ORGANIZATION, {"id": name, "models": list(models)})
+    database(url).execute(MAKE_ORGANIZATION, {"id": name, "models": list(models)})
     return name
 
 
@@ -97,13 +101,18 @@ def send_and_leave(request: httpx.Request, until: Callable[[socket.socket], obje
 
 
 class Caller:
-    """A new key with a new user, team, organisation, end user and tag."""
+    """A new key with a new user, team, organisation, end user and tag.
 
-    def __init__(self, admin: httpx.Client) -> None:
-        self._admin = admin
+    Args:
+        admin: a client of the proxy with its master key.
+        url: the proxy's database, if it is not ``DATABASE_URL``.
+    """
+
+    def __init__(self, admin: httpx.Client, url: str | None = None) -> None:
+        self._admin, self._database = admin, url
         unique = secrets.token_hex(6)
         self.end_user, self.tag, self.client = f"end-user-{unique}", f"tag-{unique}", f"User-Agent: client-{unique}"
-        self.organization = new_organization()
+        self.organization = new_organization(url=url)
         self.user = self._made("/user/new", {"auto_create_key": False})["user_id"]
         members = [{"role": "user", "user_id": self.user}]
         team = {"organization_id": self.organization, "members_with_roles": members}
@@ -141,7 +150,7 @@ class Caller:
     def sums(self) -> dict[str, float]:
         """The spend in USD, by the place where LiteLLM stores it."""
         identity = {name: value for name, value in vars(self).items() if isinstance(value, str)}
-        row = database().execute(_ALL_SUMS, identity).fetchone() or ()
+        row = database(self._database).execute(_ALL_SUMS, identity).fetchone() or ()
         return {name: float(usd or 0) for name, usd in zip(SUMS, row, strict=True)}
 
 

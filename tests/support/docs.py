@@ -10,9 +10,19 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 def expect_table(page: Path, table: str) -> None:
     """Check that the page has this table, or write it."""
+    if not write_table(page, table):
+        assert table_in(page) == table.splitlines()
+
+
+def write_table(page: Path, table: str) -> bool:
+    """Write the page's table if ``UPDATE_DOCS`` is set. Return whether it is."""
+    if "UPDATE_DOCS" not in os.environ:
+        return False
     before, _, rest = page.read_text().partition(BEGIN)
-    shown, _, after = rest.partition(END)
-    if "UPDATE_DOCS" in os.environ:
-        page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
-    else:
-        assert shown.strip().splitlines() == table.splitlines()
+    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
+    return True
+
+
+def table_in(page: Path) -> list[str]:
+    """The lines of the page's table."""
+    return page.read_text().partition(BEGIN)[2].partition(END)[0].strip().splitlines()

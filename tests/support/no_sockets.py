@@ -15,7 +15,7 @@ import pytest
 _CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _LOOKS_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost", None, ""}
-_WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e", "clients", "test_neighbours"}
+_WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e", "cluster", "clients", "test_neighbours"}
 _WITH_A_REDIS = {"test_cache", "test_redis_settings", "test_lease", "test_redis_connection", "test_redis_store"}
 
 _allowed: set[Any] | None = None

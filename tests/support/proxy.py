@@ -72,6 +72,7 @@ def start_proxy(
     *options: str,
     key: str | None = None,
     fresh: bool = False,
+    port: int | None = None,
 ) -> Proxy:
     """Start the process. It may not serve yet, or fail to start.
 
@@ -80,7 +81,7 @@ def start_proxy(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     write_shim(folder)
-    port, key = free_port(), key or f"sk-{secrets.token_hex(16)}"
+    port, key = port or free_port(), key or f"sk-{secrets.token_hex(16)}"
     settings = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -128,18 +129,29 @@ def running_proxy(
     """
     proxy = start_proxy(config, folder, env, *options, key=key, fresh=fresh)
     try:
-        _wait_until_ready(proxy)
+        wait_until_ready(proxy)
         yield proxy
     finally:
-        proxy.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            proxy.process.wait(STOP_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(proxy.process.pid, signal.SIGKILL)  # including its workers and the database engine
-        proxy.process.wait()
+        stop_proxy(proxy)
 
 
-def _wait_until_ready(proxy: Proxy) -> None:
+def stop_proxy(proxy: Proxy, grace_seconds: float = STOP_SECONDS) -> None:
+    """Stop it like a container: SIGTERM, and SIGKILL for what is left of it after the grace."""
+    proxy.process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        proxy.process.wait(grace_seconds)
+    with suppress(ProcessLookupError):
+        os.killpg(proxy.process.pid, signal.SIGKILL)  # including its workers and the database engine
+    proxy.process.wait()
+
+
+def wait_until_ready(proxy: Proxy) -> None:
+    """Wait until it serves.
+
+    Raises:
+        RuntimeError: it stopped, or does not serve in time. The message has the end of its log.
+    """
+
     def is_ready() -> bool:
         if proxy.process.poll() is not None:
             raise RuntimeError(f"the proxy stopped with {proxy.process.returncode}:\n{proxy.log[-4000:]}")

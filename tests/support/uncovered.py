@@ -16,7 +16,7 @@ import pytest
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     coverage = sys.modules.get("coverage")
     running = coverage and coverage.Coverage.current()
-    if not running or not (item.get_closest_marker("hypothesis") or "e2e" in item.path.parts):
+    if not running or not (item.get_closest_marker("hypothesis") or {"e2e", "cluster"} & set(item.path.parts)):
         return (yield)
     running.stop()
     try:
