@@ -4,16 +4,18 @@
 # make test-floor   unit tests and the main routes on the oldest LiteLLM that is supported
 # make test-compat  every way to call, on about every third version of LiteLLM from the oldest to the newest
 # make nightly      all long runs: fuzz, soak, test-compat, and property tests with many new random examples
+# make docs         the documentation site in site/. Warnings are errors
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FLOOR := .venv-floor
+DOCS := .venv-docs
 FLOOR_LITELLM := 1.84.0
 # Excluded folders are listed, so that a new or moved folder is always tested.
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build docs format constraints clean
 .DEFAULT_GOAL := check
 
 # With --no-deps, because pip 23.2 treats an extra of a pinned package as not pinned. uv needs a tenth of pip's
@@ -35,6 +37,12 @@ $(FLOOR)/installed: $(VENV)/installed constraints/floor.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(FLOOR)
 	$(call install,$(FLOOR),constraints/floor.txt)
 	$(BIN)/uv pip install --quiet --python $(FLOOR) --offline --no-deps --no-build-isolation -e .
+	@touch $@
+
+# It does not need $(VENV), which takes longer to install.
+$(DOCS)/installed: constraints/docs.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 demo: $(VENV)/installed
@@ -103,6 +111,10 @@ coverage: test
 
 check: lint test coverage
 
+# The documentation site from docs/ and the docstrings. It loads nothing from other hosts.
+docs: $(DOCS)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build
+
 # Build the source distribution and the wheel in dist/.
 build: $(VENV)/installed
 	$(BIN)/python -m hatchling build
@@ -127,13 +139,15 @@ bench-parts: $(VENV)/installed
 # with hashes, and those of each LiteLLM of the sweep. The oldest LiteLLM reads REDIS_HOST only with redis-py before 6.
 # LiteLLM 1.95 to 1.97 import names that fastapi 0.140.7 removed. The proxies of the newest two versions cannot be installed:
 # their LiteLLM is installed with the dependencies of an older one.
-PIN := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --no-emit-index-url \
+PIN_GROUP := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header
+PIN := $(PIN_GROUP) pyproject.toml
 WITH_PROXY := --group everywhere --extra proxy --extra redis
 OLDER := 1.87.5 1.90.7 1.94.3 1.99.4 1.102.4 1.105.7 1.106.12 1.108.7
 NEWER := 1.109.3 1.110.2
 constraints: $(VENV)/installed
 	$(PIN) --group dev --extra proxy --extra redis --extra local-ocr --generate-hashes -o constraints/dev.txt
+	$(PIN_GROUP) --group docs --generate-hashes -o constraints/docs.txt
 	sed -n '/^uv==/,/[^\\]$$/p' constraints/dev.txt > constraints/uv.txt
 	$(PIN) --group dev --extra proxy --extra redis --upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
 		--generate-hashes -o constraints/floor.txt
@@ -149,4 +163,4 @@ constraints: $(VENV)/installed
 		-o constraints/litellm-$(lastword $(NEWER))-library.txt
 
 clean:
-	rm -rf dist $(VENV) $(FLOOR) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf dist site $(VENV) $(FLOOR) $(DOCS) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
