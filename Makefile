@@ -5,17 +5,19 @@
 # make test-compat  every way to call, on about every third version of LiteLLM from the oldest to the newest
 # make nightly      all long runs: fuzz, soak, test-compat, and property tests with many new random examples
 # make docs         the documentation site in site/. Warnings are errors
+# make release-check  builds the distributions, and tries them in empty environments
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FLOOR := .venv-floor
 DOCS := .venv-docs
+RELEASE := .venv-release
 FLOOR_LITELLM := 1.84.0
 # Excluded folders are listed, so that a new or moved folder is always tested.
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build docs format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build docs release-check newcomer format constraints clean
 .DEFAULT_GOAL := check
 
 # With --no-deps, because pip 23.2 treats an extra of a pinned package as not pinned. uv needs a tenth of pip's
@@ -39,8 +41,8 @@ $(FLOOR)/installed: $(VENV)/installed constraints/floor.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(FLOOR) --offline --no-deps --no-build-isolation -e .
 	@touch $@
 
-# It does not need $(VENV), which takes longer to install.
-$(DOCS)/installed: constraints/docs.txt
+# These two do not need $(VENV), which takes longer to install.
+$(DOCS)/installed $(RELEASE)/installed: .venv-%/installed: constraints/%.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
@@ -74,7 +76,7 @@ test-compat: $(VENV)/installed
 
 # The long runs: unusual bodies, a soak, other versions of LiteLLM, a vision model that restarts often, and new examples for
 # every property test, most of them for code that rewrites a request. A failure becomes an @example of its test.
-nightly: fuzz soak test-compat
+nightly: fuzz soak test-compat release-check
 	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/request tests/analysis/test_sanitize.py tests/analysis/test_render.py --timeout 0
 	HYPOTHESIS_EXAMPLES=2000 $(BIN)/python -m pytest $(UNIT_TESTS) --timeout 0
 	RESTARTS_SECONDS=300 ACCOUNT_RUNS=50 $(BIN)/python -m pytest tests/e2e/test_restarts.py tests/e2e/test_account.py --timeout 0
@@ -115,9 +117,20 @@ check: lint test coverage
 docs: $(DOCS)/installed
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build
 
-# Build the source distribution and the wheel in dist/.
-build: $(VENV)/installed
-	$(BIN)/python -m hatchling build
+# Build the source distribution in dist/, and the wheel from it.
+build: $(RELEASE)/installed
+	$(RELEASE)/bin/python -m scripts.distributions
+
+# Build once, and try the wheel in an empty environment without extras, with each extra and with all. Writes an SBOM
+# beside the wheel. With TAG=v0.1.0, the tag, the version and CHANGELOG.md have to agree.
+export TAG ?=
+release-check: $(RELEASE)/installed
+	$(RELEASE)/bin/python -m scripts.release_check $${TAG:+--tag "$$TAG"}
+
+# The first page of the docs in an empty environment, with the time of each step.
+newcomer: build
+	$(RELEASE)/bin/python -m scripts.newcomer dist/*.whl
+
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
@@ -148,6 +161,7 @@ NEWER := 1.109.3 1.110.2
 constraints: $(VENV)/installed
 	$(PIN) --group dev --extra proxy --extra redis --extra local-ocr --generate-hashes -o constraints/dev.txt
 	$(PIN_GROUP) --group docs --generate-hashes -o constraints/docs.txt
+	$(PIN_GROUP) --group release --generate-hashes -o constraints/release.txt
 	sed -n '/^uv==/,/[^\\]$$/p' constraints/dev.txt > constraints/uv.txt
 	$(PIN) --group dev --extra proxy --extra redis --upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
 		--generate-hashes -o constraints/floor.txt
@@ -163,4 +177,4 @@ constraints: $(VENV)/installed
 		-o constraints/litellm-$(lastword $(NEWER))-library.txt
 
 clean:
-	rm -rf dist site $(VENV) $(FLOOR) $(DOCS) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf dist site $(VENV) $(FLOOR) $(DOCS) $(RELEASE) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
