@@ -8,6 +8,8 @@ commands of the quick start run with the same wheel. An SBOM of the environment 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts import newcomer
 from scripts.distributions import DIST, ROOT, Distributions, build, problems, version
@@ -80,8 +83,8 @@ def _run(command: Sequence[str], *, cwd: str | None = None, env: Mapping[str, st
     return result.stdout
 
 
-def write_sbom(environment: Environment, path: Path) -> None:
-    """Write a CycloneDX SBOM of an environment, with the package as its main component.
+def write_sbom(environment: Environment, wheel: Path, path: Path) -> None:
+    """Write a CycloneDX SBOM of an environment, with the wheel as its main component.
 
     Raises:
         SystemExit: the SBOM would have a path of this machine.
@@ -89,8 +92,21 @@ def write_sbom(environment: Environment, path: Path) -> None:
     tool = Path(sys.executable).with_name("cyclonedx-py")
     options = ["--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "library", "--output-reproducible"]
     _run([str(tool), "environment", *options, "--output-format", "JSON", "-o", str(path), str(environment.python)])
-    if "file://" in path.read_text():
-        sys.exit(f"{path} has a path of this machine")
+    sbom = json.loads(path.read_text())
+    sbom["metadata"]["component"].update(main_component(version(), wheel.read_bytes()))
+    text = json.dumps(sbom, indent=2)
+    if "file://" in text:
+        sys.exit(f"{path} would have a path of this machine")
+    path.write_text(f"{text}\n")
+
+
+def main_component(version: str, wheel: bytes) -> dict[str, Any]:
+    """Return what the SBOM's main component lacks, because the version is not in ``pyproject.toml``."""
+    return {
+        "version": version,
+        "purl": f"pkg:pypi/{NAME}@{version}",
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(wheel).hexdigest()}],
+    }
 
 
 def without_keys() -> dict[str, str]:
@@ -130,7 +146,7 @@ def check(tag: str | None) -> None:
             )
             print("".join(f"  {line}\n" for line in done), end="", flush=True)
         sbom = distributions.wheel.with_name(f"{NAME}-{version()}.cdx.json")
-        write_sbom(environment, sbom)
+        write_sbom(environment, distributions.wheel, sbom)
     print(f"{sbom.relative_to(ROOT)}\nthe quick start:", flush=True)
     newcomer.main([str(distributions.wheel)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import litellm_image_analysis
-from scripts import distributions, newcomer, provider
+from scripts import distributions, newcomer, provider, release_check
 from scripts.distributions import Distributions, problems
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,14 @@ def test_the_check_refuses_a_wrong_tag_before_it_builds() -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "")
     assert "the tag is v999.0.0" in result.stderr
+
+
+def test_the_sbom_names_the_wheel() -> None:
+    assert release_check.main_component("0.2.0", b"abc") == {
+        "version": "0.2.0",
+        "purl": "pkg:pypi/litellm-image-analysis@0.2.0",
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(b"abc").hexdigest()}],
+    }
 
 
 def test_the_steps_of_the_quick_start() -> None:
