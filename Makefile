@@ -4,16 +4,20 @@
 # make test-floor   unit tests and the main routes on the oldest LiteLLM that is supported
 # make test-compat  every way to call, on about every third version of LiteLLM from the oldest to the newest
 # make nightly      all long runs: fuzz, soak, test-compat, and property tests with many new random examples
+# make docs         the documentation site in site/. Warnings are errors
+# make release-check  builds the distributions, and tries them in empty environments
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FLOOR := .venv-floor
+DOCS := .venv-docs
+RELEASE := .venv-release
 FLOOR_LITELLM := 1.84.0
 # Excluded folders are listed, so that a new or moved folder is always tested.
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e cluster integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build docs release-check newcomer format constraints clean
 .DEFAULT_GOAL := check
 
 # With --no-deps, because pip 23.2 treats an extra of a pinned package as not pinned. uv needs a tenth of pip's
@@ -35,6 +39,12 @@ $(FLOOR)/installed: $(VENV)/installed constraints/floor.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(FLOOR)
 	$(call install,$(FLOOR),constraints/floor.txt)
 	$(BIN)/uv pip install --quiet --python $(FLOOR) --offline --no-deps --no-build-isolation -e .
+	@touch $@
+
+# These two do not need $(VENV), which takes longer to install.
+$(DOCS)/installed $(RELEASE)/installed: .venv-%/installed: constraints/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 demo: $(VENV)/installed
@@ -66,7 +76,7 @@ test-compat: $(VENV)/installed
 
 # The long runs: unusual bodies, a soak, other versions of LiteLLM, a vision model that restarts often, and new examples for
 # every property test, most of them for code that rewrites a request. A failure becomes an @example of its test.
-nightly: fuzz soak test-compat
+nightly: fuzz soak test-compat release-check
 	HYPOTHESIS_EXAMPLES=100000 $(BIN)/python -m pytest tests/request tests/analysis/test_sanitize.py tests/analysis/test_render.py --timeout 0
 	HYPOTHESIS_EXAMPLES=2000 $(BIN)/python -m pytest $(UNIT_TESTS) --timeout 0
 	RESTARTS_SECONDS=300 ACCOUNT_RUNS=50 $(BIN)/python -m pytest tests/e2e/test_restarts.py tests/e2e/test_account.py --timeout 0
@@ -103,9 +113,24 @@ coverage: test
 
 check: lint test coverage
 
-# Build the source distribution and the wheel in dist/.
-build: $(VENV)/installed
-	$(BIN)/python -m hatchling build
+# The documentation site from docs/ and the docstrings. It loads nothing from other hosts.
+docs: $(DOCS)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build
+
+# Build the source distribution in dist/, and the wheel from it.
+build: $(RELEASE)/installed
+	$(RELEASE)/bin/python -m scripts.distributions
+
+# Build once, and try the wheel in an empty environment without extras, with each extra and with all. Writes an SBOM
+# beside the wheel. With TAG=v0.1.0, the tag, the version and CHANGELOG.md have to agree.
+export TAG ?=
+release-check: $(RELEASE)/installed
+	$(RELEASE)/bin/python -m scripts.release_check $${TAG:+--tag "$$TAG"}
+
+# The first page of the docs in an empty environment, with the time of each step.
+newcomer: build
+	$(RELEASE)/bin/python -m scripts.newcomer dist/*.whl
+
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
@@ -127,13 +152,16 @@ bench-parts: $(VENV)/installed
 # with hashes, and those of each LiteLLM of the sweep. The oldest LiteLLM reads REDIS_HOST only with redis-py before 6.
 # LiteLLM 1.95 to 1.97 import names that fastapi 0.140.7 removed. The proxies of the newest two versions cannot be installed:
 # their LiteLLM is installed with the dependencies of an older one.
-PIN := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --no-emit-index-url \
+PIN_GROUP := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header
+PIN := $(PIN_GROUP) pyproject.toml
 WITH_PROXY := --group everywhere --extra proxy --extra redis
 OLDER := 1.87.5 1.90.7 1.94.3 1.99.4 1.102.4 1.105.7 1.106.12 1.108.7
 NEWER := 1.109.3 1.110.2
 constraints: $(VENV)/installed
 	$(PIN) --group dev --extra proxy --extra redis --extra local-ocr --generate-hashes -o constraints/dev.txt
+	$(PIN_GROUP) --group docs --generate-hashes -o constraints/docs.txt
+	$(PIN_GROUP) --group release --generate-hashes -o constraints/release.txt
 	sed -n '/^uv==/,/[^\\]$$/p' constraints/dev.txt > constraints/uv.txt
 	$(PIN) --group dev --extra proxy --extra redis --upgrade-package litellm==$(FLOOR_LITELLM) --upgrade-package 'redis<6' \
 		--generate-hashes -o constraints/floor.txt
@@ -149,4 +177,4 @@ constraints: $(VENV)/installed
 		-o constraints/litellm-$(lastword $(NEWER))-library.txt
 
 clean:
-	rm -rf dist $(VENV) $(FLOOR) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf dist site $(VENV) $(FLOOR) $(DOCS) $(RELEASE) .venv-versions .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -50,7 +50,16 @@ def _register() -> None:
 
 
 acompletion = _named(litellm.acompletion)
+"""``litellm.acompletion`` with image analysis."""
+
 aresponses = _named(litellm.aresponses)
+"""``litellm.aresponses`` with image analysis."""
+
 anthropic_messages = _named(litellm.anthropic_messages)
+"""``litellm.anthropic_messages`` with image analysis, in an event loop."""
+
 completion = _blocking(litellm.completion, litellm.acompletion)
+"""``litellm.completion`` with image analysis. It runs in an event loop in a thread of its own."""
+
 responses = _blocking(litellm.responses, litellm.aresponses)
+"""``litellm.responses`` with image analysis. It runs in an event loop in a thread of its own."""

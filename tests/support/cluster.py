@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 from support.balancer import Balancer, running_balancer
 from support.billing import SUMS, Caller, of_vision
 from support.configs import proxy_config

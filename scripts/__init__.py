@@ -1,0 +1,1 @@
+"""Scripts of the project: distributions, the release check, the newcomer's path, and the documentation site's hooks."""
