@@ -79,7 +79,7 @@ def test_the_configs_differ_only_where_their_place_does() -> None:
 def test_compose_gives_each_proxy_what_its_config_reads(name: str) -> None:
     proxy = COMPOSE["services"][name]
     read = set(re.findall(r"os\.environ/(\w+)", (CLUSTER / "proxy_config.yaml").read_text()))
-    assert read | {"LITELLM_SALT_KEY", "DATABASE_URL", GRACE} <= proxy["environment"].keys()
+    assert read | {"LITELLM_SALT_KEY", "DATABASE_URL", "DRAIN_ENDPOINT_TOKEN", GRACE} <= proxy["environment"].keys()
     assert longest_request(CONFIGS["compose"]) <= int(proxy["environment"][GRACE])
     assert int(proxy["environment"][GRACE]) + TEARDOWN_SECONDS <= seconds(proxy["stop_grace_period"])
 
@@ -138,6 +138,25 @@ def test_the_balancer_and_prometheus_know_the_proxies() -> None:
     assert re.findall(r"^    server \S+ (\S+)$", HAPROXY, re.MULTILINE) == targets * 2
     assert loaded("prometheus.yml")["scrape_configs"][0]["static_configs"] == [{"targets": targets}]
     assert {*PROXIES, "haproxy", "redis", "postgres", "prometheus", "grafana"} == COMPOSE["services"].keys()
+
+
+def test_grafana_reads_that_prometheus() -> None:
+    assert "prometheus" in COMPOSE["services"]
+    assert [source["url"] for source in loaded("grafana/datasources.yaml")["datasources"]] == ["http://prometheus:9090"]
+
+
+def test_the_page_has_the_times_of_the_files() -> None:
+    table = re.findall(r"^\| `?([^|`]+)`?[^|]* \| (\d+) \|", PAGE.partition("## Times")[2], re.MULTILINE)
+    config, proxy = CONFIGS["compose"], COMPOSE["services"]["proxy-1"]
+    (timeout_server,) = re.findall(r"timeout server (\d+)s", HAPROXY)
+    assert [int(value) for _, value in table] == [
+        config["callback_settings"]["image_analysis"]["timeout_seconds"],
+        config["litellm_settings"]["request_timeout"],
+        int(proxy["environment"][GRACE]),
+        int(timeout_server),
+        seconds(proxy["stop_grace_period"]),
+        POD["terminationGracePeriodSeconds"],
+    ]
 
 
 def test_the_balancer_waits_for_the_longest_request() -> None:

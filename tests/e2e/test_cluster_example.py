@@ -24,6 +24,7 @@ from typing_extensions import Self
 CLUSTER = Path(__file__).parents[2] / "examples" / "cluster"
 CHAT = "/v1/chat/completions"
 KEY = "sk-the-master-key-of-all-hosts"
+DRAIN = {"X-Drain-Token": "the token of all hosts"}
 
 pytestmark = [needs_callbacks_from_packages, needs_shutdown_grace]
 
@@ -41,6 +42,7 @@ def running_hosts(upstream: Upstream, folder: Path) -> Iterator[list[Proxy]]:
             "REDIS_URL": stack.enter_context(running_redis()).url,
             "LITELLM_SALT_KEY": "sk-the-salt-key-of-all-hosts",
             "GRACEFUL_SHUTDOWN_TIMEOUT": "180",
+            "DRAIN_ENDPOINT_TOKEN": DRAIN["X-Drain-Token"],
             "OPENAI_API_KEY": "sk-a",
             "OPENAI_BASE_URL": upstream.base_url,
             "DEEPSEEK_API_KEY": "sk-b",
@@ -79,9 +81,16 @@ def test_prometheus_needs_no_key(hosts: list[Proxy]) -> None:
 
 
 @needs_haproxy
-@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/health/drain"])
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/%6Detrics/", "/health/drain", "/health/%64rain"])
 def test_clients_do_not_reach_what_needs_no_key(balancer: Balancer, path: str) -> None:
-    assert httpx.get(balancer.url + path, timeout=60).status_code == 404
+    response = httpx.get(balancer.url + path, headers=DRAIN, timeout=60)
+    assert response.request.url.raw_path == path.encode()
+    assert response.status_code == 404
+
+
+def test_only_the_token_drains_a_host(hosts: list[Proxy]) -> None:
+    assert httpx.get(f"{hosts[0].url}/health/drain", timeout=60).status_code == 401
+    assert httpx.get(f"{hosts[0].url}/health/readiness", timeout=60).status_code == 200
 
 
 class Stream:
@@ -136,7 +145,7 @@ def test_a_drained_host_answers_what_it_has_and_gets_nothing_more(upstream: Upst
             with leaving.client() as client:
                 slow = pool.submit(client.post, CHAT, json=question("slow"))
                 assert eventually(lambda: bool(upstream.of("slow")))
-                drain = pool.submit(httpx.get, f"{leaving.url}/health/drain", timeout=60)
+                drain = pool.submit(httpx.get, f"{leaving.url}/health/drain", headers=DRAIN, timeout=60)
                 assert eventually(lambda: not balancer.is_up("ready", "proxy-1"))
                 assert not drain.done()
                 gate.set()
