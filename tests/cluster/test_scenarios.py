@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.balancer import needs_haproxy
 from support.billing import ROUTES
 from support.cluster import CLIENTS, Cluster, Figures, Run
 from support.configs import VISION_PRICE, deployment
@@ -27,6 +28,10 @@ from support.traffic import at_once
 from support.upstream import Upstream
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
+pytestmark = [
+    needs_haproxy,
+    pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL"),
+]
 whole = pytest.mark.skipif(os.environ.get("CLUSTER") != "whole", reason="takes long: set CLUSTER=whole")
 
 LOOKS_ALIKE = 12

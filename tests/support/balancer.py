@@ -1,108 +1,97 @@
-"""A real HAProxy in front of several proxies."""
+"""A real HAProxy with the configuration of the cluster example, on free loopback ports."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import pytest
 from support.proxy import eventually, free_port
 
-SERVERS = "gateway"
+BACKENDS = ("ready", "alive")
+SECONDS = 120
+CONFIG = Path(__file__).parents[2] / "examples" / "cluster" / "haproxy.cfg"
+needs_haproxy = pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs HAProxy: apt-get install haproxy")
 
 
 class Balancer:
-    """HAProxy with one server for each proxy.
+    """A running HAProxy.
 
-    Args:
-        ports: the ports of the proxies by their names.
-        folder: the folder for its config, log and socket.
+    Attributes:
+        url: the address for clients.
+        metrics_url: the address of its metrics.
     """
 
-    def __init__(self, ports: Mapping[str, int], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._control = folder / "control"
-        port, config = free_port(), folder / "haproxy.cfg"
+    def __init__(self, port: int, metrics_port: int, control: Path) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        config.write_text(_config(port, ports, self._control))
-        self._process = subprocess.Popen([binary() or "haproxy", "-f", str(config)], cwd=folder)
-        assert eventually(lambda: all(self.is_up(name) for name in ports)), "HAProxy found no healthy proxy"
+        self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
+        self._control = control
 
-    def is_up(self, name: str) -> bool:
-        """Whether the proxy gets requests."""
-        return self._column(name, "status").startswith("UP")
+    def is_up(self, backend: str, server: str) -> bool:
+        """Whether HAProxy sends requests to this server of this backend."""
+        return self._is(f'haproxy_server_status{{proxy="{backend}",server="{server}",state="UP"}} 1')
 
-    def drain(self, name: str) -> None:
-        """Send the proxy no new requests, and wait until it has answered the others."""
-        self._tell(f"set server {SERVERS}/{name} state drain")
-        assert eventually(lambda: self._column(name, "scur") == "0", 120), f"{name} is still answering"
+    def drain(self, server: str) -> None:
+        """Send the server no new requests, and wait until it has answered the others."""
+        self._set(server, "drain")
+        counts = [f'haproxy_server_current_sessions{{proxy="{backend}",server="{server}"}} 0' for backend in BACKENDS]
+        assert eventually(lambda: all(map(self._is, counts)), SECONDS), f"{server} is still answering"
 
-    def ready(self, name: str) -> None:
-        """Send requests to the proxy as soon as it is healthy, and wait for that."""
-        self._tell(f"set server {SERVERS}/{name} state ready")
-        assert eventually(lambda: self.is_up(name), 120), f"{name} is not healthy"
+    def ready(self, server: str) -> None:
+        """Send requests to the server as soon as it is healthy, and wait for that."""
+        self._set(server, "ready")
+        assert eventually(lambda: self.is_up("ready", server), SECONDS), f"{server} is not healthy"
 
-    def stop(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait()
+    def _is(self, metric: str) -> bool:
+        return metric in httpx.get(self.metrics_url, timeout=5, verify=False).text.splitlines()
 
-    def _column(self, name: str, column: str) -> str:
-        lines = self._tell("show stat").removeprefix("# ").splitlines()
-        names = lines[0].split(",") if lines else []
-        rows = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
-        return next((row[column] for row in rows if (row["pxname"], row["svname"]) == (SERVERS, name)), "")
-
-    def _tell(self, command: str) -> str:
+    def _set(self, server: str, state: str) -> None:
+        commands = "; ".join(f"set server {backend}/{server} state {state}" for backend in BACKENDS)
         with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(str(self._control))
-            except OSError:
-                return ""  # it starts
-            connection.sendall(f"{command}\n".encode())
-            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-
-
-def binary() -> str | None:
-    """The path of HAProxy, where it is installed. Debian has it outside the path of users."""
-    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-
-
-def _config(port: int, ports: Mapping[str, int], control: Path) -> str:
-    servers = [f"  server {name} 127.0.0.1:{at}" for name, at in ports.items()]
-    return "\n".join(
-        [
-            "global",
-            f"  stats socket {control} mode 600 level admin",
-            "defaults",
-            "  mode http",
-            "  timeout connect 5s",
-            "  timeout client 200s",
-            "  timeout server 200s",
-            "  timeout check 5s",
-            "  option redispatch",
-            "  retries 3",
-            "frontend clients",
-            f"  bind 127.0.0.1:{port}",
-            f"  default_backend {SERVERS}",
-            f"backend {SERVERS}",
-            "  balance roundrobin",
-            "  option httpchk GET /health/readiness",
-            "  default-server check inter 500ms fall 3 rise 1",
-            *servers,
-            "",
-        ]
-    )
+            connection.connect(str(self._control))
+            connection.sendall(f"{commands}\n".encode())
+            connection.makefile().read()
 
 
 @contextmanager
-def running_balancer(ports: Mapping[str, int], folder: Path) -> Iterator[Balancer]:
-    """Run HAProxy until the block ends."""
-    balancer = Balancer(ports, folder)
+def running_balancer(ports: Sequence[int], folder: Path) -> Iterator[Balancer]:
+    """Run HAProxy in front of two servers on these loopback ports until the block ends."""
+    balancer_port, metrics_port = free_port(), free_port()
+    config = config_on_loopback(ports, balancer_port, metrics_port, folder)
+    control = folder / "control"
+    config.write_text(config.read_text().replace("global\n", f"global\n    stats socket {control} level admin\n", 1))
+    balancer = Balancer(balancer_port, metrics_port, control)
+    with (folder / "haproxy.log").open("wb") as log:
+        process = subprocess.Popen(["haproxy", "-f", str(config)], stdout=log, stderr=log)
     try:
+        assert eventually(lambda: _serves(balancer)), (folder / "haproxy.log").read_text()
         yield balancer
     finally:
-        balancer.stop()
+        process.kill()
+        process.wait()
+
+
+def config_on_loopback(servers: Sequence[int], clients: int, metrics: int, folder: Path) -> Path:
+    """Write the configuration of the example with these loopback ports to the folder."""
+    config = CONFIG.read_text()
+    for number, port in enumerate(servers, 1):
+        config = config.replace(f"proxy-{number}:4000", f"127.0.0.1:{port}")
+    config = config.replace("bind :4000", f"bind 127.0.0.1:{clients}")
+    config = config.replace("bind :8405", f"bind 127.0.0.1:{metrics}")
+    assert re.findall(r":4000|:8405", config) == []
+    path = folder / CONFIG.name
+    path.write_text(config)
+    return path
+
+
+def _serves(balancer: Balancer) -> bool:
+    try:
+        return httpx.get(balancer.metrics_url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -208,17 +208,24 @@ def running_cluster(
         through_relay = database.replace(f":{parts.port}/", f":{relay.port}/")
         env = {"DATABASE_URL": through_relay, "STORE_MODEL_IN_DB": "True", "LITELLM_SALT_KEY": "sk-salt"}
         key = f"sk-{secrets.token_hex(16)}"
-        hosts = [Host(name, folder / name, env, key) for name in ("one", "two")]
+        hosts = [Host(name, folder / name, env, key) for name in ("proxy-1", "proxy-2")]
         for host in hosts:
             stack.callback(host.stop, 3)
             host.begin(config)
         for host in hosts:
             host.wait()
-        balancer = stack.enter_context(running_balancer({host.name: host.port for host in hosts}, folder / "balancer"))
+        balancer = stack.enter_context(running_balancer([host.port for host in hosts], folder))
+        for host in hosts:
+            balancer.ready(host.name)
         yield Cluster(config, hosts, balancer, redis, relay, database)
 
 
 def _config(upstream: Upstream, redis: RedisServer) -> dict[str, Any]:
-    config = proxy_config(upstream, timeout_seconds=10, cache={"backend": "redis", "redis_url": redis.url})
-    config["general_settings"] |= {"proxy_batch_write_at": 1, "store_model_in_db": True}
+    config = proxy_config(upstream, timeout_seconds=10, cache={"backend": "redis"})
+    config["general_settings"] |= {
+        "coordination_redis": {"url": redis.url},
+        "proxy_batch_write_at": 1,
+        "store_model_in_db": True,
+    }
+    config["router_settings"]["redis_url"] = redis.url
     return config

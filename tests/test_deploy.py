@@ -1,0 +1,178 @@
+"""The files of the cluster example: they agree with each other, and with the tools that read them."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.balancer import CONFIG, config_on_loopback, needs_haproxy
+
+from litellm_image_analysis import ImageAnalysisConfig
+
+ROOT = Path(__file__).parents[1]
+CLUSTER = ROOT / "examples" / "cluster"
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+HAPROXY = CONFIG.read_text()
+PROXIES = ["proxy-1", "proxy-2"]
+GRACE = "GRACEFUL_SHUTDOWN_TIMEOUT"
+TEARDOWN_SECONDS = 15
+"""Seconds that LiteLLM may need after the last request, for its jobs and its database."""
+
+
+def loaded(name: str) -> Any:
+    return yaml.safe_load((CLUSTER / name).read_text())
+
+
+COMPOSE: dict[str, Any] = loaded("compose.yaml")
+VALUES: dict[str, Any] = loaded("helm-values.yaml")
+MANIFESTS: dict[str, Any] = {
+    manifest["kind"]: manifest for manifest in yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text())
+}
+DEPLOYMENT = MANIFESTS["Deployment"]["spec"]
+POD = DEPLOYMENT["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+CONFIGS: dict[str, dict[str, Any]] = {
+    "compose": loaded("proxy_config.yaml"),
+    "kubernetes": yaml.safe_load(MANIFESTS["ConfigMap"]["data"]["config.yaml"]),
+    "helm": VALUES["proxy_config"],
+}
+each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+
+
+def seconds(value: str) -> int:
+    assert value.endswith("s")
+    return int(value.removesuffix("s"))
+
+
+def longest_request(config: dict[str, Any]) -> float:
+    """Seconds of a request: its vision calls, and then its own call."""
+    settings = ImageAnalysisConfig.from_settings(config["callback_settings"]["image_analysis"])
+    return settings.timeout_seconds + float(config["litellm_settings"]["request_timeout"])
+
+
+@each_config
+def test_the_plugin_accepts_its_settings_and_shares_its_cache(config: dict[str, Any]) -> None:
+    settings = ImageAnalysisConfig.from_settings(config["callback_settings"]["image_analysis"])
+    assert "litellm_image_analysis.image_analysis" in config["litellm_settings"]["callbacks"]
+    assert settings.vision_model in [model["model_name"] for model in config["model_list"]]
+    assert settings.cache.backend == "redis"
+    assert config["general_settings"]["coordination_redis"]["url"] == "os.environ/REDIS_URL"
+
+
+def test_the_configs_differ_only_where_their_place_does() -> None:
+    compose, kubernetes, helm = copy.deepcopy([*CONFIGS.values()])
+    assert compose["litellm_settings"].pop("require_auth_for_metrics_endpoint") is False
+    assert compose["general_settings"].pop("enable_drain_endpoint") is True
+    assert compose == kubernetes
+    assert helm["general_settings"].pop("master_key") == "os.environ/PROXY_MASTER_KEY"
+    assert kubernetes["general_settings"].pop("master_key") == "os.environ/LITELLM_MASTER_KEY"
+    assert helm == kubernetes
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_compose_gives_each_proxy_what_its_config_reads(name: str) -> None:
+    proxy = COMPOSE["services"][name]
+    read = set(re.findall(r"os\.environ/(\w+)", (CLUSTER / "proxy_config.yaml").read_text()))
+    assert read | {"LITELLM_SALT_KEY", "DATABASE_URL", "DRAIN_ENDPOINT_TOKEN", GRACE} <= proxy["environment"].keys()
+    assert longest_request(CONFIGS["compose"]) <= int(proxy["environment"][GRACE])
+    assert int(proxy["environment"][GRACE]) + TEARDOWN_SECONDS <= seconds(proxy["stop_grace_period"])
+
+
+def test_files_that_compose_mounts_exist() -> None:
+    mounts = [mount for service in COMPOSE["services"].values() for mount in service.get("volumes", [])]
+    files = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert files
+    assert [file for file in files if not (CLUSTER / file).is_file()] == []
+
+
+def test_the_secret_has_what_the_manifests_read() -> None:
+    (command,) = re.findall(r"kubectl create secret generic litellm .*?\n```", PAGE, re.DOTALL)
+    given = set(re.findall(r"--from-literal=(\w+)", command))
+    read = {name for config in CONFIGS.values() for name in re.findall(r"os\.environ/(\w+)", yaml.safe_dump(config))}
+    assert given == (read - {"PROXY_MASTER_KEY"}) | {"LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "DATABASE_URL"}
+    assert CONTAINER["envFrom"] == [{"secretRef": {"name": "litellm"}}]
+
+
+@pytest.mark.parametrize("container", [*POD["initContainers"], *POD["containers"]], ids=lambda each: each["name"])
+def test_volumes_of_the_pod_exist(container: dict[str, Any]) -> None:
+    assert {mount["name"] for mount in container["volumeMounts"]} <= {volume["name"] for volume in POD["volumes"]}
+
+
+def test_config_maps_of_the_pod_exist() -> None:
+    named = {volume["configMap"]["name"] for volume in POD["volumes"] if "configMap" in volume}
+    made = set(re.findall(r"kubectl create configmap (\S+)", PAGE))
+    assert named == made | {MANIFESTS["ConfigMap"]["metadata"]["name"]}
+
+
+def test_labels_select_the_pods() -> None:
+    labels = DEPLOYMENT["template"]["metadata"]["labels"]
+    assert DEPLOYMENT["selector"]["matchLabels"] == labels
+    assert MANIFESTS["Service"]["spec"]["selector"] == labels
+    assert MANIFESTS["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_kubernetes_waits_for_the_longest_request() -> None:
+    env = {variable["name"]: variable["value"] for variable in CONTAINER["env"]}
+    for grace, lifecycle, kill in (
+        (int(env[GRACE]), CONTAINER["lifecycle"], POD["terminationGracePeriodSeconds"]),
+        (int(VALUES["envVars"][GRACE]), VALUES["lifecycle"], VALUES["terminationGracePeriodSeconds"]),
+    ):
+        assert longest_request(CONFIGS["kubernetes"]) <= grace
+        assert lifecycle["preStop"]["sleep"]["seconds"] + grace + TEARDOWN_SECONDS <= kill
+
+
+def test_all_files_have_the_same_litellm() -> None:
+    texts = [(CLUSTER / name).read_text() for name in ("Dockerfile", "kubernetes.yaml")]
+    versions = {version for text in texts for version in re.findall(r"ghcr\.io/berriai/litellm:(\S+)", text)}
+    assert versions == {VALUES["image"]["tag"]}
+
+
+def test_the_balancer_and_prometheus_know_the_proxies() -> None:
+    targets = [f"{name}:4000" for name in PROXIES]
+    assert re.findall(r"^    server \S+ (\S+)$", HAPROXY, re.MULTILINE) == targets * 2
+    assert loaded("prometheus.yml")["scrape_configs"][0]["static_configs"] == [{"targets": targets}]
+    assert {*PROXIES, "haproxy", "redis", "postgres", "prometheus", "grafana"} == COMPOSE["services"].keys()
+
+
+def test_grafana_reads_that_prometheus() -> None:
+    assert "prometheus" in COMPOSE["services"]
+    assert [source["url"] for source in loaded("grafana/datasources.yaml")["datasources"]] == ["http://prometheus:9090"]
+
+
+def test_the_page_has_the_times_of_the_files() -> None:
+    table = re.findall(r"^\| `?([^|`]+)`?[^|]* \| (\d+) \|", PAGE.partition("## Times")[2], re.MULTILINE)
+    config, proxy = CONFIGS["compose"], COMPOSE["services"]["proxy-1"]
+    (timeout_server,) = re.findall(r"timeout server (\d+)s", HAPROXY)
+    assert [int(value) for _, value in table] == [
+        config["callback_settings"]["image_analysis"]["timeout_seconds"],
+        config["litellm_settings"]["request_timeout"],
+        int(proxy["environment"][GRACE]),
+        int(timeout_server),
+        seconds(proxy["stop_grace_period"]),
+        POD["terminationGracePeriodSeconds"],
+    ]
+
+
+def test_the_balancer_waits_for_the_longest_request() -> None:
+    (server,) = re.findall(r"timeout server (\S+)", HAPROXY)
+    assert longest_request(CONFIGS["compose"]) < seconds(server)
+
+
+@needs_haproxy
+def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
+    config = config_on_loopback([1, 2], 3, 4, tmp_path)
+    checked = subprocess.run(["haproxy", "-c", "-f", str(config)], capture_output=True, text=True, check=False)
+    assert (checked.returncode, "WARNING" in checked.stderr) == (0, False), checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs Prometheus: apt-get install prometheus")
+def test_prometheus_accepts_its_configuration() -> None:
+    command = ["promtool", "check", "config", str(CLUSTER / "prometheus.yml")]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
