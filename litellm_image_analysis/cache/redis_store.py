@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 import uuid
@@ -26,6 +27,9 @@ CURRENT_SECONDS = 5.0
 
 _KNOWN_SCOPES = 10_000
 _LONGEST_SECONDS = 10 * 365 * 86400
+_MOST_LATE = 1000
+"""The number of values that are kept for Redis while it does not take them."""
+_LATE_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,17 @@ class Reading:
     values: dict[str, str | bytes]
     generation: str
     flushed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A value under its name in Redis, until a time of the store's clock."""
+
+    scope: str
+    name: str
+    value: str
+    generation: str
+    until: float
 
 
 class RedisStore:
@@ -63,6 +78,7 @@ class RedisStore:
         self._clock = clock
         self._links: PerLoop[RedisConnection | None] = PerLoop(self._linked)
         self._heard: PerLoop[LRUCache[str, tuple[str, float]]] = PerLoop(lambda: LRUCache(_KNOWN_SCOPES))
+        self._late: PerLoop[LRUCache[str, _Entry]] = PerLoop(lambda: LRUCache(_MOST_LATE))
 
     @property
     def available(self) -> bool:
@@ -83,36 +99,56 @@ class RedisStore:
         link = self._links.get()
         if link is None:
             return None
-        tagged = f"{link.prefix}:{_tag(scope)}"
-        names = [f"{link.prefix}:generation", f"{tagged}:generation", *(f"{tagged}:{key}" for key in keys)]
-
-        async def mget() -> list[str | bytes | None]:
-            # In a cluster the keys of a scope are in one slot, and the generation of all scopes is in another.
-            answer: list[str | bytes | None] = await getattr(link.client, "mget_nonatomic", link.client.mget)(names)
-            return answer
-
-        answer = await link.attempt(mget)
+        answer = await _read(link, scope, keys)
         if answer is None:
             return None
-        of_all, of_scope, *values = answer
-        generation = f"{_text(of_all)}:{_text(of_scope)}"
+        generation, values = answer
         flushed = generation != self.generation(scope)
         self._heard.get()[scope] = (generation, self._clock())
+        if self._late.get():
+            await self._write_late(link, scope, generation)
         found = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
         return Reading(found, generation, flushed)
 
     async def write(self, scope: str, key: str, value: str, ttl_seconds: float) -> None:
-        """Store a value for a number of seconds, if Redis is available."""
+        """Store a value for a number of seconds, as a value of the generation that was read last.
+
+        If Redis does not take the value, a later read of the scope stores it, unless the scope was flushed meanwhile.
+        """
         link = self._links.get()
         if link is None:
             return
         name = f"{link.prefix}:{_tag(scope)}:{key}"
-        milliseconds = max(1, round(min(ttl_seconds, _LONGEST_SECONDS) * 1000))
+        until = self._clock() + min(ttl_seconds, _LONGEST_SECONDS)
+        entry = _Entry(scope, name, value, self.generation(scope), until)
+        if not await self._put(link, entry):
+            self._late.get()[name] = entry
+            return
+        now = await _read(link, scope, ())
+        if now is not None and now[0] != entry.generation:
+            # Another worker has flushed, and did not see this value. It must not come back if Redis evicts the
+            # generation.
+            await link.attempt(partial(link.client.unlink, name))
 
-        async def write() -> Any:
-            return await link.client.set(name, value, px=milliseconds)
+    async def _write_late(self, link: RedisConnection, scope: str, generation: str) -> None:
+        """Store values of a scope that Redis did not take when they were written."""
+        late, now = self._late.get(), self._clock()
+        entries = [entry for entry in list(late.values()) if entry.scope == scope][:_LATE_AT_ONCE]
+        for entry in entries:
+            del late[entry.name]
+        current = [entry for entry in entries if entry.generation == generation and entry.until > now]
+        stored = await asyncio.gather(*(self._put(link, entry) for entry in current))
+        late.update({entry.name: entry for entry, is_stored in zip(current, stored, strict=True) if not is_stored})
 
-        await link.attempt(write)
+    async def _put(self, link: RedisConnection, entry: _Entry) -> bool:
+        """Return whether Redis has stored the value."""
+        milliseconds = max(1, round((entry.until - self._clock()) * 1000))
+
+        async def put() -> bool:
+            await link.client.set(entry.name, entry.value, px=milliseconds)
+            return True
+
+        return await link.attempt(put) is not None
 
     async def replace_fingerprint(self, fingerprint: str) -> str | None:
         """Store the fingerprint of this gateway, without a time limit.
@@ -183,6 +219,23 @@ class RedisStore:
         never = (NEVER_FLUSHED, -math.inf)
         heard: tuple[str, float] = self._heard.get().get(scope, never)
         return heard
+
+
+async def _read(link: RedisConnection, scope: str, keys: Sequence[str]) -> tuple[str, list[str | bytes | None]] | None:
+    """Return the generation of a scope and the values of these keys, or ``None`` if Redis is not available."""
+    tagged = f"{link.prefix}:{_tag(scope)}"
+    names = [f"{link.prefix}:generation", f"{tagged}:generation", *(f"{tagged}:{key}" for key in keys)]
+
+    async def mget() -> list[str | bytes | None]:
+        # In a cluster the keys of a scope are in one slot, and the generation of all scopes is in another.
+        answer: list[str | bytes | None] = await getattr(link.client, "mget_nonatomic", link.client.mget)(names)
+        return answer
+
+    answer = await link.attempt(mget)
+    if answer is None:
+        return None
+    of_all, of_scope, *values = answer
+    return f"{_text(of_all)}:{_text(of_scope)}", values
 
 
 async def _flush(link: RedisConnection, start: str) -> None:

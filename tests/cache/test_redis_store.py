@@ -105,6 +105,7 @@ class TestValues:
     async def test_a_client_may_decode_or_not(self, redis: RedisServer, decode_responses: bool) -> None:
         async with aclosing(store_at(redis.url, decode_responses=decode_responses)) as store:
             await store.flush()
+            await store.read(TEAM, ())
             await store.write(TEAM, KEY, "eine Katze, \N{CAT FACE}", 60)
             reading = await store.read(TEAM, [KEY])
             assert values(reading) == {KEY: "eine Katze, \N{CAT FACE}"}
@@ -114,11 +115,68 @@ class TestValues:
             assert values(await store.read(TEAM, [KEY])) == {}
 
 
+class TestOutage:
+    @pytest.fixture
+    async def lone(self) -> AsyncIterator[tuple[RedisServer, RedisStore, Clock]]:
+        """A Redis that a test may stop, and a store on it."""
+        clock = Clock()
+        with running_redis() as server:
+            async with aclosing(store_at(server.url, warn=lambda _: None, clock=clock)) as store:
+                await store.read(TEAM, ())
+                yield server, store, clock
+
+    async def test_what_was_written_meanwhile_is_stored_by_the_next_read(
+        self, lone: tuple[RedisServer, RedisStore, Clock]
+    ) -> None:
+        server, store, clock = lone
+        server.stop()
+        for scope in (TEAM, OTHER_TEAM):
+            await store.write(scope, KEY, "a cat", 60)
+        await store.write(TEAM, OTHER_KEY, "a dog", 5)
+        clock.now += 10
+        server.start()
+        await until(lambda: store.available)
+        assert values(await store.read(TEAM, [KEY])) == {}  # it was read before
+        assert values(await store.read(TEAM, [KEY, OTHER_KEY])) == {KEY: "a cat"}
+        with server.client as client:
+            assert 45_000 < client.pttl(f"{TEAM_NAMES}:{KEY}") <= 50_000
+            assert len(client.keys()) == 1
+
+    async def test_what_was_flushed_afterwards_is_not_stored(self, lone: tuple[RedisServer, RedisStore, Clock]) -> None:
+        server, store, _ = lone
+        server.stop()
+        await store.write(TEAM, KEY, "a cat", 60)
+        server.start()
+        async with aclosing(store_at(server.url)) as other:
+            await other.flush()
+        await until(lambda: store.available)
+        for _ in range(2):
+            assert values(await store.read(TEAM, [KEY])) == {}
+
+    async def test_a_long_outage_keeps_a_bounded_number(
+        self, lone: tuple[RedisServer, RedisStore, Clock], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_store, "_MOST_LATE", 5)
+        monkeypatch.setattr(redis_store, "_LATE_AT_ONCE", 3)
+        server, _, _ = lone
+        keys = [f"{number:064x}" for number in range(8)]
+        async with aclosing(store_at(server.url, warn=lambda _: None)) as store:
+            await store.read(TEAM, ())
+            server.stop()
+            for key in keys:
+                await store.write(TEAM, key, key, 60)
+            server.start()
+            await until(lambda: store.available)
+            read = [len(values(await store.read(TEAM, keys))) for _ in range(3)]
+        assert read == [0, 3, 5]
+
+
 class TestNames:
     async def test_every_name_starts_with_ours(self, redis: RedisServer, store: RedisStore) -> None:
         await store.write(TEAM, KEY, "a cat", 60)
         await store.flush()
         await store.flush(OTHER_TEAM)
+        await store.read(TEAM, ())
         await store.write(TEAM, KEY, "a cat", 60)
         assert await store.lease(TEAM, KEY).take()
         with redis.client as client:
@@ -225,8 +283,9 @@ class TestFlush:
 
     async def test_a_scope_is_emptied_and_its_generations_stay(self, redis: RedisServer, store: RedisStore) -> None:
         await store.flush()
-        await store.write(TEAM, KEY, "a cat", 60)
-        await store.write(OTHER_TEAM, KEY, "a dog", 60)
+        for scope in (TEAM, OTHER_TEAM):
+            await store.read(scope, ())
+            await store.write(scope, KEY, "a cat", 60)
         await store.flush(TEAM)
         assert await self.names(redis) == {
             f"{PREFIX}:generation",
@@ -248,6 +307,17 @@ class TestFlush:
             await store.flush(TEAM)
         assert [command.split()[0] for command in commands].count("UNLINK") == 3
         assert await self.names(redis) == {f"{TEAM_NAMES}:generation"}
+
+    async def test_a_value_that_a_worker_writes_before_it_knows_of_the_flush_does_not_stay(
+        self, redis: RedisServer, store: RedisStore, other_store: RedisStore
+    ) -> None:
+        await store.read(TEAM, ())
+        await other_store.flush()
+        await store.write(TEAM, KEY, "a cat", 60)
+        assert await self.names(redis) == {f"{PREFIX}:generation"}
+        reading = await store.read(TEAM, ())
+        assert reading is not None
+        assert reading.flushed  # so the worker's own memory is flushed, too
 
     async def test_leases_go_and_nobody_is_harmed(self, store: RedisStore, other_store: RedisStore) -> None:
         ours = store.lease(TEAM, KEY)
