@@ -82,6 +82,7 @@ nightly: fuzz soak test-compat release-check
 	RESTARTS_SECONDS=300 ACCOUNT_RUNS=50 $(BIN)/python -m pytest tests/e2e/test_restarts.py tests/e2e/test_account.py --timeout 0
 	COUNT_INSTRUCTIONS=1 $(BIN)/python -m pytest tests/integration/test_instructions.py
 	REAL_CLIENTS=1 $(BIN)/python -m pytest tests/clients --timeout 0
+	CLUSTER=whole $(BIN)/python -m pytest tests/cluster --timeout 0
 	IMAGE_STEPS=1 $(BIN)/python -m pytest tests/e2e/test_image.py
 	$(BIN)/uv tool run kubernetes-validate@1.37.0 --strict examples/cluster/kubernetes.yaml  # its schemas have 100 MB
 
