@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,6 +151,7 @@ def test_postgresql_is_away(cluster: Cluster, upstream: Upstream) -> None:
             cluster.balancer.ready(host.name)
         run.passes(80)
     figures = run.result()
+    sys.stdout.write("\n".join(figures.wrong))
     assert figures.billed["rows"] <= figures.charged + 1e-9
 
 

@@ -16,7 +16,7 @@ from support.balancer import Balancer, running_balancer
 from support.billing import SUMS, Caller, of_vision
 from support.configs import proxy_config
 from support.databases import new_database
-from support.proxy import TWO_WORKERS, Proxy, eventually, free_port, start_proxy, stop_proxy, wait_until_ready
+from support.proxy import Proxy, eventually, free_port, start_proxy, stop_proxy, wait_until_ready
 from support.redis_server import RedisServer, running_redis
 from support.relay import Relay, running_relay
 from support.traffic import Told, traffic
@@ -24,6 +24,8 @@ from support.upstream import Upstream
 
 CALLERS, CLIENTS = 2, 16
 GRACE_SECONDS = 60
+WORKERS = ("--num_workers", "2", "--timeout_worker_healthcheck", "30")
+"""If a worker dies while uvicorn asks whether it lives, uvicorn waits for this time before it starts another one."""
 SETTLES_SECONDS = 30
 """LiteLLM writes its sums every second, and each worker its own."""
 
@@ -77,7 +79,7 @@ class Host:
         """Start the proxy, without waiting for it."""
         self._earlier_logs = self.log
         options = {"key": self._key, "port": self.port}
-        self.proxy = start_proxy(config, self._folder, {**self._env, **env}, *TWO_WORKERS, **options)  # type: ignore[arg-type]
+        self.proxy = start_proxy(config, self._folder, {**self._env, **env}, *WORKERS, **options)  # type: ignore[arg-type]
 
     def start(self, config: dict[str, Any], **env: str) -> None:
         """Start the proxy, and wait until it serves."""
