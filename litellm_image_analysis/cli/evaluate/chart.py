@@ -32,8 +32,8 @@ def draw(figures: Mapping[str, Mapping[str, Figures]], path: Path) -> None:
     axes.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
     axes.set_ylim(0, 108)
     axes.set_ylabel("right, in per cent")
-    axes.set_title("What vision models report of pictures with known content")
-    axes.legend(loc="lower right", framealpha=0.9)
+    axes.set_title("What vision models report of pictures with known content", loc="left")
+    figure.legend(loc="outside upper right", ncols=min(4, len(figures)))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
 
