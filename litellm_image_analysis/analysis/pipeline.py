@@ -68,6 +68,51 @@ class Rewrite:
     rejection: RequestError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an analysis would do if no answer is cached and every vision call succeeds.
+
+    Attributes:
+        steps: the images of each vision call, and images without a call.
+        outcomes: the outcome of each step.
+        calls: the vision calls.
+        texts: the text in the place of each image. An image that stays has none.
+        rejection: the error for the response if an image cannot be analysed and ``on_failure: reject`` applies.
+    """
+
+    steps: Sequence[Step]
+    outcomes: Sequence[Outcome]
+    calls: Sequence[VisionRequest]
+    texts: Mapping[Path, str]
+    rejection: RequestError | None
+
+
+def preview(
+    found: Sequence[FoundImage], config: ImageAnalysisConfig, target: VisionTarget, answer: str
+) -> Preview | RequestError:
+    """Make the decisions of ``rewrite`` for an empty cache. No vision call is made.
+
+    Args:
+        found: the images of a request.
+        config: the settings.
+        target: the vision model.
+        answer: stands for the text of each analysis.
+
+    Returns:
+        The preview, or the error for the response if a limit is exceeded.
+    """
+    plan = _checked_plan(found, config, target)
+    if not isinstance(plan, RequestError):
+        changed = _changed_plan(found, plan, {}, config, target)
+        plan = plan if changed is None else changed
+    if isinstance(plan, RequestError):
+        return plan
+    calls, skipped = within_limits(_distinct(plan), config)
+    outcomes = _outcomes(plan, {**{call.key: Analysed(answer) for call in calls}, **skipped})
+    rejection = _rejection(found, _by_image(found, plan, outcomes)) if config.on_failure == "reject" else None
+    return Preview(plan, outcomes, calls, _texts(plan, outcomes, config), rejection)
+
+
 async def rewrite(
     body: Body,
     found: Sequence[FoundImage],

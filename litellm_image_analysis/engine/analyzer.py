@@ -12,7 +12,7 @@ import litellm
 
 from litellm_image_analysis.analysis.limits import check_count, check_shape, is_large
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
-from litellm_image_analysis.analysis.pipeline import VisionTarget, rewrite
+from litellm_image_analysis.analysis.pipeline import Preview, VisionTarget, preview, rewrite
 from litellm_image_analysis.analysis.render import file_text
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing import identity, metadata, summary
@@ -151,19 +151,10 @@ class Analyzer:
         if not isinstance(data.get("cache"), (Mapping, NoneType)):  # LiteLLM would fail, after the vision call is paid
             raise RequestError('cache: it must be an object such as {"no-cache": true}.', param="cache")
         local_ocr.register()  # a custom_provider_map in a proxy's config may have removed it
-        rules, config = context.rules, context.config
-        if rules.timeout_seconds < config.timeout_seconds:
-            config = config.model_copy(update={"timeout_seconds": rules.timeout_seconds})
-        credentials = _credentials(context)
-        group = _called_group(context, has_credentials=bool(credentials))
-        target = VisionTarget(
-            model=context.vision_model,
-            ask=_once_needed(partial(self._make_ask, data, context, credentials, group, check_budget)),
-            tenant=tenancy.tenant(config.cache, context.caller, owns_model=group.is_teams),
-            answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
-            file_providers=routing.file_providers(found.images, context.router, context.vision_model),
-            withheld=context.withheld,
-        )
+        config = context.config
+        if context.rules.timeout_seconds < config.timeout_seconds:
+            config = config.model_copy(update={"timeout_seconds": context.rules.timeout_seconds})
+        target = self._target(data, found, context, earlier, check_budget)
         result = await rewrite(data, found.images, wire_format, config, target, notes)
         if isinstance(result, RequestError):
             raise result
@@ -176,6 +167,41 @@ class Analyzer:
         self._report(data, replace(result.report, files=0 if result.rejection else len(notes)), is_logged=True)
         if result.rejection is not None:
             raise result.rejection
+
+    def preview(
+        self, data: dict[str, Any], found: Attachments, context: RequestContext, answer: str
+    ) -> Preview | RequestError:
+        """Return what ``replace`` would do with an empty cache, without any vision call or other I/O.
+
+        Args:
+            data: the request. It is not changed.
+            found: its images and files.
+            context: the values that hold for it.
+            answer: stands for the text of each analysis.
+
+        Returns:
+            The preview, or the error for the response if a limit is exceeded.
+        """
+        return preview(found.images, context.config, self._target(data, found, context), answer)
+
+    def _target(
+        self,
+        data: dict[str, Any],
+        found: Attachments,
+        context: RequestContext,
+        earlier: RequestOutcomes | None = None,
+        check_budget: Callable[[], Awaitable[None]] | None = None,
+    ) -> VisionTarget:
+        credentials, rules = _credentials(context), context.rules
+        group = _called_group(context, has_credentials=bool(credentials))
+        return VisionTarget(
+            model=context.vision_model,
+            ask=_once_needed(partial(self._make_ask, data, context, credentials, group, check_budget)),
+            tenant=tenancy.tenant(context.config.cache, context.caller, owns_model=group.is_teams),
+            answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
+            file_providers=routing.file_providers(found.images, context.router, context.vision_model),
+            withheld=context.withheld,
+        )
 
     def _make_ask(
         self,

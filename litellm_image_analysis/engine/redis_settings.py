@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import litellm
 
@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 _SOCKET_SECONDS: Final = 5
 """Socket timeout in seconds. The plugin's own limit is far shorter. This one ends operations that the plugin has
 abandoned."""
+
+
+_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_CLUSTER_NODES", "REDIS_SENTINEL_NODES")
+
+
+class GatewayRedis(NamedTuple):
+    """A Redis that LiteLLM itself uses.
+
+    Attributes:
+        settings: the arguments of LiteLLM's function that makes the client.
+        namespace: the namespace of LiteLLM's keys.
+    """
+
+    settings: Mapping[str, Any]
+    namespace: str | None = None
 
 
 def check_client_library(config: CacheConfig) -> None:
@@ -51,7 +66,7 @@ def connect(config: CacheConfig) -> NamespacedClient | None:
             SETTINGS_PATH,
         )
         return None
-    connection = _own(config) or _gateway_redis()
+    connection = client_of(config, _running_gateways())
     if connection is None:
         LOGGER.error(
             "%s.cache.backend: redis, but this gateway has no Redis settings: set %s.cache.redis_url, REDIS_URL or"
@@ -64,27 +79,42 @@ def connect(config: CacheConfig) -> NamespacedClient | None:
     return connection
 
 
-def _own(config: CacheConfig) -> NamespacedClient | None:
+def client_of(config: CacheConfig, gateways: Iterable[GatewayRedis]) -> NamespacedClient | None:
+    """Make the client for the Redis of the cache, within the running event loop. ``None`` if there is no Redis.
+
+    Args:
+        config: the settings of the cache.
+        gateways: the Redis that LiteLLM itself uses: for coordination, then for its response cache.
+    """
+    if config.redis_url is not None:
+        return _own(config.redis_url.get_secret_value())
+    from litellm._redis import get_redis_async_client
+
+    for gateway in gateways:
+        return NamespacedClient(get_redis_async_client(**_timed(gateway.settings)), gateway.namespace)
+    if is_in_environment():
+        return NamespacedClient(get_redis_async_client(**_timed({})))
+    return None
+
+
+def is_in_environment() -> bool:
+    """Whether the environment names a Redis for LiteLLM."""
+    return any(os.environ.get(name) for name in _VARIABLES)
+
+
+def _own(url: str) -> NamespacedClient:
     from redis.asyncio import Redis
 
-    if config.redis_url is None:
-        return None
-    url = config.redis_url.get_secret_value()
     client = Redis.from_url(url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_SOCKET_SECONDS)
     return NamespacedClient(client)
 
 
-def _gateway_redis() -> NamespacedClient | None:
-    """The Redis that LiteLLM itself uses: for coordination, for its response cache, or from the environment."""
-    from litellm._redis import get_redis_async_client
-
+def _running_gateways() -> Iterator[GatewayRedis]:
+    """The Redis that the proxy in this process uses: for coordination, and for its response cache."""
     for cache in (proxy_global("redis_usage_cache"), getattr(litellm.cache, "cache", None)):
         settings = getattr(cache, "redis_kwargs", None)
         if isinstance(settings, Mapping):
-            return NamespacedClient(get_redis_async_client(**_timed(settings)), getattr(cache, "namespace", None))
-    if any(os.environ.get(name) for name in ("REDIS_URL", "REDIS_HOST", "REDIS_CLUSTER_NODES", "REDIS_SENTINEL_NODES")):
-        return NamespacedClient(get_redis_async_client(**_timed({})))
-    return None
+            yield GatewayRedis(settings, getattr(cache, "namespace", None))
 
 
 def _timed(settings: Mapping[str, Any]) -> dict[str, Any]:

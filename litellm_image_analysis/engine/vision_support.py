@@ -71,14 +71,21 @@ def is_analysed(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool:
         model_info: its ``model_info``.
         mode: the mode in the settings.
     """
-    return _is_due(model, model_info, mode) is True
+    return analysis_due(model, model_info, mode) is True
 
 
 def _due(kwargs: Mapping[str, Any], mode: Mode) -> bool | None:
-    return _is_due(str(kwargs.get("model") or ""), _model_info(kwargs), mode)
+    return analysis_due(str(kwargs.get("model") or ""), _model_info(kwargs), mode)
 
 
-def _is_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | None:
+def analysis_due(model: str, model_info: Mapping[str, Any], mode: Mode) -> bool | None:
+    """Whether the images of a deployment are analysed automatically. ``None`` if it is not known.
+
+    Args:
+        model: LiteLLM's name of its model.
+        model_info: its ``model_info``.
+        mode: the mode in the settings.
+    """
     policy = _policy(model, model_info)
     if policy is None and mode == "on_request":
         return False

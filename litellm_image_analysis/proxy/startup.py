@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -17,6 +17,9 @@ from litellm_image_analysis.config import SETTINGS_PATH, ImageAnalysisConfig
 from litellm_image_analysis.engine.routing import models_in_database, running_router, serves, vision_groups
 from litellm_image_analysis.log import LOGGER, quoted
 from litellm_image_analysis.proxy.vision_choice import unserved_default
+
+if TYPE_CHECKING:
+    from litellm.router import Router
 
 _NAME = "image_analysis"
 _SECTION = "callback_settings"
@@ -121,8 +124,7 @@ def report_suffixed_models(suffix: str | None, vision_model: str) -> None:
     router = running_router()
     if router is None or suffix is None:
         return
-    seeing = {vision_model, *vision_groups(router, None)}
-    for name in sorted(name for name in view_of(router).groups() if name.endswith(suffix) and name not in seeing):
+    for name in suffixed_models(router, suffix, vision_model):
         LOGGER.warning(
             "image analysis: the model %s has the suffix %s in its own name, so a request for it does not ask for"
             " image analysis. Ask with ocr_model, rename it, or change the setting suffix",
@@ -131,14 +133,26 @@ def report_suffixed_models(suffix: str | None, vision_model: str) -> None:
         )
 
 
+def suffixed_models(router: Router, suffix: str, vision_model: str) -> list[str]:
+    """Return the sorted names of model groups that end in the suffix, without those that accept images.
+
+    Args:
+        router: the router.
+        suffix: the suffix.
+        vision_model: the configured vision model.
+    """
+    seeing = {vision_model, *vision_groups(router, None)}
+    return sorted(name for name in view_of(router).groups() if name.endswith(suffix) and name not in seeing)
+
+
 def report_short_grace(timeout_seconds: float) -> None:
     """Log a WARNING if a proxy with spend tracking does not wait for the longest vision call when it is stopped.
 
     Args:
         timeout_seconds: the time limit of vision calls.
     """
-    grace = grace_seconds()
-    if grace is not None and grace <= timeout_seconds and os.environ.get("DATABASE_URL"):
+    grace = short_grace(timeout_seconds)
+    if grace is not None and os.environ.get("DATABASE_URL"):
         LOGGER.warning(
             "image analysis: %s.timeout_seconds is %g, and LiteLLM ends the requests of a stopped worker after %g s. A"
             " vision call that is cut off may be charged by its provider, and is not billed. Set"
@@ -146,8 +160,27 @@ def report_short_grace(timeout_seconds: float) -> None:
             SETTINGS_PATH,
             timeout_seconds,
             grace,
-            timeout_seconds + _CALL_OF_TEXT_MODEL_SECONDS,
+            sufficient_grace(timeout_seconds),
         )
+
+
+def short_grace(timeout_seconds: float) -> float | None:
+    """Return the seconds that LiteLLM gives the requests of a stopped worker, if a vision call may take longer.
+
+    Args:
+        timeout_seconds: the time limit of vision calls.
+    """
+    grace = grace_seconds()
+    return grace if grace is not None and grace <= timeout_seconds else None
+
+
+def sufficient_grace(timeout_seconds: float) -> float:
+    """Return the seconds that suffice for a vision call and the call of the text model after it.
+
+    Args:
+        timeout_seconds: the time limit of vision calls.
+    """
+    return timeout_seconds + _CALL_OF_TEXT_MODEL_SECONDS
 
 
 def report_other_cache_keys() -> None:

@@ -18,6 +18,8 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost", None, 
 _WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e", "cluster", "clients", "test_neighbours"}
 _WITH_A_REDIS = {"test_cache", "test_redis_settings", "test_lease", "test_redis_connection", "test_redis_store"}
 
+_WITH_A_PROVIDER = {"test_doctor"}
+
 _allowed: set[Any] | None = None
 """Hosts that the running test may use. ``None`` between tests."""
 _tried: list[str] = []
@@ -44,7 +46,7 @@ def no_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
     """Refuse all connections that the running test may not make, and fail the test if it tried one."""
     global _allowed  # noqa: PLW0603 - an audit hook applies to the whole process and cannot be removed
     names = {request.path.parent.name, request.path.stem}
-    has_server = bool(names & (_WITH_SERVERS_OF_THEIR_OWN | _WITH_A_REDIS))
+    has_server = bool(names & (_WITH_SERVERS_OF_THEIR_OWN | _WITH_A_REDIS | _WITH_A_PROVIDER))
     _tried.clear()
     _allowed = _LOOPBACK if has_server else set()
     yield

@@ -1,0 +1,51 @@
+"""Write the result of a command: JSON, plain text, or text with colours on a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias
+
+import click
+
+Style: TypeAlias = Literal["green", "yellow", "red", "dim", "bold"]
+Line: TypeAlias = "str | list[tuple[str, Style | None]]"
+"""A line of text, or its pieces with their styles."""
+
+
+def write_json(value: Any) -> None:
+    """Write a value as JSON to stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def write_lines(lines: list[Line]) -> None:
+    """Write lines to stdout. Styles are shown on a terminal only, and not with ``NO_COLOR``."""
+    if not _has_colours():
+        for line in lines:
+            click.echo(line if isinstance(line, str) else "".join(text for text, _ in line))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for line in lines:
+        pieces = [(line, None)] if isinstance(line, str) else line
+        console.print(Text.assemble(*((text, style or "") for text, style in pieces)))
+
+
+def _has_colours() -> bool:
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return False
+    return find_spec("rich") is not None
+
+
+def silence_litellm() -> None:
+    """Let LiteLLM write nothing: its lines would be among the output, and some of them quote requests."""
+    import litellm
+
+    litellm.suppress_debug_info = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
