@@ -10,8 +10,12 @@ from litellm_image_analysis import __version__
 
 _COMMANDS = {
     "doctor": "Check a proxy's config and name what to change.",
+    "eval": "Measure how faithfully vision models report pictures.",
 }
 """Each command with its line in the list of commands. Its module is ``<name>/command.py``."""
+
+_PACKAGES = {"eval": "evaluate"}
+"""The packages of commands that have another name."""
 
 
 class _Commands(click.Group):
@@ -25,7 +29,7 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"{__package__}.{cmd_name}.command").command
+        command: click.Command = import_module(f"{__package__}.{_PACKAGES.get(cmd_name, cmd_name)}.command").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -44,4 +48,4 @@ Exit codes: 0 nothing is wrong
 @click.command(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="litellm-image-analysis %(version)s")
 def commands() -> None:
-    """Image understanding for LiteLLM: check a gateway, and see what happens to a request."""
+    """Image understanding for LiteLLM: check a gateway, see what happens to a request, measure vision models."""

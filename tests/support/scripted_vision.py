@@ -11,7 +11,8 @@ def perfect(picture: Picture) -> str:
     lines = [] if truth.rows else list(truth.lines)
     listed = {cell for row in truth.rows for cell in row}
     others = [line for line in truth.lines if truth.rows and line not in listed]
-    return "\n".join([*others, *lines, *("  ".join(row) for row in truth.rows), *(fact.said for fact in truth.facts)])
+    report = [*others, *lines, *("  ".join(row) for row in truth.rows), *(fact.said for fact in truth.facts)]
+    return "\n".join(report) or "An empty picture."
 
 
 def inventing(picture: Picture) -> str:

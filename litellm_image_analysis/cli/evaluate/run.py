@@ -66,6 +66,7 @@ class Evaluation:
         budget: what the calls may cost.
         max_output_tokens: limit of each answer.
         timeout_seconds: limit of each call.
+        unpriced: vision models without a price, for which LiteLLM reports 0 USD.
         show: is told of each new result.
     """
 
@@ -74,6 +75,7 @@ class Evaluation:
     budget: Budget
     max_output_tokens: int
     timeout_seconds: float
+    unpriced: frozenset[str]
     show: Callable[[Subject, Picture, Result], None]
 
     async def run(self, subjects: Sequence[Subject], pictures: Sequence[Picture], concurrency: int) -> End:
@@ -126,7 +128,7 @@ class Evaluation:
             outcome = await make_ask(self.router, {})(request)
         analysed = outcome if isinstance(outcome, Analysed) else None
         failure = "timeout" if outcome is None else None if isinstance(outcome, Analysed) else outcome.reason.code
-        cost = None if outcome is None else outcome.cost
+        cost = None if outcome is None or subject.model in self.unpriced else outcome.cost
         return Result(
             subject=subject.key,
             model=subject.model,

@@ -58,7 +58,7 @@ async def run(
 ) -> End:
     shown: list[str] = []
     evaluation = Evaluation(
-        scripted, results, Budget(limit), 500, 30.0, lambda subject, picture, result: shown.append(picture.name)
+        scripted, results, Budget(limit), 500, 30.0, frozenset(), lambda subject, picture, result: shown.append(picture.name)
     )
     end = await evaluation.run(subjects or (EYES,), pictures, concurrency)
     assert len(shown) == len(scripted.calls)
