@@ -6,12 +6,11 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import requires
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.command import Run
 
 import litellm_image_analysis
 from litellm_image_analysis import cli
@@ -47,7 +46,7 @@ def test_as_a_module_it_has_the_version() -> None:
     assert out == f"litellm-image-analysis {litellm_image_analysis.__version__}\n"
 
 
-def test_an_unknown_command_is_wrong_usage(run: Callable[..., Any]) -> None:
+def test_an_unknown_command_is_wrong_usage(run: Run) -> None:
     assert run("doktor").code == 2
 
 
