@@ -33,6 +33,9 @@ LOGGING_PARAMETERS: tuple[str, ...] = (
 )
 """Keyword arguments of a call for loggers and redaction. A proxy sets them from team and key."""
 
+MASTER_KEY_ALIAS: str | None = getattr(constants, "LITELLM_PROXY_MASTER_KEY_ALIAS", None)
+"""The key of a caller that has the master key. ``None`` in versions of LiteLLM that use the master key itself."""
+
 HIDDEN_PARAMS = "_hidden_params"
 """Attribute of a response with its cost, or key if the response is a mapping."""
 

@@ -16,7 +16,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 pytest_plugins = [
     *("support.event_loop", "support.no_sockets", "support.redis_worker", "support.routers"),  # fixtures
-    "support.uncovered",
+    *("support.command", "support.uncovered"),
 ]
 
 # A deadline would be a timing assertion. Examples are the same in every run, so that no run fails by chance. `make

@@ -10,6 +10,7 @@ from litellm_image_analysis import __version__
 
 _COMMANDS = {
     "doctor": "Check a proxy's config and name what to change.",
+    "explain": "Show what image analysis would do with a request.",
     "eval": "Measure how faithfully vision models report pictures.",
 }
 """Each command with its line in the list of commands. Its module is ``<name>/command.py``."""

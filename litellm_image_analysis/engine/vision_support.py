@@ -156,10 +156,19 @@ def _accepts(flag: str, model: str, model_info: Mapping[str, Any]) -> bool | Non
     declared = model_info.get(flag)
     if isinstance(declared, bool):
         return declared
-    entries = (litellm.model_cost.get(name) for name in _listed_names(str(model_info.get("base_model") or model)))
-    entry: Mapping[str, Any] = next((entry for entry in entries if entry is not None), {})
-    known = entry.get(flag)
+    known = cost_map_entry(model, model_info).get(flag)
     return known if isinstance(known, bool) else None
+
+
+def cost_map_entry(model: str, model_info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry of a deployment's model in LiteLLM's cost map. Empty if there is none.
+
+    Args:
+        model: LiteLLM's name of its model.
+        model_info: its ``model_info``.
+    """
+    entries = (litellm.model_cost.get(name) for name in _listed_names(str(model_info.get("base_model") or model)))
+    return next((entry for entry in entries if entry is not None), {})
 
 
 def _listed_names(model: str) -> list[str]:

@@ -51,14 +51,26 @@ async def check_base_model(data: Mapping[str, Any], router: Router | None, team_
     if router is None or not isinstance(model, str) or any(data.get(key) is not None for key in _OWN_ROUTE):
         return
     for name in map(str.strip, model.split(",")):
-        # The quick lookup comes first. The others read every deployment.
-        if routing.serves(router, name, team_id) or name.startswith(_AGENTS):
+        if may_be_served(name, router, team_id) or await is_served(name, router, team_id):
             return
-        if routing.is_known_otherwise(router, name):
-            return
-        if await is_served(name, router, team_id):
-            return
-    raise RequestError(
+    raise unknown_model(model)
+
+
+def may_be_served(name: str, router: Router, team_id: str | None) -> bool:
+    """Return whether a proxy with this router may accept a model's name, without a look at its database.
+
+    Args:
+        name: the model's name, without the suffix.
+        router: the proxy's router.
+        team_id: the caller's team.
+    """
+    # The quick lookup comes first. The other reads every deployment.
+    return routing.serves(router, name, team_id) or name.startswith(_AGENTS) or routing.is_known_otherwise(router, name)
+
+
+def unknown_model(model: str) -> RequestError:
+    """Return the error for a request whose model no deployment serves, in LiteLLM's words."""
+    return RequestError(
         f"Invalid model name passed in model={model}. Call `/v1/models` to view available models for your key.",
         param="model",
         code="model_not_found",

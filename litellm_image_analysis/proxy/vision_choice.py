@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from litellm_image_analysis.engine.context import ProxyContext
 
 _NAMED_MODELS = 10
+NOT_ALLOWED = "{name!r} is not an allowed vision model of this gateway."
+NOT_SERVED = "this gateway serves no model {name!r}."
 
 
 async def _check_vision_model(context: ProxyContext) -> None:
@@ -101,10 +103,9 @@ async def _is_served(context: ProxyContext) -> bool:
 async def _check_listed(context: ProxyContext, source: str) -> None:
     name, allowed = context.vision_model, context.config.allowed_vision_models
     if allowed is not None and name not in allowed:
-        problem = f"{name!r} is not an allowed vision model of this gateway."
-        raise await wrong_choice(problem, context, status_code=403, source=source)
+        raise await wrong_choice(NOT_ALLOWED.format(name=name), context, status_code=403, source=source)
     if not await _is_served(context):
-        raise await wrong_choice(f"this gateway serves no model {name!r}.", context, source=source)
+        raise await wrong_choice(NOT_SERVED.format(name=name), context, source=source)
 
 
 async def wrong_choice(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.command import Run
 from support.configs import deployment, proxy_config
 from support.proxy import free_port
 from support.redis_server import running_redis
@@ -47,9 +48,7 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def doctor(
-    config: dict[str, Any], run: Callable[..., Any], written: Callable[[Any], str]
-) -> Callable[..., list[dict[str, Any]]]:
+def doctor(config: dict[str, Any], run: Run, written: Callable[[Any], str]) -> Callable[..., list[dict[str, Any]]]:
     """Examine the config, and return the problems and warnings."""
 
     def examine(*options: str) -> list[dict[str, Any]]:
@@ -243,7 +242,7 @@ class TestALook:
         monkeypatch.setattr(look, "picture_of", drawn)
 
     def test_a_model_that_reads_the_number(
-        self, upstream: Upstream, run: Callable[..., Any], written: Callable[[Any], str], config: dict[str, Any]
+        self, upstream: Upstream, run: Run, written: Callable[[Any], str], config: dict[str, Any]
     ) -> None:
         upstream.rules.append(Rule(lambda _: True, text=_reads))
         ran = run("doctor", "--config", written(config), "--look", "--json")
@@ -379,14 +378,14 @@ class TestVersions:
 
 
 class TestTheFile:
-    def test_a_section_that_stands_twice(self, run: Callable[..., Any], tmp_path: Path) -> None:
+    def test_a_section_that_stands_twice(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "config.yaml"
         path.write_text("litellm_settings: {callbacks: [a.b]}\nlitellm_settings: {drop_params: true}\n")
         faults = [each for each in run("doctor", "--config", str(path), "--json").json["findings"] if each["fix"]]
         assert faults[0]["check"] == "config"
         assert faults[0]["fix"] == "Merge both litellm_settings"
 
-    def test_no_yaml(self, run: Callable[..., Any], tmp_path: Path) -> None:
+    def test_no_yaml(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "config.yaml"
         path.write_text("model_list: [\n")
         ran = run("doctor", "--config", str(path))
@@ -395,18 +394,16 @@ class TestTheFile:
 
 
 class TestTheOutput:
-    def test_as_text(self, run: Callable[..., Any], written: Callable[[Any], str], config: dict[str, Any]) -> None:
+    def test_as_text(self, run: Run, written: Callable[[Any], str], config: dict[str, Any]) -> None:
         ran = run("doctor", "--config", written(config))
         assert ran.code == 0
         assert "\x1b" not in ran.out
         assert ran.out.splitlines()[-1].startswith("0 problems, 0 warnings, ")
 
-    def test_strict_counts_warnings(
-        self, run: Callable[..., Any], written: Callable[[Any], str], config: dict[str, Any]
-    ) -> None:
+    def test_strict_counts_warnings(self, run: Run, written: Callable[[Any], str], config: dict[str, Any]) -> None:
         del a_deployment(config, "gpt-4o-mini")["model_info"]["supports_vision"]
         path = written(config)
         assert [run("doctor", "--config", path, *options).code for options in ([], ["--strict"])] == [0, 1]
 
-    def test_a_file_that_does_not_exist_is_wrong_usage(self, run: Callable[..., Any], tmp_path: Path) -> None:
+    def test_a_file_that_does_not_exist_is_wrong_usage(self, run: Run, tmp_path: Path) -> None:
         assert run("doctor", "--config", str(tmp_path / "none.yaml")).code == 2

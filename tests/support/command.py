@@ -1,0 +1,75 @@
+"""The command ``litellm-image-analysis`` in this process. It leaves LiteLLM's settings as they were."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+_SETTINGS = ("callback_settings", "suppress_debug_info", "drop_params", "custom_provider_map")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The result of a command."""
+
+    code: int
+    out: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Run(Protocol):
+    """Runs the command with these arguments, and this text on its stdin."""
+
+    def __call__(self, *arguments: str, text: str | None = None) -> Ran: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run the command with these arguments."""
+    import litellm
+    from click.testing import CliRunner
+
+    from litellm_image_analysis.cli.group import commands
+
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in _SETTINGS:
+        monkeypatch.setattr(litellm, name, getattr(litellm, name))
+    environment, models = dict(os.environ), dict(litellm.model_cost)
+
+    def run(*arguments: str, text: str | None = None) -> Ran:
+        result = CliRunner().invoke(commands, arguments, input=text)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.output)
+
+    yield run
+    litellm.model_cost.clear()  # a Router registers its models
+    litellm.model_cost.update(models)
+    os.environ.clear()
+    os.environ.update(environment)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[Any], str]:
+    """Write a config file and return its path."""
+
+    def write(config: Any) -> str:
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return str(path)
+
+    return write
