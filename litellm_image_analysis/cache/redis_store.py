@@ -128,7 +128,7 @@ class RedisStore:
         if now is not None and now[0] != entry.generation:
             # Another worker has flushed, and did not see this value. It must not come back if Redis evicts the
             # generation.
-            await link.attempt(partial(link.client.unlink, name))
+            await link.attempt(partial(_unlink, link, name))
 
     async def _write_late(self, link: RedisConnection, scope: str, generation: str) -> None:
         """Store values of a scope that Redis did not take when they were written."""
@@ -236,6 +236,10 @@ async def _read(link: RedisConnection, scope: str, keys: Sequence[str]) -> tuple
         return None
     of_all, of_scope, *values = answer
     return f"{_text(of_all)}:{_text(of_scope)}", values
+
+
+async def _unlink(link: RedisConnection, name: str) -> Any:
+    return await link.client.unlink(name)
 
 
 async def _flush(link: RedisConnection, start: str) -> None:

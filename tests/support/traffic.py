@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ class Told:
     def note(self, asked: str, answer: httpx.Response) -> None:
         failed = int(answer.headers.get("x-litellm-image-analysis-failed", 0))
         self.answered[f"{asked}, failed" if failed else asked] += 1
+        self.longest_seconds = max(self.longest_seconds, answer.elapsed.total_seconds())
         if answer.status_code != 200 or not answer.content or (failed and "image" not in asked):
             self.wrong.append(f"{asked}: {answer.status_code} {answer.text[:300]}")
 
@@ -68,13 +68,11 @@ async def _ask_on(url: str, callers: Mapping[str, Caller], clients: int, told: T
             routes = [route for route in ROUTES if (route, model) != UNBILLED]
             route, stream = routes[number // 4 % len(routes)], number // 16 % 2 == 0
             path, body = ROUTES[route](model, mark, marks, stream=stream)
-            began = time.monotonic()
             try:
                 told.note(asked, await client.post(path, json=body, headers=callers[mark].headers))
             except httpx.TransportError as error:
                 told.answered[asked] += 1
                 told.wrong.append(f"{asked}: {error!r} from {path}, stream={stream}, for {model}")
-            told.longest_seconds = max(told.longest_seconds, time.monotonic() - began)
 
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=limits, verify=False) as client:
@@ -88,10 +86,8 @@ def at_once(url: str, caller: Caller, request: Request, times: int, told: Told) 
         path, body = request
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=limits, verify=False) as client:
-            began = time.monotonic()
             posts = (client.post(path, json=body, headers=caller.headers) for _ in range(times))
             for answer in asyncio.as_completed(list(posts)):
                 told.note("the same image", await answer)
-                told.longest_seconds = max(told.longest_seconds, time.monotonic() - began)
 
     asyncio.run(ask())
