@@ -82,7 +82,9 @@ def main() -> int:
         options = ["--quick"] if arguments.quick else []
         for name in names:
             before = {} if package is None else {"before": run_one(known[name], package, options)}
-            now = run_quickly(known[name]) if arguments.quick else run_one(known[name], _TREE, options)
+            now = (
+                run_quickly(known[name]) if arguments.quick and len(names) > 1 else run_one(known[name], _TREE, options)
+            )
             about = {key: now.pop(key) for key in ("title", "method")}
             results[name] = {**about, "run": run, **before, "now": now}
             missed += _print(name, results[name], is_quick=arguments.quick)

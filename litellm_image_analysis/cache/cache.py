@@ -159,6 +159,8 @@ class Cache:
 
     async def _asked(self, request: VisionRequest, ask: AskVision, *, no_store: bool = False) -> Outcome:
         """Ask, and store the outcome unless the cache was flushed in the meantime."""
+        if self._store is not None and not self._store.is_current(request.scope):
+            await self._read(request.scope, [])  # an answer of an unknown generation would not be found again
         era = self._era(request.scope)
         outcome = await _within(self._call_seconds, ask(request))
         seconds = 0.0 if no_store else self._seconds(request, outcome)

@@ -27,9 +27,10 @@ CURRENT_SECONDS = 5.0
 
 _KNOWN_SCOPES = 10_000
 _LONGEST_SECONDS = 10 * 365 * 86400
-_MOST_LATE = 1000
-"""The number of values that are kept for Redis while it does not take them."""
-_LATE_AT_ONCE = 100
+_MOST_LATE_CHARACTERS = 8 * 2**20
+"""The characters of all values that are kept for Redis while it is away."""
+_LATE_AT_ONCE = 16
+"""As many as a connection sends at once. More would use up the time limit of the last ones, and of other requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ class RedisStore:
         self._clock = clock
         self._links: PerLoop[RedisConnection | None] = PerLoop(self._linked)
         self._heard: PerLoop[LRUCache[str, tuple[str, float]]] = PerLoop(lambda: LRUCache(_KNOWN_SCOPES))
-        self._late: PerLoop[LRUCache[str, _Entry]] = PerLoop(lambda: LRUCache(_MOST_LATE))
+        self._late: PerLoop[LRUCache[str, _Entry]] = PerLoop(
+            lambda: LRUCache(_MOST_LATE_CHARACTERS, getsizeof=lambda entry: len(entry.value))
+        )
 
     @property
     def available(self) -> bool:
@@ -121,31 +124,47 @@ class RedisStore:
         name = f"{link.prefix}:{_tag(scope)}:{key}"
         until = self._clock() + min(ttl_seconds, _LONGEST_SECONDS)
         entry = _Entry(scope, name, value, self.generation(scope), until)
+        late = self._late.get()
+        late.pop(name, None)  # it is older
         if not await self._put(link, entry):
-            self._late.get()[name] = entry
+            # If Redis refuses instead, it would refuse later, too.
+            if link.broken and len(value) <= _MOST_LATE_CHARACTERS:
+                late[name] = entry
             return
         now = await _read(link, scope, ())
         if now is not None and now[0] != entry.generation:
             # Another worker has flushed, and did not see this value. It must not come back if Redis evicts the
             # generation.
-            await link.attempt(partial(link.client.unlink, name))
+            await link.attempt(partial(_unlink, link, name))
 
     async def _write_late(self, link: RedisConnection, scope: str, generation: str) -> None:
-        """Store values of a scope that Redis did not take when they were written."""
+        """Store values of a scope that Redis did not take when they were written. Newer values in Redis stay."""
         late, now = self._late.get(), self._clock()
-        entries = [entry for entry in list(late.values()) if entry.scope == scope][:_LATE_AT_ONCE]
-        for entry in entries:
-            del late[entry.name]
-        current = [entry for entry in entries if entry.generation == generation and entry.until > now]
-        stored = await asyncio.gather(*(self._put(link, entry) for entry in current))
-        late.update({entry.name: entry for entry, is_stored in zip(current, stored, strict=True) if not is_stored})
+        for entry in list(late.values()):
+            if entry.until <= now or (entry.scope == scope and entry.generation != generation):
+                del late[entry.name]
+        entries = [entry for entry in late.values() if entry.scope == scope][:_LATE_AT_ONCE]
+        left = {entry.name: late.pop(entry.name) for entry in entries}
 
-    async def _put(self, link: RedisConnection, entry: _Entry) -> bool:
+        async def put(entry: _Entry) -> None:
+            if await self._put(link, entry, nx=True) or not link.broken:
+                del left[entry.name]
+
+        try:
+            await asyncio.gather(*map(put, entries))
+        finally:  # also if the request is cancelled
+            for name, entry in left.items():
+                late.setdefault(name, entry)
+        again = await _read(link, scope, ()) if entries else None
+        if again is not None and again[0] != generation:
+            await link.attempt(partial(_unlink, link, *(entry.name for entry in entries)))
+
+    async def _put(self, link: RedisConnection, entry: _Entry, *, nx: bool = False) -> bool:
         """Return whether Redis has stored the value."""
         milliseconds = max(1, round((entry.until - self._clock()) * 1000))
 
         async def put() -> bool:
-            await link.client.set(entry.name, entry.value, px=milliseconds)
+            await link.client.set(entry.name, entry.value, px=milliseconds, nx=nx)
             return True
 
         return await link.attempt(put) is not None
@@ -189,7 +208,9 @@ class RedisStore:
         from redis.exceptions import ConnectionError as Unreachable
         from redis.exceptions import RedisClusterException
 
-        link = self._links.get()
+        link, late = self._links.get(), self._late.get()
+        for entry in [entry for entry in late.values() if scope in {None, entry.scope}]:
+            del late[entry.name]
         if link is None:
             raise ConnectionError("there is no Redis to flush: set cache.redis_url")
         try:
@@ -236,6 +257,10 @@ async def _read(link: RedisConnection, scope: str, keys: Sequence[str]) -> tuple
         return None
     of_all, of_scope, *values = answer
     return f"{_text(of_all)}:{_text(of_scope)}", values
+
+
+async def _unlink(link: RedisConnection, *names: str) -> Any:
+    return await link.client.unlink(*names)
 
 
 async def _flush(link: RedisConnection, start: str) -> None:

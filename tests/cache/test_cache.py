@@ -550,6 +550,15 @@ async def test_what_one_worker_knows_all_know(workers: Workers) -> None:
     assert eyes.asked == ["cat"]
 
 
+async def test_a_worker_that_has_not_read_since_a_flush_replaces_what_all_know(workers: Workers) -> None:
+    first, second, third = workers.start(3)
+    await first.flush()
+    await answer(first, Eyes(CAT))
+    dog = Analysed("a dog", cost=PRICE, call_id="call-2")
+    assert await second.ask_alone(request_for(), Eyes(dog), no_store=False) == dog
+    assert await answer(third, Eyes(BROKEN)) == dog.as_cached()
+
+
 async def test_1_000_who_ask_four_workers_at_once_make_one_call_and_one_pays(workers: Workers) -> None:
     eyes = Eyes(CAT, may_end=False)
     tasks = [task for worker in workers.start(4) for task in asking(250, worker, eyes)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -116,59 +116,140 @@ class TestValues:
 
 
 class TestOutage:
-    @pytest.fixture
-    async def lone(self) -> AsyncIterator[tuple[RedisServer, RedisStore, Clock]]:
-        """A Redis that a test may stop, and a store on it."""
-        clock = Clock()
-        with running_redis() as server:
-            async with aclosing(store_at(server.url, warn=lambda _: None, clock=clock)) as store:
-                await store.read(TEAM, ())
-                yield server, store, clock
+    """A Redis that is away while values are written."""
 
-    async def test_what_was_written_meanwhile_is_stored_by_the_next_read(
-        self, lone: tuple[RedisServer, RedisStore, Clock]
-    ) -> None:
-        server, store, clock = lone
+    @pytest.fixture
+    def server(self) -> Iterator[RedisServer]:
+        """A Redis that a test may stop."""
+        with running_redis() as server:
+            yield server
+
+    @pytest.fixture
+    async def lone(self, server: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
+        async with aclosing(store_at(server.url, warn=lambda _: None, clock=clock)) as store:
+            await store.read(TEAM, ())
+            yield store
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @staticmethod
+    async def written_meanwhile(server: RedisServer, store: RedisStore, *entries: tuple[str, str, str, float]) -> None:
+        """Write while Redis is away, and wait until it is back."""
         server.stop()
-        for scope in (TEAM, OTHER_TEAM):
-            await store.write(scope, KEY, "a cat", 60)
-        await store.write(TEAM, OTHER_KEY, "a dog", 5)
-        clock.now += 10
+        for entry in entries:
+            await store.write(*entry)
         server.start()
         await until(lambda: store.available)
-        assert values(await store.read(TEAM, [KEY])) == {}  # it was read before
-        assert values(await store.read(TEAM, [KEY, OTHER_KEY])) == {KEY: "a cat"}
+
+    async def test_what_was_written_meanwhile_is_stored_by_the_next_read(
+        self, server: RedisServer, lone: RedisStore, clock: Clock
+    ) -> None:
+        entries = ((TEAM, KEY, "a cat", 60), (OTHER_TEAM, KEY, "a dog", 60), (TEAM, OTHER_KEY, "a bird", 5))
+        await self.written_meanwhile(server, lone, *entries)
+        clock.now += 10
+        assert values(await lone.read(TEAM, [KEY])) == {}  # it was read before
+        assert values(await lone.read(TEAM, [KEY, OTHER_KEY])) == {KEY: "a cat"}
         with server.client as client:
             assert 45_000 < client.pttl(f"{TEAM_NAMES}:{KEY}") <= 50_000
             assert len(client.keys()) == 1
 
-    async def test_what_was_flushed_afterwards_is_not_stored(self, lone: tuple[RedisServer, RedisStore, Clock]) -> None:
-        server, store, _ = lone
-        server.stop()
-        await store.write(TEAM, KEY, "a cat", 60)
-        server.start()
+    async def test_a_newer_value_stays(self, server: RedisServer, lone: RedisStore) -> None:
+        await self.written_meanwhile(server, lone, (TEAM, KEY, "old", 60), (TEAM, OTHER_KEY, "old", 60))
+        await lone.write(TEAM, KEY, "new", 60)
+        async with aclosing(store_at(server.url)) as other:
+            await other.write(TEAM, OTHER_KEY, "new", 60)
+        await lone.read(TEAM, ())
+        assert values(await lone.read(TEAM, [KEY, OTHER_KEY])) == {KEY: "new", OTHER_KEY: "new"}
+
+    async def test_what_was_flushed_afterwards_is_not_stored(self, server: RedisServer, lone: RedisStore) -> None:
+        await self.written_meanwhile(server, lone, (TEAM, KEY, "a cat", 60))
         async with aclosing(store_at(server.url)) as other:
             await other.flush()
-        await until(lambda: store.available)
         for _ in range(2):
-            assert values(await store.read(TEAM, [KEY])) == {}
+            assert values(await lone.read(TEAM, [KEY])) == {}
 
-    async def test_a_long_outage_keeps_a_bounded_number(
-        self, lone: tuple[RedisServer, RedisStore, Clock], monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("scope", [TEAM, None])
+    async def test_what_was_flushed_meanwhile_is_not_stored(
+        self, server: RedisServer, lone: RedisStore, scope: str | None
     ) -> None:
-        monkeypatch.setattr(redis_store, "_MOST_LATE", 5)
+        server.stop()
+        await lone.write(TEAM, KEY, "a cat", 60)
+        with pytest.raises(RedisConnectionError):
+            await lone.flush(scope)
+        server.start()
+        await until(lambda: lone.available)
+        for _ in range(2):
+            assert values(await lone.read(TEAM, [KEY])) == {}
+
+    async def test_what_is_flushed_while_it_is_stored_does_not_stay(
+        self, server: RedisServer, lone: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.written_meanwhile(server, lone, (TEAM, KEY, "a cat", 60))
+        put = lone._put
+
+        async with aclosing(store_at(server.url)) as other:
+
+            async def flush_and_put(*args: Any, **kwargs: Any) -> bool:
+                await other.flush(TEAM)
+                return await put(*args, **kwargs)
+
+            monkeypatch.setattr(lone, "_put", flush_and_put)
+            await lone.read(TEAM, ())
+        with server.client as client:
+            assert client.keys() == [f"{TEAM_NAMES}:generation"]
+
+    async def test_a_request_that_ends_loses_nothing(
+        self, server: RedisServer, lone: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.written_meanwhile(server, lone, (TEAM, KEY, "a cat", 60))
+        put, begun = lone._put, asyncio.Event()
+
+        async def put_never(*args: Any, **kwargs: Any) -> bool:
+            begun.set()
+            await asyncio.Event().wait()
+            return False
+
+        monkeypatch.setattr(lone, "_put", put_never)
+        reading = asyncio.ensure_future(lone.read(TEAM, ()))
+        await begun.wait()
+        reading.cancel()
+        await asyncio.wait([reading])
+        monkeypatch.setattr(lone, "_put", put)
+        await lone.read(TEAM, ())
+        assert values(await lone.read(TEAM, [KEY])) == {KEY: "a cat"}
+
+    async def test_a_redis_that_refuses_does_not_get_it_again(self, server: RedisServer, lone: RedisStore) -> None:
+        with server.client as client:
+            client.config_set("maxmemory", "1")
+        for number in range(20):
+            await lone.write(TEAM, f"{number:064x}", "a cat", 60)
+        assert lone.available
+        with server.commands() as commands:
+            await lone.read(TEAM, ())
+        assert [command.split()[0] for command in commands] == ["MGET"]
+
+    async def test_what_has_expired_is_dropped_for_all_tenants(
+        self, server: RedisServer, lone: RedisStore, clock: Clock
+    ) -> None:
+        await self.written_meanwhile(server, lone, (OTHER_TEAM, KEY, "a cat", 5))
+        clock.now += 10
+        await lone.read(TEAM, ())
+        assert not lone._late.get()
+
+    async def test_a_long_outage_keeps_a_bounded_amount(
+        self, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_store, "_MOST_LATE_CHARACTERS", 5 * 64)
         monkeypatch.setattr(redis_store, "_LATE_AT_ONCE", 3)
-        server, _, _ = lone
         keys = [f"{number:064x}" for number in range(8)]
         async with aclosing(store_at(server.url, warn=lambda _: None)) as store:
             await store.read(TEAM, ())
-            server.stop()
-            for key in keys:
-                await store.write(TEAM, key, key, 60)
-            server.start()
-            await until(lambda: store.available)
-            read = [len(values(await store.read(TEAM, keys))) for _ in range(3)]
-        assert read == [0, 3, 5]
+            large = (TEAM, KEY, "a cat" * 100, 60)
+            await self.written_meanwhile(server, store, *((TEAM, key, key, 60) for key in keys), large)
+            read = [set(values(await store.read(TEAM, [*keys, KEY]))) for _ in range(3)]
+        assert read == [set(), set(keys[3:6]), set(keys[3:])]
 
 
 class TestNames:

@@ -1,4 +1,4 @@
-"""One cluster for all tests of this folder."""
+"""One cluster for all tests of a file. It ends with them, because its threads would open sockets in other tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from support.cluster import Cluster, running_cluster
 from support.upstream import Upstream, running_upstream
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_upstream() -> Iterator[Upstream]:
     with running_upstream() as upstream:
         yield upstream
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with running_cluster(shared_upstream, tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster

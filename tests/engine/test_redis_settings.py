@@ -197,6 +197,7 @@ class TestConnect:
             store = RedisStore(lambda: connection, pytest.fail)
             await store.flush()
             for scope in ("team:research", "team:sales", "nobody", "global"):
+                await store.read(scope, ())
                 await store.write(scope, KEY, "a cat", 60)
                 reading = await store.read(scope, [KEY])
                 assert reading is not None

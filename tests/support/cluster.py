@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from support.balancer import Balancer, running_balancer
@@ -37,6 +37,7 @@ class Figures:
     scenario: str
     requests: int
     failed: int
+    without_analysis: int
     vision_calls: int
     charged: float
     billed: Mapping[str, float]
@@ -140,12 +141,21 @@ class Cluster:
         self.balancer.ready(host.name)
 
     @contextmanager
-    def scenario(self, name: str, upstream: Upstream, clients: int = CLIENTS) -> Iterator[Run]:
-        """Send requests of all kinds during the block. At its end, its figures are complete and noted."""
+    def scenario(
+        self, name: str, upstream: Upstream, clients: int = CLIENTS, *, may_fail: bool = False
+    ) -> Iterator[Run]:
+        """Send requests of all kinds during the block. At its end, its figures are complete and noted.
+
+        Args:
+            name: its name in the table.
+            upstream: the provider.
+            clients: the number of clients.
+            may_fail: whether an answer without an analysis is not wrong.
+        """
         with self.admin() as admin:
             callers = {secrets.token_hex(6): Caller(admin, self._database) for _ in range(CALLERS)}
             run = Run(callers)
-            with traffic(self.balancer.url, callers, clients) as run.told:
+            with traffic(self.balancer.url, callers, clients, may_fail=may_fail) as run.told:
                 yield run
             run.figures = self._figures(name, callers, run.told, upstream)
             self.figures.append(run.figures)
@@ -159,6 +169,7 @@ class Cluster:
                 scenario=name,
                 requests=told.answered.total(),
                 failed=len(told.wrong),
+                without_analysis=told.without_analysis,
                 vision_calls=sum(of_vision(body) for mark in callers for body in upstream.of(mark)),
                 charged=charged,
                 billed={place: sum(each[place] for each in sums) for place in SUMS},
@@ -202,13 +213,11 @@ def running_cluster(
     """
     with ExitStack() as stack:
         database = stack.enter_context(new_database())
-        relay = stack.enter_context(running_relay(urlsplit(database).port or 5432))
+        relay = stack.enter_context(running_relay(urlsplit(database).port or 5432, folder))
         redis = stack.enter_context(running_redis())
         config = _config(upstream, redis)
         change(config)
-        parts = urlsplit(database)
-        through_relay = database.replace(f":{parts.port}/", f":{relay.port}/")
-        env = {"DATABASE_URL": through_relay, "STORE_MODEL_IN_DB": "True", "LITELLM_SALT_KEY": "sk-salt"}
+        env = {"DATABASE_URL": _through(relay, database), "STORE_MODEL_IN_DB": "True", "LITELLM_SALT_KEY": "sk-salt"}
         key = f"sk-{secrets.token_hex(16)}"
         hosts = [Host(name, folder / name, env, key) for name in ("proxy-1", "proxy-2")]
         for host in hosts:
@@ -220,6 +229,13 @@ def running_cluster(
         for host in hosts:
             balancer.ready(host.name)
         yield Cluster(config, hosts, balancer, redis, relay, database)
+
+
+def _through(relay: Relay, database: str) -> str:
+    """The URL of a database on loopback by way of a relay."""
+    url = urlsplit(database)
+    credentials = f"{url.netloc.rpartition('@')[0]}@" if "@" in url.netloc else ""
+    return urlunsplit(url._replace(netloc=f"{credentials}127.0.0.1:{relay.port}"))
 
 
 def _config(upstream: Upstream, redis: RedisServer) -> dict[str, Any]:

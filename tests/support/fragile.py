@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.misbehaving import completion, http, read_body
-from support.proxy import eventually, free_port
+from support.proxy import eventually, free_port, listens
 from support.upstream import description_of, images_in
 
 BEGUN, SENT = "begun", "sent"
@@ -49,14 +48,7 @@ class Fragile:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self._process = subprocess.Popen([sys.executable, __file__, str(self._port), str(self._ledger)])
-        assert eventually(self._listens)
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        assert eventually(lambda: listens(self._port))
 
     def kill(self) -> None:
         """Kill it."""

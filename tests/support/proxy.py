@@ -56,6 +56,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether a server accepts connections on this loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def write_shim(folder: Path) -> None:
     """Write a file beside the config that imports the package. Some versions look for callbacks only there."""
     from support.features import loads_callbacks_from_packages  # imports LiteLLM, which takes seconds

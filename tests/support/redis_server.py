@@ -47,6 +47,7 @@ class RedisServer:
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen([_binary(), *settings, *self._settings], stdout=subprocess.DEVNULL)
         if not eventually(self._answers, START_SECONDS):
+            self.stop()
             raise RuntimeError(f"redis-server did not start in {START_SECONDS} s")
 
     def stop(self) -> None:
