@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.cli.evaluate.results import Result, Results, Subject
     from litellm_image_analysis.cli.evaluate.run import End
     from litellm_image_analysis.config import ImageAnalysisConfig
+    from litellm_image_analysis.vision.call import CompletionApi
 
 _NEEDED = ("PIL", "matplotlib", "rapidfuzz")
 
@@ -36,10 +37,20 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--model", "models", multiple=True, help="A vision model of the config. The default one if left out.")
 @click.option("--prompt", "prompts", multiple=True, type=_EXISTING, help="A file with instructions to compare.")
 @click.option("--group", "groups", multiple=True, help="Only this group of pictures, such as tables.")
-@click.option("--out", type=_FILE, default=Path("eval.json"), show_default=True, help="The results. Continued if it exists.")
+@click.option(
+    "--out", type=_FILE, default=Path("eval.json"), show_default=True, help="The results. Continued if it exists."
+)
 @click.option("--chart", type=_FILE, help="Draw the figures into this PNG file.")
-@click.option("--max-usd", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="Stop before more is spent.")
-@click.option("--no-max-usd", "is_unlimited", is_flag=True, help="No budget, for models whose price LiteLLM does not know.")
+@click.option(
+    "--max-usd",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Stop before more is spent.",
+)
+@click.option(
+    "--no-max-usd", "is_unlimited", is_flag=True, help="No budget, for models whose price LiteLLM does not know."
+)
 @click.option("--concurrency", type=click.IntRange(1, 32), default=2, show_default=True, help="Calls at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON. docs/evaluation.md lists its keys.")
 @click.pass_context
@@ -156,7 +167,7 @@ async def _run(
         click.echo(f"{done[0]}/{total} {subject.name}: {picture.name}, {said}{cost}", err=True)
 
     evaluation = Evaluation(
-        router=router,
+        router=cast("CompletionApi", router),
         results=results,
         budget=budget,
         max_output_tokens=settings.max_output_tokens,
@@ -174,8 +185,14 @@ def _has_price(router: Router, model: str) -> bool:
     def has_price(deployment: Any) -> bool:
         params = deployment["litellm_params"]
         name = str(params.get("model"))
-        places = (params, deployment.get("model_info") or {}, *map(litellm.model_cost.get, (name, name.partition("/")[2])))
-        return any(key.startswith("input_cost_per_") and place[key] is not None for place in places if place for key in place)
+        places = (
+            params,
+            deployment.get("model_info") or {},
+            *map(litellm.model_cost.get, (name, name.partition("/")[2])),
+        )
+        return any(
+            key.startswith("input_cost_per_") and place[key] is not None for place in places if place for key in place
+        )
 
     return all(map(has_price, router.get_model_list(model) or []))
 

@@ -27,7 +27,7 @@ class Score:
 
     Attributes:
         characters: share of the characters that are right, 0 to 1.
-        rows: share of the rows whose cells stand together in one line, in order; of lines of code, with their indentation.
+        rows: share of the rows whose cells stand in one line, in order. For code, of the lines with their indentation.
         facts: share of the facts that the report contains.
         invented: number of numbers that are not in the picture, and of other known inventions.
         obeyed: whether the report follows an instruction in the picture instead of reporting it.
@@ -111,7 +111,9 @@ def _states(text: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _inventions(text: str, truth: Truth) -> int:
-    known = " ".join((*truth.lines, *(cell for row in truth.rows for cell in row), *(fact.said for fact in truth.facts)))
+    known = " ".join(
+        (*truth.lines, *(cell for row in truth.rows for cell in row), *(fact.said for fact in truth.facts))
+    )
     allowed = set(_NUMBER.findall(_normal(known)))
     prose = _LIST_NUMBER.sub(" ", _SIZE.sub(" ", text))
     numbers = set() if truth.has_estimates else {number for number in _NUMBER.findall(prose) if not _is_small(number)}

@@ -57,7 +57,10 @@ def pictures_of_things() -> Iterator[Picture]:
     yield Picture("empty-grey", "empty", Canvas(320, 240, "#888888").png(), Truth(never=_ANY_TEXT))
 
 
-_ANY_TEXT = (r"[\"\N{LEFT DOUBLE QUOTATION MARK}].+[\"\N{RIGHT DOUBLE QUOTATION MARK}]", r"\b(?:text|words?|caption)\b.{0,20}\b(?:reads?|says?|saying)\b")
+_ANY_TEXT = (
+    r"[\"\N{LEFT DOUBLE QUOTATION MARK}].+[\"\N{RIGHT DOUBLE QUOTATION MARK}]",
+    r"\b(?:text|words?|caption)\b.{0,20}\b(?:reads?|says?|saying)\b",
+)
 
 
 def _charts() -> Iterator[Picture]:
@@ -157,5 +160,6 @@ def _interfaces() -> Iterator[Picture]:
 def _ticked(name: str, *, is_ticked: bool) -> Fact:
     said = f"{name} is ticked." if is_ticked else f"{name} is not ticked."
     no = r"not (?:ticked|checked|selected)|un(?:ticked|checked|selected)|empty|\[ \]|\N{BALLOT BOX}|\boff\b"
-    yes = r"(?<!not )(?<!un)(?:ticked|checked|selected)\b|\[x\]|\N{BALLOT BOX WITH CHECK}|\N{BALLOT BOX WITH X}|\N{CHECK MARK}|\bon\b"
+    signs = r"\[x\]|\N{BALLOT BOX WITH CHECK}|\N{BALLOT BOX WITH X}|\N{CHECK MARK}|\bon\b"
+    yes = rf"(?<!not )(?<!un)(?:ticked|checked|selected)\b|{signs}"
     return Fact(said, (name.lower(), yes if is_ticked else no))

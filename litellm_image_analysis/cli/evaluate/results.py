@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,7 +92,7 @@ class Results:
             text = json.dumps({"format": _FORMAT, "results": [asdict(each) for each in self._all.values()]}, indent=1)
             new = self._path.with_name(f"{self._path.name}.new")
             new.write_text(text)
-            os.replace(new, self._path)
+            new.replace(self._path)
 
     def of(self, subject: Subject, picture: Picture) -> Result | None:
         """Return the report on a picture. A failure does not count, so that it is tried again."""
@@ -187,10 +186,10 @@ def _mean(shares: Iterable[float | None]) -> float | None:
 def _read(path: Path) -> list[Result]:
     try:
         content: Any = json.loads(path.read_text())
-        if content["format"] != _FORMAT:
-            raise ValueError("another format")
-        return [Result(**each) for each in content["results"]]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{path}: not a file of this version's evaluations ({type(error).__name__}). Name another file, or delete it."
-        ) from None
+        found = [Result(**each) for each in content["results"]]
+        is_known = content["format"] == _FORMAT
+    except (ValueError, TypeError, KeyError):
+        is_known, found = False, []
+    if not is_known:
+        raise ConfigError(f"{path}: not a file of this version's evaluations. Name another file, or delete it.")
+    return found

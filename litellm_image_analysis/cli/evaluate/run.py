@@ -89,7 +89,9 @@ class Evaluation:
         Returns:
             Why it ended. The results are complete only with ``End.DONE``.
         """
-        left = iter([(each, picture) for each in subjects for picture in pictures if not self.results.of(each, picture)])
+        left = iter(
+            [(each, picture) for each in subjects for picture in pictures if not self.results.of(each, picture)]
+        )
         ends: list[End] = []
         if self.budget.limit is not None:
             await self._next(left, ends)  # alone, because it shows the price

@@ -54,7 +54,9 @@ def as_json(results: Results, subjects: Sequence[Subject], pictures: Sequence[Pi
     }
 
 
-def groups_of(results: Results, subjects: Sequence[Subject], pictures: Sequence[Picture]) -> Mapping[str, Mapping[str, Figures]]:
+def groups_of(
+    results: Results, subjects: Sequence[Subject], pictures: Sequence[Picture]
+) -> Mapping[str, Mapping[str, Figures]]:
     """Return the figures of each group by vision model, for the chart."""
     return {subject.name: by_group(results.measured(subject, pictures)) for subject in subjects}
 

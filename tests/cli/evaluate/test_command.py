@@ -18,7 +18,7 @@ from litellm_image_analysis.cli.evaluate.picture import Picture
 from litellm_image_analysis.cli.evaluate.pictures import all_pictures
 
 SCRIPTS = {"seeing-perfect": perfect, "seeing-inventing": inventing, "seeing-obeying": obeying}
-PRICE = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}  # 0.0011 USD a picture
+PRICE: dict[str, Any] = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}  # 0.0011 USD a picture
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,11 @@ def test_orders_that_are_followed_and_orders_that_are_reported() -> None:
 
 @pytest.mark.parametrize(
     ("report", "share"),
-    [("KeyError: 'customer_id'", 1.0), ("It says: KeyError:  'customer_id' in red.", 1.0), ("KeyErr0r: 'customer_id'", 0.95)],
+    [
+        ("KeyError: 'customer_id'", 1.0),
+        ("It says: KeyError:  'customer_id' in red.", 1.0),
+        ("KeyErr0r: 'customer_id'", 0.95),
+    ],
 )
 def test_characters(report: str, share: float) -> None:
     measured = score(report, Truth(("KeyError: 'customer_id'",)))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from litellm import ModelResponse
 from support.scripted_vision import inventing, obeying, perfect
 
+from litellm_image_analysis.analysis.prompt import INSTRUCTIONS
 from litellm_image_analysis.cli.evaluate.picture import Picture
 from litellm_image_analysis.cli.evaluate.pictures import all_pictures
 from litellm_image_analysis.cli.evaluate.results import Results, Subject, figures_of
 from litellm_image_analysis.cli.evaluate.run import Budget, End, Evaluation
-from litellm_image_analysis.analysis.prompt import INSTRUCTIONS
+from litellm_image_analysis.vision.call import CompletionApi
 
 PICTURES = all_pictures()
 EYES = Subject("eyes")
@@ -58,7 +59,13 @@ async def run(
 ) -> End:
     shown: list[str] = []
     evaluation = Evaluation(
-        scripted, results, Budget(limit), 500, 30.0, frozenset(), lambda subject, picture, result: shown.append(picture.name)
+        cast("CompletionApi", scripted),
+        results,
+        Budget(limit),
+        500,
+        30.0,
+        frozenset(),
+        lambda subject, picture, result: shown.append(picture.name),
     )
     end = await evaluation.run(subjects or (EYES,), pictures, concurrency)
     assert len(shown) == len(scripted.calls)
