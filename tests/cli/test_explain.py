@@ -249,7 +249,7 @@ class TestTheOutput:
         ran = run("explain", str(request), "--config", written(config))
         assert ran.code == 0
         assert "messages[0].content[1]: image 1 of 1, data, image/png" in ran.out
-        assert "1 vision calls with an empty cache, at most about" in ran.out
+        assert "1 vision call with an empty cache, at most about" in ran.out
         assert "A PDF file (application/pdf, 9 bytes)" in ran.out
         assert "iVBORw0KGgo" not in ran.out
 

@@ -74,7 +74,8 @@ def _image(image: dict[str, Any], report: dict[str, Any]) -> Iterator[Line]:
 def _calls(report: dict[str, Any]) -> Iterator[Line]:
     cost = report["cost_at_most_usd"]
     at_most = "price unknown" if cost is None else f"at most about {cost} USD, without retries"
-    yield _title(f"{report['vision_calls']} vision calls with an empty cache, {at_most}")
+    count = report["vision_calls"]
+    yield _title(f"{count} vision call{'' if count == 1 else 's'} with an empty cache, {at_most}")
     for call in report["calls"]:
         parts = call["key_parts"]
         yield _row("key", f"{call['key']}...")
