@@ -63,7 +63,7 @@ test: $(VENV)/installed
 # known).
 test-floor: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest tests/proxy/test_admission.py
-	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --ignore tests/analysis --ignore tests/test_benchmarks.py \
+	$(FLOOR)/bin/python -m pytest $(UNIT_TESTS) --ignore tests/request --ignore tests/analysis --ignore tests/cli/evaluate --ignore tests/test_benchmarks.py \
 		--deselect tests/proxy/test_admission.py -m "not hypothesis"
 	$(FLOOR)/bin/python -m pytest tests/integration/test_dispatch.py tests/integration/test_providers.py tests/integration/test_sdk.py tests/integration/test_calls.py
 	$(FLOOR)/bin/python -m pytest tests/integration/test_crowd.py tests/e2e/test_chat.py tests/e2e/test_routes.py

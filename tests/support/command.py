@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 import yaml
+from support.proxy import write_shim
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _SETTINGS = ("callback_settings", "suppress_debug_info", "drop_params", "custom_provider_map")
@@ -70,6 +71,7 @@ def written(tmp_path: Path) -> Callable[[Any], str]:
     def write(config: Any) -> str:
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
+        write_shim(tmp_path)
         return str(path)
 
     return write
