@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -240,6 +242,14 @@ class TestALook:
             return draw(number)
 
         monkeypatch.setattr(look, "picture_of", drawn)
+
+    @pytest.fixture(autouse=True)
+    def connections_end_with_their_test(self) -> Iterator[None]:
+        """LiteLLM 1.84 leaves them open."""
+        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     def test_a_model_that_reads_the_number(
         self, upstream: Upstream, run: Run, written: Callable[[Any], str], config: dict[str, Any]

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import pytest
 import yaml
+from support.proxy import write_shim
 
-_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _SETTINGS = ("callback_settings", "suppress_debug_info", "drop_params", "custom_provider_map")
 
 
@@ -42,8 +42,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     from click.testing import CliRunner
 
     from litellm_image_analysis.cli.group import commands
+    from litellm_image_analysis.cli.output import LOGGERS
 
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
     for name in _SETTINGS:
         monkeypatch.setattr(litellm, name, getattr(litellm, name))
     environment, models = dict(os.environ), dict(litellm.model_cost)
@@ -66,6 +67,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[Any], str]:
     """Write a config file and return its path."""
+    write_shim(tmp_path)
 
     def write(config: Any) -> str:
         path = tmp_path / "config.yaml"
