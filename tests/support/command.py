@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 import yaml
@@ -33,6 +33,10 @@ class Run(Protocol):
     """Runs the command with these arguments, and this text on its stdin."""
 
     def __call__(self, *arguments: str, text: str | None = None) -> Ran: ...
+
+
+Doctor: TypeAlias = Callable[..., list[dict[str, Any]]]
+"""Examines a config with these options, and returns the problems and warnings."""
 
 
 @pytest.fixture
