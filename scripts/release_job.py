@@ -30,6 +30,7 @@ def main(folder: Path, extras: set[str]) -> None:
     _check("litellm" not in sys.modules, "importing the package imports LiteLLM")
     print(f"imported in {milliseconds:.0f} ms")
     asyncio.run(_ask(folder))
+    _run_command()
     if "redis" in extras:  # nothing listens there: the request continues without the shared cache
         asyncio.run(_ask(folder, cache={"backend": "redis", "redis_url": f"unix://{folder}/none", "secret": "any"}))
     if "local-ocr" in extras:
@@ -38,6 +39,14 @@ def main(folder: Path, extras: set[str]) -> None:
         _run_quickstart(folder)
     if {"proxy", "local-ocr"} <= extras:
         _run_quickstart(folder, without="OPENAI_API_KEY")
+
+
+def _run_command() -> None:
+    """Run the installed command, which needs only packages that LiteLLM has."""
+    script = str(Path(sys.executable).with_name("litellm-image-analysis"))
+    for command in ([script], [sys.executable, "-I", "-m", "litellm_image_analysis"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+        _check(done.returncode == 0, f"{command[-1]} failed:\n{done.stderr}")
 
 
 def _messages(folder: Path) -> list[dict[str, Any]]:

@@ -98,6 +98,13 @@ def apply_module_settings(config: GatewayConfig) -> None:
             setattr(litellm, name, value)
 
 
+async def close_clients() -> None:
+    """Close LiteLLM's connections to providers in the event loop that opened them. Python would warn otherwise."""
+    library: Any = litellm  # these two have no types
+    await library.close_litellm_async_clients()
+    library.in_memory_llm_clients_cache.flush_cache()
+
+
 def _is_deployment(entry: Mapping[str, Any]) -> bool:
     params = entry.get("litellm_params")
     return isinstance(entry.get("model_name"), str) and isinstance(params, Mapping) and bool(params.get("model"))

@@ -16,6 +16,10 @@ Line: TypeAlias = "str | list[tuple[str, Style | None]]"
 """A line of text, or its pieces with their styles."""
 
 
+LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "asyncio")
+"""The loggers that are silenced. asyncio's reports connections that LiteLLM 1.84 leaves open."""
+
+
 def write_json(value: Any) -> None:
     """Write a value as JSON to stdout."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
@@ -47,5 +51,5 @@ def silence_litellm() -> None:
     import litellm
 
     litellm.suppress_debug_info = True
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+    for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -8,13 +8,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 import yaml
 from support.proxy import write_shim
 
-_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _SETTINGS = ("callback_settings", "suppress_debug_info", "drop_params", "custom_provider_map")
 
 
@@ -36,6 +35,10 @@ class Run(Protocol):
     def __call__(self, *arguments: str, text: str | None = None) -> Ran: ...
 
 
+Doctor: TypeAlias = Callable[..., list[dict[str, Any]]]
+"""Examines a config with these options, and returns the problems and warnings."""
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the command with these arguments."""
@@ -43,8 +46,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     from click.testing import CliRunner
 
     from litellm_image_analysis.cli.group import commands
+    from litellm_image_analysis.cli.output import LOGGERS
 
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
     for name in _SETTINGS:
         monkeypatch.setattr(litellm, name, getattr(litellm, name))
     environment, models = dict(os.environ), dict(litellm.model_cost)
@@ -67,11 +71,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[Any], str]:
     """Write a config file and return its path."""
+    write_shim(tmp_path)
 
     def write(config: Any) -> str:
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
-        write_shim(tmp_path)
         return str(path)
 
     return write

@@ -39,3 +39,9 @@ def proxy_config(upstream: Upstream, **settings: Any) -> dict[str, Any]:
         # A test that makes a model fail must not affect the next one.
         "router_settings": {"num_retries": 0, "disable_cooldowns": True},
     }
+
+
+def deployment_of(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """The first deployment of a model in a config."""
+    found: dict[str, Any] = next(each for each in config["model_list"] if each["model_name"] == name)
+    return found

@@ -18,7 +18,7 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost", None, 
 _WITH_SERVERS_OF_THEIR_OWN = {"integration", "e2e", "cluster", "clients", "test_neighbours"}
 _WITH_A_REDIS = {"test_cache", "test_redis_settings", "test_lease", "test_redis_connection", "test_redis_store"}
 
-_WITH_A_PROVIDER = {"test_doctor", "test_command"}
+_WITH_A_PROVIDER = {"test_command", "test_doctor", "test_doctor_models", "test_doctor_services"}
 
 _allowed: set[Any] | None = None
 """Hosts that the running test may use. ``None`` between tests."""

@@ -55,5 +55,7 @@ async def _examine_config(config: GatewayConfig, *, looks: bool) -> list[Finding
     found += models.check_names(effective, router)
     if looks:
         gateway.apply_module_settings(config)
-        return [*found, await look.look(effective, router)]
+        found.append(await look.look(effective, router))
+        await gateway.close_clients()
+        return found
     return [*found, skipped("look", "the vision model was not asked. --look asks it, which costs money")]

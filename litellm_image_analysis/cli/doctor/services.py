@@ -47,8 +47,8 @@ def check_extras(config: GatewayConfig, settings: ImageAnalysisConfig) -> list[F
 
 
 def _missing_extra(extra: str, packages: list[str], where: str) -> Finding:
-    names = " and ".join(packages)
-    return problem("extras", f"{names} is not installed", where, f"pip install 'litellm-image-analysis[{extra}]'")
+    names = f"{', '.join(packages)} {'is' if len(packages) == 1 else 'are'}"
+    return problem("extras", f"{names} not installed", where, f"pip install 'litellm-image-analysis[{extra}]'")
 
 
 def check_secret(settings: ImageAnalysisConfig) -> list[Finding]:

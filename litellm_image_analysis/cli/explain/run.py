@@ -48,6 +48,7 @@ async def run(path: Path, request: Request, team_id: str | None, *, looks: bool)
     if looks:
         gateway.apply_module_settings(config)
         report["look"] = await look(request, explanation)
+        await gateway.close_clients()
     return report
 
 
