@@ -77,6 +77,9 @@ def make_router(config: GatewayConfig, settings: ImageAnalysisConfig | None) -> 
     fallbacks = {name: value for name, value in config.section("litellm_settings").items() if "fallbacks" in name}
     given = {**fallbacks, **config.section("router_settings")}
     options: dict[str, Any] = {name: deepcopy(given[name]) for name in _ROUTER_SETTINGS if given.get(name) is not None}
+    for name, value in options.items():
+        if name.endswith("fallbacks") and not isinstance(value, list):  # a Router accepts it, and fails later
+            raise ModelListError(f"{name} is not a list")
     models = [deepcopy(dict(entry)) for _, entry in config.deployments if _is_deployment(entry)]
     try:
         router = Router(
@@ -100,9 +103,8 @@ def apply_module_settings(config: GatewayConfig) -> None:
 
 async def close_clients() -> None:
     """Close LiteLLM's connections to providers in the event loop that opened them. Python would warn otherwise."""
-    library: Any = litellm  # these two have no types
+    library: Any = litellm  # the function has no types
     await library.close_litellm_async_clients()
-    library.in_memory_llm_clients_cache.flush_cache()
 
 
 def _is_deployment(entry: Mapping[str, Any]) -> bool:

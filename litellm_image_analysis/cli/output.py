@@ -37,7 +37,7 @@ def write_lines(lines: list[Line]) -> None:
     console = Console(highlight=False)
     for line in lines:
         pieces = [(line, None)] if isinstance(line, str) else line
-        console.print(Text.assemble(*((text, style or "") for text, style in pieces)))
+        console.print(Text.assemble(*((text, style or "") for text, style in pieces)), soft_wrap=True)
 
 
 def _has_colours() -> bool:

@@ -155,3 +155,28 @@ class TestTheOutput:
 
     def test_a_file_that_does_not_exist_is_wrong_usage(self, run: Run, tmp_path: Path) -> None:
         assert run("doctor", "--config", str(tmp_path / "none.yaml")).code == 2
+
+
+_ODD: list[Any] = [None, 1, "x", [], {}, [1], [None], [{}], True]
+_SECTIONS = ("model_list", "litellm_settings", "callback_settings", "general_settings", "router_settings")
+_NESTED = (
+    *(("litellm_settings", key) for key in ("callbacks", "cache_params", "fallbacks", "success_callback")),
+    *(("general_settings", key) for key in ("master_key", "database_url", "coordination_redis")),
+    *(("router_settings", key) for key in ("fallbacks", "model_group_alias", "context_window_fallbacks")),
+)
+
+
+@pytest.mark.parametrize("value", _ODD, ids=str)
+def test_values_of_other_types_are_no_bugs_of_the_command(
+    run: Run, written: Callable[[Any], str], config: dict[str, Any], value: Any
+) -> None:
+    config["callback_settings"]["image_analysis"]["cache"] = {"backend": "redis", "secret": "s"}
+    config["litellm_settings"]["cache"] = True
+    odd = [{section: value} for section in (*_SECTIONS, "environment_variables", "include")]
+    odd += [{**config, section: {**config[section], key: value}} for section, key in _NESTED]
+    odd += [{**config, "model_list": [{"model_name": "m", key: value}]} for key in ("litellm_params", "model_info")]
+    body = '{"model": "m-ocr", "messages": [{"role": "user", "content": "Hi"}]}'
+    for each in odd:
+        path = written(each)
+        assert run("doctor", "--config", path, "--json").json["findings"]
+        assert run("explain", "-", "--config", path, text=body).code in (0, 1)

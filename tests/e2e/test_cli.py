@@ -19,7 +19,7 @@ from support.command import Run
 from support.configs import BASE_PRICE, deployment, proxy_config
 from support.images import data_uri
 from support.proxy import Proxy, running_proxy
-from support.upstream import Body, Upstream, images_in
+from support.upstream import Body, Rule, Upstream, images_in
 
 FILES = client_shapes.files()
 NO_SHAPES = f"there is no folder {client_shapes.FOLDER.name} beside the checkout"
@@ -166,6 +166,19 @@ def test_doctor_and_explain_as_processes(config: str, own_proxy: Proxy, upstream
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert "\x1b" not in done.stdout
     assert upstream.requests == []
+
+
+def test_doctor_looks_at_a_provider_that_answers_401(config: str, own_proxy: Proxy, upstream: Upstream) -> None:
+    """As a process, because the connections of this call stay open with LiteLLM 1.84."""
+    upstream.rules.append(Rule(lambda _: True, status=401))
+    command = [sys.executable, "-m", "litellm_image_analysis", "doctor", "--config", config, "--look", "--json"]
+    environment = {**os.environ, "LITELLM_MASTER_KEY": own_proxy.master_key}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    [fault] = [each for each in json.loads(done.stdout)["findings"] if each["status"] == "problem"]
+    assert (fault["check"], fault["where"]) == ("look", "callback_settings.image_analysis.vision_model")
+    assert "Correct api_key in the deployment's litellm_params" in fault["fix"]
+    assert len(upstream.requests) == 1
 
 
 _LITELLMS_LOADER = """

@@ -169,4 +169,6 @@ def _check_fallbacks(name: str, router: Router) -> Iterator[Finding]:
 def _targets(name: str, fallbacks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for each in fallbacks:
         for key in (name, "*"):
-            yield from (target for target in each.get(key) or () if isinstance(target, str) and target != name)
+            found = each.get(key)
+            listed = found if isinstance(found, list) else []
+            yield from (target for target in listed if isinstance(target, str) and target != name)
