@@ -47,7 +47,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
     from litellm_image_analysis.cli.group import commands
     from litellm_image_analysis.cli.output import LOGGERS
+    from litellm_image_analysis.vision import local_ocr
 
+    local_ocr.register()  # once in a process, so its price must be among those that are kept
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     for name in _SETTINGS:
         monkeypatch.setattr(litellm, name, getattr(litellm, name))
