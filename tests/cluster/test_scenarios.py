@@ -30,6 +30,7 @@ from support.upstream import Upstream
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 pytestmark = [
+    pytest.mark.timeout(900),  # four workers and their clients on a busy machine
     needs_haproxy,
     pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL"),
 ]
@@ -96,7 +97,7 @@ def test_a_worker_is_killed(cluster: Cluster, upstream: Upstream) -> None:
         run.passes(50)
         before = host.workers
         os.kill(before[-1], signal.SIGKILL)
-        assert eventually(lambda: len(host.workers) > len(before), 120)
+        assert eventually(lambda: len(host.workers) > len(before), 300)
         run.passes(50)
     figures = run.result()
     assert figures.failed <= CLIENTS

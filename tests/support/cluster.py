@@ -26,7 +26,7 @@ CALLERS, CLIENTS = 2, 16
 GRACE_SECONDS = 60
 WORKERS = ("--num_workers", "2", "--timeout_worker_healthcheck", "30")
 """If a worker dies while uvicorn asks whether it lives, uvicorn waits for this time before it starts another one."""
-SETTLES_SECONDS = 30
+SETTLES_SECONDS = 120
 """LiteLLM writes its sums every second, and each worker its own."""
 
 
@@ -192,7 +192,7 @@ class Run:
     def passes(self, requests: int) -> None:
         """Wait until this many more requests are answered."""
         wanted = self.told.answered.total() + requests
-        assert eventually(lambda: self.told.answered.total() >= wanted, 120), self.told
+        assert eventually(lambda: self.told.answered.total() >= wanted, 300), self.told
 
     def result(self) -> Figures:
         """The figures. Only after the scenario."""
