@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 import yaml
 from support.balancer import CONFIG, config_on_loopback, needs_haproxy
@@ -51,9 +52,10 @@ def seconds(value: str) -> int:
 
 
 def longest_request(config: dict[str, Any]) -> float:
-    """Seconds of a request: its vision calls, and then its own call."""
+    """Seconds until a request has its first byte: its vision calls, and then each attempt of its own call."""
     settings = ImageAnalysisConfig.from_settings(config["callback_settings"]["image_analysis"])
-    return settings.timeout_seconds + float(config["litellm_settings"]["request_timeout"])
+    attempts = 1 + int(config["router_settings"].get("num_retries", openai.DEFAULT_MAX_RETRIES))
+    return settings.timeout_seconds + attempts * float(config["litellm_settings"]["request_timeout"])
 
 
 @each_config
@@ -152,6 +154,7 @@ def test_the_page_has_the_times_of_the_files() -> None:
     assert [int(value) for _, value in table] == [
         config["callback_settings"]["image_analysis"]["timeout_seconds"],
         config["litellm_settings"]["request_timeout"],
+        config["router_settings"]["num_retries"],
         int(proxy["environment"][GRACE]),
         int(timeout_server),
         seconds(proxy["stop_grace_period"]),

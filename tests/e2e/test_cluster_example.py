@@ -80,6 +80,14 @@ def test_both_hosts_pay_once_for_an_image(hosts: list[Proxy], upstream: Upstream
     assert [line for host in hosts for line in host.log.splitlines() if "ERROR" in line] == []
 
 
+def test_a_model_that_fails_is_called_once(hosts: list[Proxy], upstream: Upstream) -> None:
+    """Each further attempt would take ``request_timeout`` again, and the times of the example have room for one."""
+    upstream.rules.append(Rule(lambda body: "fails" in str(body) and not images_in(body), status=503))
+    with hosts[0].client() as client:
+        assert client.post(CHAT, json=question("fails")).status_code == 503
+    assert [bool(images_in(body)) for body in upstream.of("fails")] == [True, False]
+
+
 def test_prometheus_needs_no_key(hosts: list[Proxy]) -> None:
     metrics = httpx.get(f"{hosts[0].url}/metrics/", timeout=60).text
     assert "litellm_image_analysis_calls_in_flight" in metrics
