@@ -167,6 +167,23 @@ def test_the_balancer_waits_for_the_longest_request() -> None:
     assert longest_request(CONFIGS["compose"]) < seconds(server)
 
 
+def slowest_removal(backend: str) -> int:
+    """Seconds until HAProxy takes a draining host out of a backend, if each check takes as long as it may."""
+    section = HAPROXY.partition(f"backend {backend}\n")[2].partition("\n\n")[0]
+    (check,) = re.findall(r"timeout check (\d+)s", HAPROXY)
+    (interval,) = re.findall(r"check inter (\d+)s", HAPROXY)
+    fall = re.findall(r"fall (\d+)", section) or re.findall(r"default-server check .* fall (\d+)", HAPROXY)
+    return int(check) + int(fall[0]) * (int(interval) + int(check))  # one check may have begun before
+
+
+def test_a_drained_host_stops_after_the_balancer_has_noticed() -> None:
+    removals = [slowest_removal(backend) for backend in ("ready", "alive")]
+    text = PAGE.partition("## Stop a host")[2]
+    assert removals == [int(seconds) for seconds in re.findall(r"`(?:ready|alive)`[^`]*at most (\d+) seconds", text)]
+    (sleep,) = re.findall(r"^sleep (\d+)$", text, re.MULTILINE)
+    assert max(removals) <= int(sleep)
+
+
 @needs_haproxy
 def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
     config = config_on_loopback([1, 2], 3, 4, tmp_path)
