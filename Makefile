@@ -129,10 +129,11 @@ build: $(RELEASE)/installed
 	$(RELEASE)/bin/python -m scripts.distributions
 
 # Build once, and try the wheel in an empty environment without extras, with each extra and with all. Writes an SBOM
-# beside the wheel. With TAG=v0.1.0, the tag, the version and CHANGELOG.md have to agree.
-export TAG ?=
+# beside the wheel. With TAG=v0.1.0, the tag, the version and CHANGELOG.md have to agree. A TAG that is set and empty is
+# refused. With DIST=folder, the distributions in this folder are tried, and nothing is built.
 release-check: $(RELEASE)/installed
-	$(RELEASE)/bin/python -m scripts.release_check $${TAG:+--tag "$$TAG"}
+	$(RELEASE)/bin/python -m scripts.release_check \
+		$(if $(filter-out undefined,$(origin TAG)),--tag "$$TAG") $(if $(filter-out undefined,$(origin DIST)),--dist "$$DIST")
 
 # The first page of the docs in an empty environment, with the time of each step.
 newcomer: build

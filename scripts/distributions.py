@@ -54,6 +54,18 @@ def build(folder: Path) -> Distributions:
     return Distributions(sdist, wheel)
 
 
+def ready(folder: Path) -> Distributions:
+    """Return the distributions that are in a folder already.
+
+    Raises:
+        SystemExit: it does not have one of each kind.
+    """
+    sdists, wheels = [*folder.glob("*.tar.gz")], [*folder.glob("*.whl")]
+    if len(sdists) != 1 or len(wheels) != 1:
+        sys.exit(f"{folder} does not have one wheel and one source distribution")
+    return Distributions(sdists[0], wheels[0])
+
+
 def _hatchling(target: str, folder: Path, source: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     subprocess.run(command, cwd=source, check=True)
@@ -82,7 +94,7 @@ def problems(version: str, changelog: str, tag: str | None = None) -> list[str]:
         return [] if name in {version, "Unreleased"} else [f"CHANGELOG.md begins with {name!r} and not with {version}"]
     found = []
     if tag != f"v{version}":
-        found.append(f"the tag is {tag}, and __version__ is {version}: the tag has to be v{version}")
+        found.append(f"the tag is {tag or 'empty'}, and __version__ is {version}: the tag has to be v{version}")
     if name != version or not _RELEASED.fullmatch(rest):
         found.append(f"CHANGELOG.md has to begin with a section '## {version} - YYYY-MM-DD'")
     return found

@@ -32,6 +32,8 @@ _FILE = re.compile(r"[Ss]ave (?:it|this) as `([\w.]+)`:\s*\Z")
 _PACKAGE = re.compile(r"""(["'])(?:\.|litellm-image-analysis)(\[[\w,-]+\])\1""")
 _PORT = re.compile(r"\b4000\b")
 _START_SECONDS = 120
+_STOP_SECONDS = 30
+_COMMAND_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,26 @@ class Reader:
 
     def _run(self, commands: str) -> str:
         kept = f"{commands}\nexport -p > {shlex.quote(str(self._shell))}"
-        result = subprocess.run(
+        process = subprocess.Popen(
             self._in_shell(kept),
             cwd=self._folder,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        if result.returncode:
-            raise RuntimeError(f"status {result.returncode} of {commands}\n{result.stdout[-3000:]}\n{self._log_end()}")
-        return result.stdout
+        try:
+            printed, _ = process.communicate(timeout=_COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # including the programs that the shell has started
+            printed, _ = process.communicate()
+            problem = f"{commands} took more than {_COMMAND_SECONDS} s"
+        else:
+            problem = f"status {process.returncode} of {commands}"
+        if process.returncode:
+            raise RuntimeError(f"{problem}\n{printed[-3000:]}\n{self._log_end()}")
+        return printed
 
     def _in_shell(self, commands: str) -> list[str]:
         return ["bash", "-c", f"set -e\n. {shlex.quote(str(self._shell))}\n{commands}"]
@@ -150,8 +160,17 @@ class Reader:
     def leave(self) -> None:
         """Stop the proxy."""
         if self._server is not None and self._server.poll() is None:
-            os.killpg(self._server.pid, signal.SIGTERM)
-            self._server.wait()
+            stop(self._server)
+
+
+def stop(leader: subprocess.Popen[bytes]) -> None:
+    """Stop all processes of a session. If its leader does not end in time, kill them."""
+    os.killpg(leader.pid, signal.SIGTERM)
+    try:
+        leader.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
 
 
 def _environment() -> dict[str, str]:

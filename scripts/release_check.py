@@ -1,8 +1,9 @@
-"""Check a release before it is published: ``python -m scripts.release_check [--tag v0.1.0]``.
+"""Check a release before it is published: ``python -m scripts.release_check [--tag v0.1.0] [--dist dist]``.
 
-The distributions are built once. The wheel is then installed by its name into an empty environment without extras, with
-each extra and with all of them, with the newest dependencies that can be installed, and does its main job there. The
-commands of the quick start run with the same wheel. An SBOM of the environment with all extras is written beside it.
+The distributions are built once, or are ready in a folder. The wheel is then installed by its name into an empty
+environment without extras, with each extra and with all of them, with the newest dependencies that can be installed.
+There it does its main job. The commands of the quick start run with the same wheel. An SBOM of the environment with all
+extras is written beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts import newcomer
-from scripts.distributions import DIST, ROOT, Distributions, build, problems, version
+from scripts.distributions import DIST, ROOT, Distributions, build, problems, ready, version
 from scripts.provider import running_provider
 
 NAME = "litellm-image-analysis"
@@ -51,22 +52,24 @@ class Environment:
     def install(self, distributions: Distributions) -> None:
         """Install the wheel without an index, and then what it needs."""
         venv.create(self.folder, clear=True, with_pip=False)
-        name = f"{NAME}=={distributions.metadata()['Version']}"
+        version = distributions.metadata()["Version"]
+        name = f"{NAME}=={version}"
         self._pip("install", "--no-deps", "--no-index", "--find-links", str(distributions.wheel.parent), name)
-        self._pip("install", f"{NAME}[{','.join(self.extras)}]" if self.extras else NAME)
+        # Without the version, pip may replace the wheel by another version from the index whose extras it can install.
+        self._pip("install", f"{NAME}[{','.join(self.extras)}]=={version}" if self.extras else name)
         self._pip("check")
 
     def _pip(self, command: str, *arguments: str) -> None:
         pip = [sys.executable, "-m", "pip", "--python", str(self.folder)]
         _run([*pip, command, "--quiet", "--disable-pip-version-check", *arguments])
 
-    def do_the_job(self, environment: Mapping[str, str]) -> list[str]:
-        """Do the main job with this interpreter, away from the checkout. Returns what was done."""
+    def do_the_job(self, version: str, environment: Mapping[str, str]) -> list[str]:
+        """Do the main job with this interpreter and this version, away from the checkout. Returns what was done."""
         with tempfile.TemporaryDirectory() as folder:
             shutil.copytree(ROOT / "examples", Path(folder, "examples"), ignore=shutil.ignore_patterns("__pycache__"))
             shutil.copy(ROOT / "proxy_config.yaml", folder)
             job = shutil.copy(JOB, folder)
-            command = [str(self.python), "-I", job, folder, *self.extras]
+            command = [str(self.python), "-I", job, folder, version, *self.extras]
             return _run(command, cwd=folder, env=environment).splitlines()
 
     def litellm(self) -> str:
@@ -118,8 +121,18 @@ def without_keys() -> dict[str, str]:
     }
 
 
-def check(tag: str | None) -> None:
+def report_newcomer(seconds: float) -> None:
+    """Warn if the quick start took long. The time depends on the package index, so a release does not depend on it."""
+    if seconds > newcomer.BOUND_SECONDS:
+        print(f"warning: it took more than {newcomer.BOUND_SECONDS} s", flush=True)
+
+
+def check(tag: str | None, dist: Path | None = None) -> None:
     """Check the release, and print what was done.
+
+    Args:
+        tag: the git tag of the release.
+        dist: a folder with distributions that are ready. Without it, they are built.
 
     Raises:
         SystemExit: something is wrong.
@@ -127,7 +140,7 @@ def check(tag: str | None) -> None:
     found = problems(version(), (ROOT / "CHANGELOG.md").read_text(), tag)
     if found:
         sys.exit("\n".join(found))
-    distributions = build(DIST)
+    distributions = ready(dist.resolve()) if dist else build(DIST)
     metadata = distributions.metadata()
     if metadata["Version"] != version():
         sys.exit(f"the wheel has version {metadata['Version']}")
@@ -139,7 +152,7 @@ def check(tag: str | None) -> None:
             start = time.monotonic()
             environment.install(distributions)
             installed = time.monotonic()
-            done = environment.do_the_job({**without_keys(), **models})
+            done = environment.do_the_job(metadata["Version"], {**without_keys(), **models})
             print(f"{', '.join(chosen) or 'no extra'}: LiteLLM {environment.litellm()}", end="")
             print(
                 f", installed in {installed - start:.0f} s, used for {time.monotonic() - installed:.0f} s", flush=True
@@ -147,15 +160,17 @@ def check(tag: str | None) -> None:
             print("".join(f"  {line}\n" for line in done), end="", flush=True)
         sbom = distributions.wheel.with_name(f"{NAME}-{version()}.cdx.json")
         write_sbom(environment, distributions.wheel, sbom)
-    print(f"{sbom.relative_to(ROOT)}\nthe quick start:", flush=True)
-    newcomer.main([str(distributions.wheel)])
+    print(f"{sbom.name}\nthe quick start:", flush=True)
+    report_newcomer(newcomer.walk(distributions.wheel))
 
 
 def main() -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description="Build a release, and try it in empty environments.")
     parser.add_argument("--tag", help="the git tag of the release, which has to agree with version and changelog")
-    check(parser.parse_args().tag)
+    parser.add_argument("--dist", type=Path, help="a folder with distributions that are ready, and are not built again")
+    arguments = parser.parse_args()
+    check(arguments.tag, arguments.dist)
 
 
 if __name__ == "__main__":

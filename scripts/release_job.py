@@ -1,7 +1,7 @@
-"""The main job of the package, in an empty environment: ``python -I release_job.py FOLDER EXTRA...``.
+"""The main job of the package, in an empty environment: ``python -I release_job.py FOLDER VERSION EXTRA...``.
 
-It uses the installed wheel and not a checkout. FOLDER has a copy of ``examples`` and ``proxy_config.yaml``. The models
-of OpenAI are a stand-in on loopback, which the environment names.
+It uses the installed wheel of this version and not a checkout. FOLDER has a copy of ``examples`` and
+``proxy_config.yaml``. The models of OpenAI are a stand-in on loopback, which the environment names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QUESTION = "What is the total?"
 TOTAL = "TOTAL  42.80"
 
 
-def main(folder: Path, extras: set[str]) -> None:
+def main(folder: Path, version: str, extras: set[str]) -> None:
     """Import the package, analyse an image in a program, and do what the extras are for."""
     start = time.perf_counter()
     import litellm_image_analysis
@@ -28,6 +28,7 @@ def main(folder: Path, extras: set[str]) -> None:
     place = Path(litellm_image_analysis.__file__)
     _check(place.is_relative_to(sys.prefix), f"{place} is not the installed wheel")
     _check("litellm" not in sys.modules, "importing the package imports LiteLLM")
+    check_version(version)
     print(f"imported in {milliseconds:.0f} ms")
     asyncio.run(_ask(folder))
     _run_command()
@@ -47,6 +48,18 @@ def _run_command() -> None:
     for command in ([script], [sys.executable, "-I", "-m", "litellm_image_analysis"]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
         _check(done.returncode == 0, f"{command[-1]} failed:\n{done.stderr}")
+
+
+def check_version(version: str) -> None:
+    """Compare the version of the package with that of the wheel that was built.
+
+    Raises:
+        SystemExit: they differ.
+    """
+    import litellm_image_analysis
+
+    found = litellm_image_analysis.__version__
+    _check(found == version, f"the installed package has version {found} and not {version}")
 
 
 def _messages(folder: Path) -> list[dict[str, Any]]:
@@ -96,4 +109,4 @@ def _check(is_right: object, message: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), set(sys.argv[2:]))
+    main(Path(sys.argv[1]), sys.argv[2], set(sys.argv[3:]))

@@ -6,9 +6,12 @@ import copy
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
+import openai
 import pytest
 import yaml
 from support.balancer import CONFIG, config_on_loopback, needs_haproxy
@@ -42,6 +45,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "kubernetes": yaml.safe_load(MANIFESTS["ConfigMap"]["data"]["config.yaml"]),
     "helm": VALUES["proxy_config"],
 }
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 
 
@@ -51,9 +55,10 @@ def seconds(value: str) -> int:
 
 
 def longest_request(config: dict[str, Any]) -> float:
-    """Seconds of a request: its vision calls, and then its own call."""
+    """Seconds until a request has its first byte: its vision calls, and then each attempt of its own call."""
     settings = ImageAnalysisConfig.from_settings(config["callback_settings"]["image_analysis"])
-    return settings.timeout_seconds + float(config["litellm_settings"]["request_timeout"])
+    attempts = 1 + int(config["router_settings"].get("num_retries", openai.DEFAULT_MAX_RETRIES))
+    return settings.timeout_seconds + attempts * float(config["litellm_settings"]["request_timeout"])
 
 
 @each_config
@@ -84,6 +89,33 @@ def test_compose_gives_each_proxy_what_its_config_reads(name: str) -> None:
     assert int(proxy["environment"][GRACE]) + TEARDOWN_SECONDS <= seconds(proxy["stop_grace_period"])
 
 
+def commands_of_compose() -> str:
+    """The commands in the first comment of the compose file."""
+    head = (CLUSTER / "compose.yaml").read_text().partition("\nname:")[0]
+    return "\n".join(re.findall(r"^#   (.*)$", head, re.MULTILINE))
+
+
+@needs_openssl
+def test_the_secrets_of_compose_are_written_once(tmp_path: Path) -> None:
+    place = tmp_path / "examples" / "cluster" / ".env"
+    place.parent.mkdir(parents=True)
+    write = commands_of_compose().partition("docker compose")[0]
+    assert subprocess.run(["sh", "-c", write], cwd=tmp_path, check=False).returncode == 0
+    written = place.read_text()
+    secrets = dict(line.split("=", 1) for line in written.splitlines())
+    assert secrets.keys() == set(re.findall(r"\$\{(\w+):\?\}", (CLUSTER / "compose.yaml").read_text()))
+    assert len({*secrets.values()} - {"..."}) == 4
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert subprocess.run(["sh", "-c", write], cwd=tmp_path, capture_output=True, check=False).returncode != 0
+    assert place.read_text() == written
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout")
+@pytest.mark.parametrize("path", ["examples/cluster/.env", "wheels/a.whl"])
+def test_git_ignores_what_the_commands_write(path: str) -> None:
+    assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, check=False).returncode == 0
+
+
 def test_files_that_compose_mounts_exist() -> None:
     mounts = [mount for service in COMPOSE["services"].values() for mount in service.get("volumes", [])]
     files = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
@@ -108,6 +140,80 @@ def test_config_maps_of_the_pod_exist() -> None:
     named = {volume["configMap"]["name"] for volume in POD["volumes"] if "configMap" in volume}
     made = set(re.findall(r"kubectl create configmap (\S+)", PAGE))
     assert named == made | {MANIFESTS["ConfigMap"]["metadata"]["name"]}
+
+
+def unpack(wheels: Path, plugin: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command of the init container with other folders."""
+    shell, option, script = POD["initContainers"][0]["command"]
+    script = script.replace("/wheels", str(wheels)).replace("/plugin", str(plugin))
+    env = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    return subprocess.run([shell, option, script], env=env, capture_output=True, text=True, check=False)
+
+
+def write_wheel(folder: Path, name: str, version: str) -> None:
+    with ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", version)
+
+
+def test_the_init_container_unpacks_all_wheels(tmp_path: Path) -> None:
+    wheels, plugin = tmp_path / "some-wheels", tmp_path / "the-folder"
+    wheels.mkdir()
+    plugin.mkdir()
+    assert unpack(wheels, plugin).returncode != 0
+    write_wheel(wheels, "litellm_image_analysis", "0.10.0")
+    write_wheel(wheels, "cachetools", "5.0")
+    assert unpack(wheels, plugin).returncode == 0
+    assert {path.name for path in plugin.iterdir()} == {"litellm_image_analysis.py", "cachetools.py"}
+
+
+def test_the_init_container_refuses_two_versions(tmp_path: Path) -> None:
+    wheels, plugin = tmp_path / "some-wheels", tmp_path / "the-folder"
+    wheels.mkdir()
+    plugin.mkdir()
+    write_wheel(wheels, "litellm_image_analysis", "0.10.0")
+    write_wheel(wheels, "litellm_image_analysis", "0.9.0")
+    refused = unpack(wheels, plugin)
+    assert (refused.returncode, [*plugin.iterdir()]) == (1, [])
+    assert "several versions" in refused.stderr
+
+
+@pytest.mark.parametrize("container", [*POD["initContainers"], *POD["containers"]], ids=lambda each: each["name"])
+def test_a_quota_and_a_policy_accept_the_containers(container: dict[str, Any]) -> None:
+    assert container["resources"]["requests"].keys() == container["resources"]["limits"].keys() == {"cpu", "memory"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert POD["automountServiceAccountToken"] is False
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
+def test_the_page_s_command_makes_a_config_map_to_replace(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^(kubectl create configmap .*) \| kubectl replace -f -$", PAGE, re.MULTILINE)
+    (tmp_path / "wheels").mkdir()
+    write_wheel(tmp_path / "wheels", "litellm_image_analysis", "0.10.0")
+    made = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True, check=True)
+    config_map = yaml.safe_load(made.stdout)
+    assert config_map["metadata"]["name"] in re.findall(r"kubectl create configmap (\S+)", PAGE)
+    assert [*config_map["binaryData"]] == ["litellm_image_analysis-0.10.0-py3-none-any.whl"]
+
+
+def test_each_build_of_wheels_begins_with_an_empty_folder() -> None:
+    builds = re.findall(r"^.*pip wheel.*$", PAGE, re.MULTILINE)
+    assert builds
+    assert [line for line in builds if not line.startswith("rm -rf wheels && ")] == []
+
+
+def test_constraints_do_not_name_the_plugin() -> None:
+    (options,) = re.findall(r"^pip freeze (.*) > before.txt", PAGE, re.MULTILINE)
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "freeze", *options.split()]
+    frozen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "litellm==" in frozen
+    assert "image-analysis" not in frozen.replace("_", "-")
+
+
+def test_the_image_is_built_before_the_host_is_drained() -> None:
+    commands = PAGE.partition("With the compose file, build")[2].partition("```bash\n")[2].partition("```")[0]
+    steps = re.findall(r"compose.yaml (build|exec|up)|^(sleep) \d+", commands, re.MULTILINE)
+    assert ["".join(step) for step in steps] == ["build", "exec", "sleep", "up"]
+    assert "--build" not in commands
 
 
 def test_labels_select_the_pods() -> None:
@@ -152,6 +258,7 @@ def test_the_page_has_the_times_of_the_files() -> None:
     assert [int(value) for _, value in table] == [
         config["callback_settings"]["image_analysis"]["timeout_seconds"],
         config["litellm_settings"]["request_timeout"],
+        config["router_settings"]["num_retries"],
         int(proxy["environment"][GRACE]),
         int(timeout_server),
         seconds(proxy["stop_grace_period"]),
@@ -162,6 +269,23 @@ def test_the_page_has_the_times_of_the_files() -> None:
 def test_the_balancer_waits_for_the_longest_request() -> None:
     (server,) = re.findall(r"timeout server (\S+)", HAPROXY)
     assert longest_request(CONFIGS["compose"]) < seconds(server)
+
+
+def slowest_removal(backend: str) -> int:
+    """Seconds until HAProxy takes a draining host out of a backend, if each check takes as long as it may."""
+    section = HAPROXY.partition(f"backend {backend}\n")[2].partition("\n\n")[0]
+    (check,) = re.findall(r"timeout check (\d+)s", HAPROXY)
+    (interval,) = re.findall(r"check inter (\d+)s", HAPROXY)
+    fall = re.findall(r"fall (\d+)", section) or re.findall(r"default-server check .* fall (\d+)", HAPROXY)
+    return int(check) + int(fall[0]) * (int(interval) + int(check))  # one check may have begun before
+
+
+def test_a_drained_host_stops_after_the_balancer_has_noticed() -> None:
+    removals = [slowest_removal(backend) for backend in ("ready", "alive")]
+    text = PAGE.partition("## Stop a host")[2]
+    assert removals == [int(seconds) for seconds in re.findall(r"`(?:ready|alive)`[^`]*at most (\d+) seconds", text)]
+    (sleep,) = re.findall(r"^sleep (\d+)$", text, re.MULTILINE)
+    assert max(removals) <= int(sleep)
 
 
 @needs_haproxy

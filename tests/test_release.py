@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -12,7 +15,7 @@ from zipfile import ZipFile
 import pytest
 
 import litellm_image_analysis
-from scripts import distributions, newcomer, provider, release_check
+from scripts import distributions, newcomer, provider, release_check, release_job
 from scripts.distributions import Distributions, problems
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +97,78 @@ def test_the_check_refuses_a_wrong_tag_before_it_builds() -> None:
     assert "the tag is v999.0.0" in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--tag", ""], ["--tag="]])
+def test_the_check_refuses_an_empty_tag(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "scripts.release_check", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "the tag is empty" in result.stderr
+
+
+def dry_run(**variables: str) -> str:
+    """The commands of ``make release-check`` with these variables in the environment."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"TAG", "DIST", "MAKEFLAGS"}}
+    command = ["make", "--dry-run", "--always-make", "release-check"]
+    return subprocess.run(
+        command, cwd=ROOT, env={**kept, **variables}, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_passes_a_tag_that_is_set_although_it_is_empty() -> None:
+    assert "--tag" not in dry_run()
+    assert '--tag "$TAG"' in dry_run(TAG="")
+    assert '--tag "$TAG"' in dry_run(TAG="v0.1.0")
+    assert "--dist" not in dry_run()
+    assert '--dist "$DIST"' in dry_run(DIST="dist")
+
+
+def test_ready_distributions_are_one_of_each_kind(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="one wheel and one source distribution"):
+        distributions.ready(tmp_path)
+    for name in ("a-1.tar.gz", "a-1-py3-none-any.whl", "a-1.cdx.json"):
+        (tmp_path / name).touch()
+    found = distributions.ready(tmp_path)
+    assert (found.sdist.name, found.wheel.name) == ("a-1.tar.gz", "a-1-py3-none-any.whl")
+    (tmp_path / "a-2-py3-none-any.whl").touch()
+    with pytest.raises(SystemExit, match="one wheel and one source distribution"):
+        distributions.ready(tmp_path)
+
+
+def write_package(folder: Path, version: str, needs: str) -> Path:
+    """Write a wheel of a package ``plugin`` whose extra ``proxy`` needs something."""
+    wheel = folder / f"plugin-{version}-py3-none-any.whl"
+    info = f"plugin-{version}.dist-info"
+    metadata = f"Name: plugin\nVersion: {version}\nRequires-Dist: {needs}; extra == 'proxy'\nProvides-Extra: proxy\n"
+    with ZipFile(wheel, "w") as archive:
+        archive.writestr("plugin.py", f"__version__ = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\n{metadata}")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return wheel
+
+
+def test_no_other_version_takes_the_place_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip would otherwise take an older version from the index whose extra it can install."""
+    index, built = tmp_path / "index", tmp_path / "dist"
+    index.mkdir()
+    built.mkdir()
+    write_package(index, "0.1.0", "plugin")
+    wheel = write_package(built, "0.2.0", "plugin>=3")
+    monkeypatch.setattr(release_check, "NAME", "plugin")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    environment = release_check.Environment(tmp_path / "environment", ("proxy",))
+    with pytest.raises(SystemExit, match="plugin"):
+        environment.install(Distributions(wheel, wheel))
+
+
+def test_the_job_refuses_another_version() -> None:
+    with pytest.raises(SystemExit, match=r"version .* and not 999\.0\.0"):
+        release_job.check_version("999.0.0")
+    release_job.check_version(litellm_image_analysis.__version__)
+
+
 def test_the_sbom_names_the_wheel() -> None:
     assert release_check.main_component("0.2.0", b"abc") == {
         "version": "0.2.0",
@@ -135,6 +210,32 @@ def test_a_reader_keeps_the_shell_s_environment_and_stops_at_an_error(tmp_path: 
     with pytest.raises(RuntimeError, match="status 1 of false"):
         reader.follow(newcomer.Step("false\necho not reached\n"))
     reader.leave()
+
+
+def test_a_command_that_does_not_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newcomer, "_COMMAND_SECONDS", 1)
+    reader = newcomer.Reader(tmp_path, "http://127.0.0.1:1/v1", 1)
+    with pytest.raises(RuntimeError, match="took more than 1 s"):
+        reader.follow(newcomer.Step("echo $$ > pid; sleep 600 & wait\n"))
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+def test_a_proxy_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newcomer, "_STOP_SECONDS", 1)
+    command = ["bash", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    newcomer.stop(process)
+    assert process.returncode == -signal.SIGKILL
+    process.stdout.close()
+
+
+def test_a_slow_index_does_not_fail_a_release(capsys: pytest.CaptureFixture[str]) -> None:
+    release_check.report_newcomer(newcomer.BOUND_SECONDS + 1)
+    assert f"warning: it took more than {newcomer.BOUND_SECONDS} s" in capsys.readouterr().out
+    release_check.report_newcomer(newcomer.BOUND_SECONDS)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_stand_in_for_a_provider() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -78,6 +80,14 @@ def test_both_hosts_pay_once_for_an_image(hosts: list[Proxy], upstream: Upstream
     assert cached == ["0", "1"]
     assert [bool(images_in(body)) for body in upstream.requests] == [True, False, False]
     assert [line for host in hosts for line in host.log.splitlines() if "ERROR" in line] == []
+
+
+def test_a_model_that_fails_is_called_once(hosts: list[Proxy], upstream: Upstream) -> None:
+    """Each further attempt would take ``request_timeout`` again, and the times of the example have room for one."""
+    upstream.rules.append(Rule(lambda body: "fails" in str(body) and not images_in(body), status=503))
+    with hosts[0].client() as client:
+        assert client.post(CHAT, json=question("fails")).status_code == 503
+    assert [bool(images_in(body)) for body in upstream.of("fails")] == [True, False]
 
 
 def test_prometheus_needs_no_key(hosts: list[Proxy]) -> None:
@@ -178,13 +188,21 @@ class Host(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, check_seconds: float = 0) -> None:
+        self.check_seconds = check_seconds
+        self.checks = 0
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        assert isinstance(self.server, Host)
+        time.sleep(self.server.check_seconds)
+        self._answer()
+        self.server.checks += 1
+
+    def _answer(self) -> None:
         self.send_response(_STATUS[self.path])
         self.send_header("Content-Length", str(len(ANSWER)))
         self.end_headers()
@@ -192,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.do_GET()
+        self._answer()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
         pass
@@ -208,3 +226,24 @@ def test_hosts_that_are_alive_serve_if_none_is_ready(tmp_path: Path) -> None:
     for host in hosts:
         host.shutdown()
         host.server_close()
+
+
+@needs_haproxy
+def test_hosts_that_answer_checks_slowly_keep_serving(tmp_path: Path) -> None:
+    hosts = [Host(check_seconds=2.5), Host(check_seconds=2.5)]
+    with running_balancer([host.server_port for host in hosts], tmp_path) as balancer:
+        assert eventually(lambda: min(host.checks for host in hosts) >= 8)  # two backends check each host
+        assert balancer.is_up("alive", "proxy-1")
+        assert httpx.post(balancer.url + CHAT, json={}, timeout=60).text == ANSWER
+    for host in hosts:
+        host.shutdown()
+        host.server_close()
+
+
+@needs_haproxy
+def test_a_request_whose_headers_do_not_end_is_refused(tmp_path: Path) -> None:
+    with running_balancer([1, 2], tmp_path) as balancer, socket.socket() as client:
+        client.connect(("127.0.0.1", httpx.URL(balancer.url).port or 0))
+        client.settimeout(60)  # the limit of the example is 10 seconds
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost:")
+        assert client.recv(100).startswith(b"HTTP/1.1 408 ")

@@ -23,10 +23,11 @@ class Ran:
 
     code: int
     out: str
+    stdout: str
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        return json.loads(self.stdout)
 
 
 class Run(Protocol):
@@ -59,7 +60,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         result = CliRunner().invoke(commands, arguments, input=text)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Ran(result.exit_code, result.output)
+        return Ran(result.exit_code, result.output, result.stdout)
 
     yield run
     litellm.model_cost.clear()  # a Router registers its models

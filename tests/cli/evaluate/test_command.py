@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def test_vision_models_are_told_apart(run: Callable[..., Any], config: str, tmp_
     names = [word for name in SCRIPTS for word in ("--model", name.partition("-")[2])]
     ran = run("eval", "--config", config, *names, "--json", "--chart", "chart.png", "--concurrency", "8")
     assert ran.code == 0
-    report = json.loads(ran.out[ran.out.index("{") :])
+    report = ran.json
     figures = {each["model"]: each["all"] for each in report["vision_models"]}
     assert report["end"] == "done"
     best = figures["perfect"]
