@@ -16,7 +16,7 @@ Line: TypeAlias = "str | list[tuple[str, Style | None]]"
 """A line of text, or its pieces with their styles."""
 
 
-LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "asyncio")
+LOGGERS = ("LiteLLM", "LiteLLM.image_analysis", "LiteLLM Router", "LiteLLM Proxy", "asyncio")
 """The loggers that are silenced. asyncio's reports connections that LiteLLM 1.84 leaves open."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -114,6 +116,24 @@ class TestALook:
         assert found["status"] == "ok"
         assert "0.00021 USD" in found["what"]
         assert len(upstream.requests) == 1
+
+    def test_log_lines_are_not_among_the_output(
+        self, upstream: Upstream, run: Run, written: Callable[[Any], str], config: dict[str, Any]
+    ) -> None:
+        class ToStdout(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                sys.stdout.write(f"{record.getMessage()}\n")
+
+        logger, handler = logging.getLogger("LiteLLM.image_analysis"), ToStdout()
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            upstream.rules.append(Rule(lambda _: True, text=_reads))
+            assert run("doctor", "--config", written(config), "--look", "--json").json["findings"]
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
 
     def test_a_model_that_invents_an_answer(self, upstream: Upstream, doctor: Doctor) -> None:
         upstream.rules.append(Rule(lambda _: True, text="A receipt."))
