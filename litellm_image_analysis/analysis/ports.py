@@ -1,18 +1,22 @@
-"""Interfaces that the pipeline needs: a function that asks the vision model, and a store of its answers."""
+"""Interfaces to the outside: a function that asks the vision model, a store of its answers, and readers of reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import anyio
 
     from litellm_image_analysis.analysis.outcomes import Outcome
     from litellm_image_analysis.analysis.prompt import VisionRequest
+    from litellm_image_analysis.analysis.report import Report
 
 AskVision: TypeAlias = "Callable[[VisionRequest], Coroutine[None, None, Outcome]]"
 """Asks the vision model. A failure is returned as ``Failed`` and never raised."""
+
+ReportObserver: TypeAlias = "Callable[[Mapping[str, Any], Report], None]"
+"""Gets a request, which it must not change, and its report. It returns at once: the request waits for it."""
 
 
 class AnswerStore(Protocol):

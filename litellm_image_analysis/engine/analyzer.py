@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from litellm_image_analysis.analysis.outcomes import Outcome
-    from litellm_image_analysis.analysis.ports import AskVision
+    from litellm_image_analysis.analysis.ports import AskVision, ReportObserver
     from litellm_image_analysis.analysis.prompt import VisionRequest
     from litellm_image_analysis.cache.per_request import RequestOutcomes
     from litellm_image_analysis.config import ImageAnalysisConfig
@@ -63,7 +63,12 @@ class Analyzer:
         store = RedisStore(partial(redis_settings.connect, config.cache), LOGGER.warning) if in_redis else None
         self.cache = Cache(config.cache, config.timeout_seconds, store)
         self.gate = Gate(config, monitoring.observer(), monitoring.log_circuit)
+        self._observers: list[ReportObserver] = []
         local_ocr.register()
+
+    def observe(self, observer: ReportObserver) -> None:
+        """Call a function with the report of each further request that has images or files."""
+        self._observers.append(observer)
 
     @staticmethod
     async def find(
@@ -218,12 +223,15 @@ class Analyzer:
         ask = self.gate.guarded(ask, tenancy.payer(context.caller), group, tenancy.owner(context.caller))
         return ask if check_budget is None else _within_budget(ask, check_budget)
 
-    @staticmethod
-    def _report(data: dict[str, Any], report: Report, *, is_logged: bool) -> None:
+    def _report(self, data: dict[str, Any], report: Report, *, is_logged: bool) -> None:
         with containment.log_and_continue("reporting what was done"):
             metadata.save_report(data, report)
             if is_logged:
                 summary.log_request(data.get("litellm_call_id"), report)
+        if is_logged:
+            for observer in self._observers:
+                with containment.log_and_continue("telling an observer what was done"):
+                    observer(data, report)
 
 
 def _once_needed(make_ask: Callable[[], AskVision]) -> AskVision:

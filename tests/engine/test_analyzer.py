@@ -61,6 +61,24 @@ async def test_images_give_way_to_texts_and_the_report_and_a_log_line_say_so(cap
     assert "request_id=call-1 vision_model=eyes images=1 cached=0 failed=1" in line
 
 
+async def test_observers_get_each_report_and_a_bug_of_one_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[tuple[object, Report]] = []
+
+    def broken(request: object, report: Report) -> None:
+        raise ZeroDivisionError
+
+    analyzer = Analyzer(NO_URLS)
+    analyzer.observe(broken)
+    analyzer.observe(lambda request, report: seen.append((request.get("litellm_call_id"), report)))
+    data: dict[str, Any] = {"messages": [message(text("?"), REMOTE)], "metadata": {}, "litellm_call_id": "call-1"}
+    context = RequestContext(config=NO_URLS, vision_model="eyes")
+    await analyzer.replace(data, Attachments(chat.find(data).images), chat, context)
+    assert seen == [("call-1", load_state(data).report)]
+    await analyzer.replace({"messages": [], "metadata": {}}, NO_ATTACHMENTS, chat, context)
+    assert len(seen) == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(request: VisionRequest) -> Outcome:
         return Failed(FailureReason.UNAVAILABLE)
