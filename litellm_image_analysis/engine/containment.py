@@ -161,6 +161,9 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
     with log_and_continue("replacing images by notes"):
         attachments = wire_format.find(data)
         found = attachments.images
+        reasons = tuple(FailureReason.INTERNAL.code for _ in found)
+        if found:
+            _count_failed(context, Report(context.vision_model, failed=len(found), reasons=reasons))
         if found and context.config.on_failure == "reject":
             return False
         noted = found if context.config.on_failure == "placeholder" else []
@@ -170,17 +173,20 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
             files = attachments.files if context.config.on_failure == "placeholder" else []
             data.update(wire_format.replace_images(data, {file.path: file_text(file.facts) for file in files}))
         with log_and_continue("reporting failed images"):
-            reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # The spend log has the cost of earlier vision calls. It is not known here.
             report = Report(context.vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
             metadata.save_report(data, report if found else Report(context.vision_model))
             if found:
                 summary.log_request(data.get("litellm_call_id"), report)
-                team_id = None if context.caller is None else context.caller.team_id
-                group = routing.called_group(context.router, context.vision_model, team_id)
-                monitoring.metrics().count_request(group.label, report)
         return True
     return False
+
+
+def _count_failed(context: RequestContext, report: Report) -> None:
+    with log_and_continue("counting failed images"):
+        team_id = None if context.caller is None else context.caller.team_id
+        group = routing.called_group(context.router, context.vision_model, team_id)
+        monitoring.metrics().count_request(group.label, report)
 
 
 def _internal_error() -> RequestError:
