@@ -134,10 +134,9 @@ class _Prometheus:
     def count_call(self, model: str | None, outcome: Outcome | None, seconds: float) -> None:
         label = self._label(model)
         self._calls.labels(label).observe(seconds)
-        if outcome is None or outcome.cost is None:
-            self._unpriced.labels(label).inc()
-        else:
-            self._cost.labels(label).inc(float(outcome.cost))
+        cost = None if outcome is None else outcome.cost
+        self._unpriced.labels(label).inc(cost is None)
+        self._cost.labels(label).inc(float(cost or 0))
         usage = None if outcome is None else outcome.usage
         if usage is not None:
             self._tokens.labels(label, "input").inc(usage.input_tokens or 0)
