@@ -47,9 +47,8 @@ def labels() -> dict[str, list[str]]:
     """The labels of each metric, by its name in the registry."""
     from prometheus_client import REGISTRY
 
-    known = {
-        each._name: list(each._labelnames) for each in REGISTRY._collector_to_names if hasattr(each, "_labelnames")
-    }
+    collectors: list[Any] = list(REGISTRY._collector_to_names)
+    known = {each._name: list(each._labelnames) for each in collectors if hasattr(each, "_labelnames")}
     return {name: known[name] for name in exported()}
 
 

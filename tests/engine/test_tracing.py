@@ -105,7 +105,7 @@ async def test_one_call_for_several_images_is_counted_in_the_span_of_the_first(e
     assert first["gen_ai.provider.name"] == "gcp.vertex_ai"
     assert first["image_analysis.cost_usd"] == 0.25
     assert "gen_ai.usage.input_tokens" not in second
-    assert "image_analysis.cost_usd" not in analysis_of(exporter).attributes  # unknown, and never 0
+    assert "image_analysis.cost_usd" not in (analysis_of(exporter).attributes or {})  # unknown, and never 0
 
 
 def test_of_many_known_images_the_last_ones_have_a_span(exporter: InMemorySpanExporter) -> None:

@@ -85,8 +85,8 @@ class Spans:
         return sorted(found, key=lambda span: span.start_time or 0)
 
     def below(self, parent: ReadableSpan) -> list[ReadableSpan]:
-        identity = parent.get_span_context().span_id
-        return [span for span in self.exporter.get_finished_spans() if span.parent and span.parent.span_id == identity]
+        finished = self.exporter.get_finished_spans()
+        return [span for span in finished if span.parent and span.parent.span_id == parent.context.span_id]
 
     @property
     def own(self) -> list[ReadableSpan]:

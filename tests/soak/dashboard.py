@@ -16,6 +16,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,18 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from support.billing import ROUTES  # noqa: E402 - needs the path above
 from support.configs import proxy_config  # noqa: E402
 from support.dashboard import Panel, filled, panels  # noqa: E402
+from support.images import data_uri  # noqa: E402
 from support.prometheus import Prometheus, running_prometheus  # noqa: E402
 from support.proxy import Proxy, eventually, running_proxy  # noqa: E402
 from support.redis_server import running_redis  # noqa: E402
-from support.upstream import Rule, Upstream, images_in, running_upstream  # noqa: E402
+from support.upstream import Body, Rule, Upstream, images_in, running_upstream  # noqa: E402
 
 PICTURE = ROOT / "docs" / "monitoring" / "dashboard.png"
 CLIENTS = 6
 RATE, STEP = "15s", 2
+BROKEN = data_uri("broken")
+DELAYS = (0.1, 0.3, 0.8, 2.5)
+"""Seconds of the vision calls, each for a quarter of the images."""
 VISION_MODELS = ("gpt-4o-mini", "other-vision")
 
 
@@ -55,12 +60,9 @@ class Traffic:
     def run(self) -> None:
         """Send until the time is over."""
         self._upstream.rules += [
-            Rule(lambda body: bool(images_in(body)) and "broken" in str(body), status=400, error="no image"),
+            Rule(lambda body: BROKEN in str(body), status=400, error="no image"),
             Rule(lambda body: body["model"] == "seeing-other" and self._fails(), status=503, error="overloaded"),
-            *(
-                Rule(lambda body, part=part: bool(images_in(body)) and hash(str(body)) % 4 == part, delay_seconds=delay)
-                for part, delay in enumerate((0.1, 0.3, 0.8, 2.5))
-            ),
+            *(Rule(partial(_is_slow, part), delay_seconds=seconds) for part, seconds in enumerate(DELAYS)),
         ]
         with ThreadPoolExecutor(CLIENTS) as pool:
             for client in [pool.submit(self._send, number) for number in range(CLIENTS)]:
@@ -91,21 +93,29 @@ class Traffic:
         return path, {**body, "ocr_model": chance.choices(VISION_MODELS, (3, 1))[0]}
 
 
+def _is_slow(part: int, body: Body) -> bool:
+    """Whether this is a vision call whose image belongs to this part of all images."""
+    return bool(images_in(body)) and hash(str(body)) % len(DELAYS) == part
+
+
 def draw(prometheus: Prometheus, start: float, end: float) -> None:
     """Draw all panels in Grafana's grid."""
     from matplotlib.figure import Figure
 
     found = panels()
     rows = max(panel.y + panel.height for panel in found)
-    figure = Figure(figsize=(15, 0.36 * rows + 1))
-    grid = figure.add_gridspec(rows, 24, left=0.04, right=0.985, top=0.95, bottom=0.015, hspace=2.4, wspace=3)
+    figure = Figure(figsize=(15, 0.38 * rows + 1))
     note = (
         "Answers of Prometheus to the dashboard's queries in a real run. Matplotlib drew them: Grafana looks different."
     )
-    figure.suptitle("Image analysis", x=0.04, ha="left", fontsize=15)
-    figure.text(0.985, 0.965, note, ha="right", fontsize=9, color="dimgray")
+    figure.suptitle("Image analysis", x=0.03, y=0.99, ha="left", fontsize=15)
+    figure.text(0.985, 0.983, note, ha="right", fontsize=9, color="dimgray")
+    width, height = 1 / 24, 0.96 / rows
     for panel in found:
-        axes = figure.add_subplot(grid[panel.y : panel.y + panel.height, panel.x : panel.x + panel.width])
+        left, top = panel.x * width + 0.035, 0.965 - panel.y * height - 0.018
+        axes = figure.add_axes(
+            (left, top - panel.height * height + 0.035, panel.width * width - 0.05, panel.height * height - 0.04)
+        )
         axes.set_title(panel.title, loc="left", fontsize=10)
         if panel.kind == "stat":
             _draw_number(axes, panel, prometheus, end, end - start)

@@ -224,7 +224,7 @@ class TestAnswer:
 
     async def test_its_usage_is_known_but_not_of_a_cached_one(self) -> None:
         response = answer(custom_llm_provider="openai")
-        response.usage = LiteLLMUsage(prompt_tokens=1000, completion_tokens=100)  # type: ignore[attr-defined]
+        response.usage = LiteLLMUsage(prompt_tokens=1000, completion_tokens=100)
         outcome = await outcome_of(response)
         assert (outcome.usage, outcome.as_cached().usage) == (Usage(1000, 100, "openai"), None)
         response._hidden_params = {"cache_hit": True}
@@ -233,7 +233,7 @@ class TestAnswer:
     @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 5}, "5"])
     async def test_an_unknown_usage_is_none(self, usage: object) -> None:
         response = answer("")
-        response.usage = usage  # type: ignore[attr-defined]
+        response.usage = usage
         assert (await outcome_of(response)).usage == Usage()
 
     async def test_a_text_cut_at_the_token_limit_is_truncated(self) -> None:
