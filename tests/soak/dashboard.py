@@ -135,6 +135,8 @@ def _draw_number(axes: Any, panel: Panel, prometheus: Prometheus, end: float, se
 
 
 def _draw_lines(axes: Any, panel: Panel, prometheus: Prometheus, start: float, end: float) -> None:
+    from matplotlib.ticker import EngFormatter
+
     lines: dict[str, dict[float, float]] = {}
     for expression, legend in panel.expressions:
         for labels, values in prometheus.series(filled(expression, rate=RATE, total="1h"), start, end, STEP):
@@ -154,6 +156,7 @@ def _draw_lines(axes: Any, panel: Panel, prometheus: Prometheus, start: float, e
     units = {"cps": "a second", "s": "seconds", "currencyUSD": "USD an hour", "bytes": "bytes"}
     axes.set_ylabel(units.get(panel.unit, ""), fontsize=8)
     axes.tick_params(labelsize=8)
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
     if lines:
         axes.legend(fontsize=7, loc="upper left", frameon=False, ncols=3)
