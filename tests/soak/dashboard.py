@@ -112,9 +112,9 @@ def draw(prometheus: Prometheus, start: float, end: float) -> None:
     figure.text(0.985, 0.983, note, ha="right", fontsize=9, color="dimgray")
     width, height = 1 / 24, 0.96 / rows
     for panel in found:
-        left, top = panel.x * width + 0.035, 0.965 - panel.y * height - 0.018
+        left, top = panel.x * width + 0.045, 0.965 - panel.y * height - 0.018
         axes = figure.add_axes(
-            (left, top - panel.height * height + 0.035, panel.width * width - 0.05, panel.height * height - 0.04)
+            (left, top - panel.height * height + 0.035, panel.width * width - 0.055, panel.height * height - 0.04)
         )
         axes.set_title(panel.title, loc="left", fontsize=10)
         if panel.kind == "stat":
@@ -156,7 +156,8 @@ def _draw_lines(axes: Any, panel: Panel, prometheus: Prometheus, start: float, e
     units = {"cps": "a second", "s": "seconds", "currencyUSD": "USD an hour", "bytes": "bytes"}
     axes.set_ylabel(units.get(panel.unit, ""), fontsize=8)
     axes.tick_params(labelsize=8)
-    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    if max((value for line in lines.values() for value in line.values()), default=0) > 1000:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
     if lines:
         axes.legend(fontsize=7, loc="upper left", frameon=False, ncols=3)
