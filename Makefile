@@ -17,7 +17,7 @@ FLOOR_LITELLM := 1.84.0
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e cluster integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours bench bench-parts build docs release-check newcomer format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours dashboard bench bench-parts build docs release-check newcomer format constraints clean
 .DEFAULT_GOAL := check
 
 # With --no-deps, because pip 23.2 treats an extra of a pinned package as not pinned. uv needs a tenth of pip's
@@ -85,6 +85,7 @@ nightly: fuzz soak test-compat release-check
 	COUNT_INSTRUCTIONS=1 $(BIN)/python -m pytest tests/integration/test_instructions.py
 	REAL_CLIENTS=1 $(BIN)/python -m pytest tests/clients --timeout 0
 	CLUSTER=whole $(BIN)/python -m pytest tests/cluster --timeout 0
+	GRAFANA_SCHEMA=1 $(BIN)/python -m pytest tests/test_dashboard.py --timeout 0
 	IMAGE_STEPS=1 $(BIN)/python -m pytest tests/e2e/test_image.py
 	$(BIN)/uv tool run kubernetes-validate@1.37.0 --strict examples/cluster/kubernetes.yaml  # its schemas have 100 MB
 
@@ -104,6 +105,10 @@ mixed: $(VENV)/installed
 NEIGHBOURS_REQUESTS ?= 1500
 neighbours: $(VENV)/installed
 	$(BIN)/python tests/soak/neighbours.py --requests $(NEIGHBOURS_REQUESTS)
+
+# The picture in docs/monitoring.md. It needs Prometheus and the extra eval.
+dashboard: $(VENV)/installed
+	$(BIN)/python tests/soak/dashboard.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .

@@ -47,7 +47,15 @@ POSITIONAL = {
 }
 """The parameters that a Router of LiteLLM 1.110 accepts by position. The signatures of its methods do not name them."""
 
+PARENT_SPAN = "litellm_parent_otel_span"
+"""Metadata key of the OpenTelemetry span of a request, below which LiteLLM's spans of a call hang."""
+
 _LIMITS = "parallel_request_limiter"
+_OPENTELEMETRY = (
+    ("litellm.integrations.opentelemetry", "OpenTelemetry"),
+    ("litellm.integrations.otel.logger", "OpenTelemetryV2"),  # with LITELLM_OTEL_V2, newer than LiteLLM 1.84
+)
+_OPENTELEMETRY_CONTEXT = "litellm.integrations.otel.plumbing.context"
 _DYNAMIC_CALLBACKS = (
     *("dynamic_input_callbacks", "dynamic_success_callbacks", "dynamic_async_success_callbacks"),
     *("dynamic_failure_callbacks", "dynamic_async_failure_callbacks"),
@@ -105,6 +113,31 @@ def share_callbacks(parent: Any, child: Any) -> None:
         known = getattr(parent, name, None)
         if known:
             setattr(child, name, list(known))
+
+
+def tracer_provider() -> Any:
+    """The tracer provider of LiteLLM's OpenTelemetry callback. ``None`` if the callback is not on.
+
+    If there are several such callbacks, it is that of the one that makes the spans of a proxy's requests.
+    """
+    kinds = tuple(getattr(sys.modules.get(module), name, ()) for module, name in _OPENTELEMETRY)
+    lists: tuple[list[Any], ...] = (litellm.callbacks, litellm.success_callback, litellm._async_success_callback)  # noqa: SLF001
+    loggers = [callback for callbacks in lists for callback in callbacks if isinstance(callback, kinds)]
+    if not loggers:
+        return None
+    main = proxy_global("open_telemetry_logger")
+    logger = main if any(each is main for each in loggers) else loggers[0]
+    return getattr(logger, "tracer_provider", None) or getattr(logger, "_tracer_provider", None)
+
+
+def enter_span(span: Any) -> None:
+    """Let LiteLLM's spans of the running task hang below a span."""
+    from opentelemetry import context, trace
+
+    context.attach(trace.set_span_in_context(span))
+    anchor = getattr(sys.modules.get(_OPENTELEMETRY_CONTEXT), "set_request_root_span", None)
+    if anchor is not None:
+        anchor(span)
 
 
 def is_routed(kwargs: Mapping[str, Any]) -> bool:

@@ -7,13 +7,63 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import litellm
 import pytest
 from litellm.router import Router
 from litellm.types.router import RouterGeneralSettings
 from support.features import needs_routing_groups, needs_shutdown_grace, needs_team_names
 from support.routers import OTHER_TEAM, TEAM, deployment, router_of
 
-from litellm_image_analysis.compat import counted_as_request, view_of
+from litellm_image_analysis.compat import counted_as_request, tracer_provider, view_of
+
+
+class Logger:
+    """A double for LiteLLM's OpenTelemetry callback."""
+
+    def __init__(self, provider: object) -> None:
+        self._tracer_provider = provider
+
+
+class NewLogger:
+    """A double for the one that ``LITELLM_OTEL_V2`` switches on."""
+
+    def __init__(self, provider: object) -> None:
+        self.tracer_provider = provider
+
+
+class TestTracerProvider:
+    @pytest.fixture(autouse=True)
+    def modules(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        old, new = SimpleNamespace(OpenTelemetry=Logger), SimpleNamespace(OpenTelemetryV2=NewLogger)
+        monkeypatch.setitem(sys.modules, "litellm.integrations.opentelemetry", old)
+        monkeypatch.setitem(sys.modules, "litellm.integrations.otel.logger", new)
+        for name in ("callbacks", "success_callback", "_async_success_callback"):
+            monkeypatch.setattr(litellm, name, [])
+
+    @pytest.mark.parametrize("kind", [Logger, NewLogger])
+    @pytest.mark.parametrize("name", ["callbacks", "success_callback", "_async_success_callback"])
+    def test_it_is_that_of_the_callback(self, name: str, kind: type[Logger | NewLogger]) -> None:
+        getattr(litellm, name).extend(["langfuse", kind("the provider")])
+        assert tracer_provider() == "the provider"
+
+    @pytest.mark.parametrize("module", [None, SimpleNamespace()])
+    def test_there_is_none_without_the_callback(self, monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+        litellm.callbacks.append("prometheus")
+        assert tracer_provider() is None
+        logger: Any = Logger("the provider")
+        litellm.callbacks.append(logger)
+        monkeypatch.setitem(sys.modules, "litellm.integrations.opentelemetry", module)
+        assert tracer_provider() is None
+
+    def test_of_several_it_is_that_of_the_proxy_s_own_spans(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first: Any = Logger("first")
+        second: Any = Logger("second")
+        litellm.callbacks += [first, second]
+        proxy = SimpleNamespace(open_telemetry_logger=second)
+        monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy)
+        assert tracer_provider() == "second"
+        litellm.callbacks.remove(second)  # a callback of an earlier test or program
+        assert tracer_provider() == "first"
 
 
 class TestCountedAsRequest:

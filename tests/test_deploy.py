@@ -116,11 +116,11 @@ def test_git_ignores_what_the_commands_write(path: str) -> None:
     assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, check=False).returncode == 0
 
 
-def test_files_that_compose_mounts_exist() -> None:
+def test_what_compose_mounts_exists() -> None:
     mounts = [mount for service in COMPOSE["services"].values() for mount in service.get("volumes", [])]
     files = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
     assert files
-    assert [file for file in files if not (CLUSTER / file).is_file()] == []
+    assert [file for file in files if not (CLUSTER / file).exists()] == []
 
 
 def test_the_secret_has_what_the_manifests_read() -> None:

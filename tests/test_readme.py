@@ -87,7 +87,6 @@ def test_settings_times_and_names_in_the_load_s_document_are_the_code_s() -> Non
     assert all(yaml.safe_load(value) == getattr(ImageAnalysisConfig(), name) for name, value in documented.items())
     assert f"After {circuit_breaker.FAILURES} failures in a row" in LOAD
     assert f"`Retry-After: {gate.BUSY_SECONDS}`" in LOAD
-    assert f"at most {gate.MOST_MODELS} vision models" in LOAD
     counted, answered = re.findall(r"^\| (`timeout`.*?) \| an analysis, (.*?) \|", LOAD, re.MULTILINE)[0]
     assert {f"`{reason.code}`" for reason in gate.COUNTED} == set(counted.split(", "))
     assert {f"`{reason.code}`" for reason in FailureReason} > set(answered.split(", "))

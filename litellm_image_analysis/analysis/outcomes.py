@@ -150,6 +150,21 @@ class FailureReason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What LiteLLM reports about one vision call, for metrics and traces. The cache does not store it.
+
+    Attributes:
+        input_tokens: tokens of the prompt and the images. ``None`` if unknown.
+        output_tokens: tokens of the answer. ``None`` if unknown.
+        provider: LiteLLM's name of the provider, such as ``openai``. ``None`` if unknown.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Analysed:
     """The vision model's text about one image.
 
@@ -159,6 +174,7 @@ class Analysed:
         cost: USD of the vision call, 0 without a call, ``None`` if LiteLLM knows no price.
         call_id: id of the call's spend-log row.
         cached: whether the request made no vision call for it.
+        usage: the usage of the vision call. ``None`` without a call.
     """
 
     text: str
@@ -166,10 +182,11 @@ class Analysed:
     cost: Decimal | None = None
     call_id: str | None = None
     cached: bool = False
+    usage: Usage | None = field(default=None, compare=False)
 
     def as_cached(self) -> Analysed:
         """Return the same outcome for a request that did not make the call."""
-        return replace(self, cost=Decimal(0), call_id=None, cached=True)
+        return replace(self, cost=Decimal(0), call_id=None, cached=True, usage=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +202,7 @@ class Failed:
         cure: the problem and what the operator has to do, for the log. ``None`` if the operator cannot correct it.
         blames_model: whether the vision model, its provider or the network may be the cause, and not the request.
         is_callers_own: whether the rules of the caller may be the cause. Another caller's call may then succeed.
+        usage: the usage of the vision call, if it was answered.
     """
 
     reason: FailureReason
@@ -195,6 +213,7 @@ class Failed:
     cure: str | None = field(default=None, compare=False)
     blames_model: bool = field(default=True, compare=False)
     is_callers_own: bool = field(default=False, compare=False)
+    usage: Usage | None = field(default=None, compare=False)
 
     @property
     def is_left_out(self) -> bool:
@@ -213,7 +232,7 @@ class Failed:
 
     def as_cached(self) -> Failed:
         """Return the same outcome for a request that did not make the call."""
-        return replace(self, cost=Decimal(0), call_id=None)
+        return replace(self, cost=Decimal(0), call_id=None, usage=None)
 
 
 Outcome: TypeAlias = Analysed | Failed

@@ -43,6 +43,7 @@ class VisionTarget:
         answers: its earlier answers.
         file_providers: the providers of its deployments. A file that is kept at a provider can be analysed only there.
         withheld: why no image may be analysed. ``None`` if they may.
+        label: its name in metrics. ``None`` if the name may be invented.
     """
 
     model: str
@@ -51,6 +52,22 @@ class VisionTarget:
     answers: AnswerStore
     file_providers: Collection[str] = ()
     withheld: FailureReason | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """The result for one image.
+
+    Attributes:
+        image: the image.
+        outcome: its outcome.
+        key: the key of its vision request. ``None`` if a vision model cannot be asked about it.
+    """
+
+    image: FoundImage
+    outcome: Outcome
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +78,13 @@ class Rewrite:
         changes: the values of the body that change.
         report: what was done, and what it cost.
         rejection: the error for the response if an image failed and ``on_failure: reject`` applies. Nothing changes.
+        images: the result for each image, in their order.
     """
 
     changes: dict[str, Any]
     report: Report
     rejection: RequestError | None = None
+    images: Sequence[ImageResult] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +128,7 @@ def preview(
         return plan
     calls, skipped = within_limits(_distinct(plan), config)
     outcomes = _outcomes(plan, {**{call.key: Analysed(answer) for call in calls}, **skipped})
-    rejection = _rejection(found, _by_image(found, plan, outcomes)) if config.on_failure == "reject" else None
+    rejection = _rejection(_by_image(found, plan, outcomes)) if config.on_failure == "reject" else None
     return Preview(plan, outcomes, calls, _texts(plan, outcomes, config), rejection)
 
 
@@ -154,12 +173,13 @@ async def rewrite(
 
     def result() -> Rewrite:
         outcomes = _outcomes(plan, answered)
-        by_image = _by_image(found, plan, outcomes)
-        if config.on_failure == "reject" and (rejection := _rejection(found, by_image)):
-            return Rewrite({}, make_report(target.model, 0, outcomes, by_image, duration_ms), rejection)
+        images = _by_image(found, plan, outcomes)
+        by_image = [each.outcome for each in images]
+        if config.on_failure == "reject" and (rejection := _rejection(images)):
+            return Rewrite({}, make_report(target.model, 0, outcomes, by_image, duration_ms), rejection, images)
         texts = _texts(plan, outcomes, config)
         report = make_report(target.model, len(texts), outcomes, by_image, duration_ms)
-        return Rewrite(wire_format.replace_images(body, {**notes, **texts}), report)
+        return Rewrite(wire_format.replace_images(body, {**notes, **texts}), report, images=images)
 
     return await computed(result, in_thread=takes_long)
 
@@ -258,14 +278,20 @@ def _outcomes(plan: Sequence[Step], answered: Mapping[str, Outcome]) -> list[Out
     return outcomes
 
 
-def _by_image(found: Sequence[FoundImage], plan: Sequence[Step], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the outcome of each image, in the order of the images."""
-    at = {image.path: outcome for step, outcome in zip(plan, outcomes, strict=True) for image in step.images}
-    return [at[image.path] for image in found]
+def _by_image(
+    found: Sequence[FoundImage], plan: Sequence[Step], outcomes: Sequence[Outcome]
+) -> tuple[ImageResult, ...]:
+    """Return the result for each image, in the order of the images."""
+    at: dict[Path, ImageResult] = {}
+    for step, outcome in zip(plan, outcomes, strict=True):
+        key = step.ask.key if isinstance(step.ask, VisionRequest) else None
+        at.update({image.path: ImageResult(image, outcome, key) for image in step.images})
+    return tuple(at[image.path] for image in found)
 
 
-def _rejection(found: Sequence[FoundImage], by_image: Sequence[Outcome]) -> RequestError | None:
-    for image, outcome in zip(found, by_image, strict=True):
+def _rejection(images: Sequence[ImageResult]) -> RequestError | None:
+    for each in images:
+        image, outcome = each.image, each.outcome
         if isinstance(outcome, Failed) and not outcome.is_left_out:
             reason = outcome.reason
             return RequestError(

@@ -24,6 +24,7 @@ class Report:
         reasons: code of each failure such as ``timeout``, in the images' order.
         cures: problems of the vision model and what the operator has to do, each once.
         files: number of files that are not images and were replaced by a note.
+        analysed: number of images with an analysis from a vision call of this request.
     """
 
     vision_model: str
@@ -36,6 +37,7 @@ class Report:
     reasons: tuple[str, ...] = ()
     cures: tuple[str, ...] = ()
     files: int = 0
+    analysed: int = 0
 
 
 def make_report(
@@ -66,4 +68,5 @@ def make_report(
         call_ids=tuple(outcome.call_id for outcome in outcomes if outcome.call_id is not None),
         reasons=tuple(failure.reason.code for failure in failures),
         cures=tuple(dict.fromkeys(failure.cure for failure in failures if failure.cure is not None)),
+        analysed=sum(isinstance(outcome, Analysed) and not outcome.cached for outcome in by_image),
     )

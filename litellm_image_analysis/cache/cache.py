@@ -6,7 +6,7 @@ It has two tiers: the memory of the process, and Redis. Either may be missing, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,13 +37,26 @@ class Cache:
         config: the settings of the cache.
         call_seconds: seconds that a vision call may take.
         store: Redis, if other workers share the answers.
+        on_join: is called when a request has waited for the vision call of another one and uses its outcome. It must
+            not raise.
+        on_change: is called after each change of the memory with the bytes and the number of its entries. It must not
+            raise.
     """
 
-    def __init__(self, config: CacheConfig, call_seconds: float, store: RedisStore | None = None) -> None:
+    def __init__(
+        self,
+        config: CacheConfig,
+        call_seconds: float,
+        store: RedisStore | None = None,
+        *,
+        on_join: Callable[[], None] = lambda: None,
+        on_change: Callable[[int, int], None] = lambda _bytes, _entries: None,
+    ) -> None:
         self._config = config
         self._call_seconds = call_seconds
-        self._memory = None if config.backend == "off" else Memory(config.max_bytes)
+        self._memory = None if config.backend == "off" else Memory(config.max_bytes, on_change=on_change)
         self._store = store
+        self._on_join = on_join
         self._flushes = 0
         self._calls: SingleFlight[Outcome] = SingleFlight()
         self._reads: SingleFlight[dict[str, Outcome]] = SingleFlight()
@@ -83,6 +96,7 @@ class Cache:
             if asked:
                 return outcome
             if not isinstance(outcome, Failed) or outcome.is_shared:
+                self._on_join()
                 return outcome.as_cached()
             # The failure belongs to the request that made the call, such as its region or its place in the queue.
 
@@ -149,6 +163,7 @@ class Cache:
             await anyio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
             if found := await self._read(request.scope, [request]):
+                self._on_join()
                 return found[request.key]
         async with lease.kept():
             if found := await self._read(request.scope, [request]):  # stored between the lookup and the lease

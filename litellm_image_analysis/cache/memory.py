@@ -32,11 +32,18 @@ class Memory:
     Args:
         max_bytes: limit for all entries, including the cache's own data.
         clock: monotonic clock, in seconds.
+        on_change: is called after each change with the bytes and the number of the entries. It must not raise.
     """
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[int, int], None] = lambda _bytes, _entries: None,
+    ) -> None:
         self._lock = threading.Lock()
         self._clock = clock
+        self._on_change = on_change
         self._entries: TLRUCache[str, _Entry] = TLRUCache(
             max_bytes, ttu=lambda _key, entry, _now: entry.expires, timer=clock, getsizeof=_size
         )
@@ -62,6 +69,7 @@ class Memory:
             return
         with self._lock:
             self._entries[key] = entry
+            self._on_change(int(self._entries.currsize), len(self._entries))
 
     def forget(self, scope: str | None = None) -> None:
         """Remove all outcomes, or those of one scope."""
@@ -70,6 +78,7 @@ class Memory:
                 with suppress(KeyError):  # it expires in this moment
                     if scope in (None, self._entries[key].scope):
                         del self._entries[key]
+            self._on_change(int(self._entries.currsize), len(self._entries))
 
 
 def _size(entry: _Entry) -> int:

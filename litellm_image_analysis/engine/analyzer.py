@@ -20,7 +20,7 @@ from litellm_image_analysis.cache.cache import Cache
 from litellm_image_analysis.cache.per_request import RequestCache
 from litellm_image_analysis.cache.redis_store import RedisStore
 from litellm_image_analysis.compat import credential_overrides
-from litellm_image_analysis.engine import containment, redis_settings, routing, tenancy
+from litellm_image_analysis.engine import containment, redis_settings, routing, tenancy, tracing
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.event_loops import computed
 from litellm_image_analysis.log import LOGGER
@@ -61,8 +61,21 @@ class Analyzer:
         redis_settings.check_client_library(config.cache)
         in_redis = config.cache.backend == "redis"
         store = RedisStore(partial(redis_settings.connect, config.cache), LOGGER.warning) if in_redis else None
-        self.cache = Cache(config.cache, config.timeout_seconds, store)
-        self.gate = Gate(config, monitoring.observer(), monitoring.log_circuit)
+        metrics, contained = monitoring.metrics(), containment.contained
+        self.cache = Cache(
+            config.cache,
+            config.timeout_seconds,
+            store,
+            on_join=contained(metrics.count_joined, "counting a shared vision call"),
+            on_change=contained(metrics.show_cache, "measuring the cache"),
+        )
+        self.gate = Gate(
+            config,
+            contained(metrics.show_status, "measuring vision calls"),
+            monitoring.log_circuit,
+            observe_call=contained(metrics.count_call, "counting a vision call"),
+        )
+        self._count_request = contained(metrics.count_request, "counting the images of a request")
         self._observers: list[ReportObserver] = []
         local_ocr.register()
 
@@ -159,19 +172,22 @@ class Analyzer:
         config = context.config
         if context.rules.timeout_seconds < config.timeout_seconds:
             config = config.model_copy(update={"timeout_seconds": context.rules.timeout_seconds})
-        target = self._target(data, found, context, earlier, check_budget)
-        result = await rewrite(data, found.images, wire_format, config, target, notes)
-        if isinstance(result, RequestError):
-            raise result
-        data.update(result.changes)
-        if result.report.failed and cast("object", litellm.cache) is not None:
-            data["cache"] = {
-                **(data.get("cache") or {}),
-                "no-store": True,
-            }  # the answer to images that were not analysed
-        self._report(data, replace(result.report, files=0 if result.rejection else len(notes)), is_logged=True)
-        if result.rejection is not None:
-            raise result.rejection
+        is_first_attempt = earlier is None or not earlier.by_key
+        with tracing.traced_analysis(data, context.vision_model) as trace:
+            target = self._target(data, found, context, earlier, check_budget, trace)
+            result = await rewrite(data, found.images, wire_format, config, target, notes)
+            if isinstance(result, RequestError):
+                raise result
+            trace.show(result)
+            data.update(result.changes)
+            if result.report.failed and cast("object", litellm.cache) is not None:
+                # the answer to images that were not analysed
+                data["cache"] = {**(data.get("cache") or {}), "no-store": True}
+            if is_first_attempt:  # later ones have the same images
+                self._count_request(target.label, result.report)
+            self._report(data, replace(result.report, files=0 if result.rejection else len(notes)), is_logged=True)
+            if result.rejection is not None:
+                raise result.rejection
 
     def preview(
         self, data: dict[str, Any], found: Attachments, context: RequestContext, answer: str
@@ -196,16 +212,18 @@ class Analyzer:
         context: RequestContext,
         earlier: RequestOutcomes | None = None,
         check_budget: Callable[[], Awaitable[None]] | None = None,
+        trace: tracing.AnalysisTrace = tracing.NO_TRACE,
     ) -> VisionTarget:
         credentials, rules = _credentials(context), context.rules
         group = _called_group(context, has_credentials=bool(credentials))
         return VisionTarget(
             model=context.vision_model,
-            ask=_once_needed(partial(self._make_ask, data, context, credentials, group, check_budget)),
+            ask=trace.traced(_once_needed(partial(self._make_ask, data, context, credentials, group, check_budget))),
             tenant=tenancy.tenant(context.config.cache, context.caller, owns_model=group.is_teams),
             answers=RequestCache(self.cache, earlier, no_cache=rules.no_cache, no_store=rules.no_store),
             file_providers=routing.file_providers(found.images, context.router, context.vision_model),
             withheld=context.withheld,
+            label=group.label,
         )
 
     def _make_ask(

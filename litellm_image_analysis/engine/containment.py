@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import ParamSpec
+
 from litellm_image_analysis.analysis.outcomes import Failed, FailureReason
 from litellm_image_analysis.analysis.render import failure_text, file_text
 from litellm_image_analysis.analysis.report import Report
@@ -22,6 +24,7 @@ from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.activation import PARAMETER
+from litellm_image_analysis.vision import monitoring
 
 if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
@@ -35,6 +38,8 @@ _ON_PURPOSE = {
 """Exceptions of other packages that are answers, by module. A program without a proxy does not load all of them."""
 
 _FRAMES = 30
+
+P = ParamSpec("P")
 
 
 class Contained:
@@ -81,6 +86,22 @@ def log_and_continue(work: str) -> Contained:
         work: description of the block, for the log.
     """
     return Contained(work)
+
+
+def contained(function: Callable[P, None], work: str) -> Callable[P, None]:
+    """Return the same function, with its bugs logged and not raised. No request depends on it.
+
+    Args:
+        function: the function.
+        work: description of its work, for the log.
+    """
+    guard = log_and_continue(work)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        with guard:
+            function(*args, **kwargs)
+
+    return call
 
 
 def fail_closed_admission(
@@ -140,6 +161,9 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
     with log_and_continue("replacing images by notes"):
         attachments = wire_format.find(data)
         found = attachments.images
+        reasons = tuple(FailureReason.INTERNAL.code for _ in found)
+        if found:
+            _count_failed(context, Report(context.vision_model, failed=len(found), reasons=reasons))
         if found and context.config.on_failure == "reject":
             return False
         noted = found if context.config.on_failure == "placeholder" else []
@@ -149,7 +173,6 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
             files = attachments.files if context.config.on_failure == "placeholder" else []
             data.update(wire_format.replace_images(data, {file.path: file_text(file.facts) for file in files}))
         with log_and_continue("reporting failed images"):
-            reasons = tuple(FailureReason.INTERNAL.code for _ in found)
             # The spend log has the cost of earlier vision calls. It is not known here.
             report = Report(context.vision_model, images=len(notes), failed=len(found), cost=None, reasons=reasons)
             metadata.save_report(data, report if found else Report(context.vision_model))
@@ -157,6 +180,13 @@ def _notes_stand(data: dict[str, Any], wire_format: WireFormat, context: Request
                 summary.log_request(data.get("litellm_call_id"), report)
         return True
     return False
+
+
+def _count_failed(context: RequestContext, report: Report) -> None:
+    with log_and_continue("counting failed images"):
+        team_id = None if context.caller is None else context.caller.team_id
+        group = routing.called_group(context.router, context.vision_model, team_id)
+        monitoring.metrics().count_request(group.label, report)
 
 
 def _internal_error() -> RequestError:

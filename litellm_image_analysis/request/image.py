@@ -150,6 +150,13 @@ class ImageSource:
         return "remote" if self.reference[:8].lower().startswith(("http://", "https://")) else "unsupported"
 
     @property
+    def known_type(self) -> str | None:
+        """The MIME type that the bytes in the request begin like, or that was sent with a reference, if it is known."""
+        if self.kind != "inline":
+            return self.format
+        return None if self._format is None else self._type
+
+    @property
     def is_image(self) -> bool:
         """Whether the bytes in the request are an image, by the declared type, or if it says nothing, by themselves."""
         declared = self._declared

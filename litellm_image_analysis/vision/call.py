@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from litellm.exceptions import BudgetExceededError
 
-from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome, Usage
 from litellm_image_analysis.billing.prices import reported_cost
-from litellm_image_analysis.compat import counted_as_request, hidden_params, is_routed, share_callbacks
+from litellm_image_analysis.compat import (
+    PARENT_SPAN,
+    counted_as_request,
+    hidden_params,
+    is_routed,
+    share_callbacks,
+)
 from litellm_image_analysis.errors import AttemptError, RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.vision.caller_rules import NO_RULES, CallerRules
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
     from litellm_image_analysis.analysis.prompt import VisionRequest
 
 _CURRENT: ContextVar[VisionCall | None] = ContextVar("litellm_image_analysis_vision_call", default=None)
+
+parent_span: ContextVar[object | None] = ContextVar("litellm_image_analysis_parent_span", default=None)
+"""The span below which LiteLLM's spans of a vision call hang. Without one, they hang below that of the request."""
 
 _THOUGHTS = re.compile(r"\s*<(think(?:ing)?)>(?:.*?</\1>|.*)", re.DOTALL)
 _SILENCE = {"content_filter": FailureReason.REFUSED, "length": FailureReason.OUT_OF_TOKENS}
@@ -158,6 +167,9 @@ def _fresh(identity: Mapping[str, Any], request: VisionRequest) -> dict[str, Any
     fresh = {key: dict(value) if isinstance(value, dict) else value for key, value in identity.items()}
     if "proxy_server_request" in fresh:
         fresh["proxy_server_request"]["body"] = request.loggable
+    span = parent_span.get()
+    if span is not None and "metadata" in fresh:
+        fresh["metadata"][PARENT_SPAN] = span
     return fresh
 
 
@@ -167,7 +179,21 @@ def _outcome_of(response: Any, max_characters: int) -> Outcome:
     outcome = outcome_of_text(text, max_characters, finish_reason, cost=cost, call_id=call_id)
     if isinstance(outcome, Analysed) and hidden_params(response).get("cache_hit") is True:
         return replace(outcome, cached=True)
-    return outcome
+    return replace(outcome, usage=_usage(response))
+
+
+def _usage(response: Any) -> Usage:
+    usage, provider = getattr(response, "usage", None), hidden_params(response).get("custom_llm_provider")
+    return Usage(
+        input_tokens=_tokens(usage, "prompt_tokens", "input_tokens"),  # of chat completions, and of the Responses API
+        output_tokens=_tokens(usage, "completion_tokens", "output_tokens"),
+        provider=_text(provider),
+    )
+
+
+def _tokens(usage: Any, *names: str) -> int | None:
+    found = (getattr(usage, name, None) for name in names)
+    return next((value for value in found if isinstance(value, int) and value >= 0), None)
 
 
 def outcome_of_text(

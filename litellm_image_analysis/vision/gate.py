@@ -73,9 +73,20 @@ class ModelGroup:
     is_listed: bool = True
     is_teams: bool = False
 
+    @property
+    def label(self) -> str | None:
+        """Its name in metrics. ``None`` if it may be invented."""
+        return self.name if self.is_listed else None
+
 
 Observer: TypeAlias = Callable[[str, ModelStatus, FailureReason | None], None]
 """Receives the status of a vision model after each change, and the reason if a call was refused."""
+
+CallObserver: TypeAlias = Callable[["str | None", "Outcome | None", float], None]
+"""Receives each ended vision call: the model, the outcome, and the seconds that it took.
+
+The model is ``None`` if its name may be invented. The outcome is ``None`` if the call was cancelled at its deadline.
+"""
 
 Teller: TypeAlias = Callable[[str, Change, FailureReason | None], None]
 """Receives each opening and closing of a vision model's circuit, and the failure that opened it."""
@@ -108,6 +119,7 @@ class Gate:
         observe: receives every change of a model's status.
         tell: receives every change of a circuit.
         clock: monotonic clock, in seconds.
+        observe_call: receives every vision call that has ended.
     """
 
     def __init__(
@@ -116,12 +128,14 @@ class Gate:
         observe: Observer,
         tell: Teller,
         clock: Callable[[], float] = time.monotonic,
+        observe_call: CallObserver = lambda _model, _outcome, _seconds: None,
     ) -> None:
         self._pause_seconds = config.circuit_pause_seconds
         self._call_seconds = config.timeout_seconds
         self._observe = observe
         self._tell = tell
         self._clock = clock
+        self._observe_call = observe_call
         limits = config.max_process_concurrency, config.max_key_concurrency, config.max_queued
         self._queues: PerLoop[FairQueue[asyncio.Future[bool]]] = PerLoop(partial(FairQueue, *limits))
         self._models: dict[str, _Model] = {}  # in order of use, the most recently used last
@@ -215,6 +229,7 @@ class Gate:
             with self._lock:
                 change = model.circuit.end(call, now, payer, answered=answered)
             self._show(model, None)
+            self._observe_call(model.name if model.is_shown else None, outcome, now - began)
             if change is not None:
                 self._tell(model.name, change, reason)
         return outcome

@@ -163,6 +163,17 @@ async def test_1_000_who_ask_at_once_make_one_call_and_one_pays() -> None:
     assert [outcome.call_id for outcome in outcomes if outcome.call_id] == ["call-1"]
 
 
+async def test_requests_that_share_a_call_are_counted() -> None:
+    joined: list[int] = []
+    cache, eyes = Cache(CacheConfig(), 60, on_join=lambda: joined.append(1)), Eyes(CAT, may_end=False)
+    tasks = asking(3, cache, eyes)
+    await until(lambda: len(eyes.asked) >= 1)
+    eyes.may_end.set()
+    await asyncio.gather(*tasks)
+    await answer(cache, eyes)
+    assert len(joined) == 2
+
+
 async def test_whoever_started_a_call_may_go_and_it_is_remembered() -> None:
     cache, eyes = in_memory(), Eyes(CAT, may_end=False)
     leader, *others = asking(3, cache, eyes)
@@ -561,13 +572,17 @@ async def test_a_worker_that_has_not_read_since_a_flush_replaces_what_all_know(w
 
 async def test_1_000_who_ask_four_workers_at_once_make_one_call_and_one_pays(workers: Workers) -> None:
     eyes = Eyes(CAT, may_end=False)
-    tasks = [task for worker in workers.start(4) for task in asking(250, worker, eyes)]
+    running, joined = workers.start(4), list[int]()
+    for worker in running:
+        worker._on_join = lambda: joined.append(1)
+    tasks = [task for worker in running for task in asking(250, worker, eyes)]
     await until(lambda: len(eyes.asked) >= 1)
     eyes.may_end.set()
     outcomes = await asyncio.gather(*tasks)
     assert eyes.asked == ["cat"]
     assert [outcome.text for outcome in outcomes if isinstance(outcome, Analysed)] == ["a cat"] * 1000
     assert total_cost(outcomes) == PRICE
+    assert len(joined) == 999
     assert sum(isinstance(outcome, Analysed) and outcome.cached for outcome in outcomes) == 999
 
 

@@ -49,6 +49,17 @@ def test_what_was_put_is_got(outcome: Outcome) -> None:
     assert memory.get("key") is outcome
 
 
+def test_each_change_is_told_with_the_bytes_and_the_number_of_entries() -> None:
+    told: list[tuple[int, int]] = []
+    memory = Memory(MIB, on_change=lambda *size: told.append(size))
+    put(memory, "a", CAT, scope="team:a")
+    put(memory, "b", CAT, scope="team:b")
+    memory.get("a")
+    memory.forget("team:b")
+    memory.forget()
+    assert told == [(bytes_of(CAT), 1), (2 * bytes_of(CAT), 2), (bytes_of(CAT), 1), (0, 0)]
+
+
 def test_what_nobody_put_is_unknown() -> None:
     assert Memory(MIB).get("key") is None
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import httpx
 import pytest
 from support.configs import proxy_config
 from support.images import data_uri, image, message, text
+from support.metrics import HAS_PROMETHEUS, metrics_of, needs_prometheus
 from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.redis_server import RedisServer, running_redis
 from support.upstream import ANSWER, Rule, Upstream, images_in
@@ -48,11 +49,18 @@ def start(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
     key = f"sk-{secrets.token_hex(16)}"
     with ExitStack() as stack:
 
-        def start_one(cache: dict[str, Any], *options: str, env: dict[str, str] | None = None, **more: Any) -> Proxy:
+        def start_one(
+            cache: dict[str, Any],
+            *options: str,
+            env: dict[str, str] | None = None,
+            callbacks: Sequence[str] = (),
+            **more: Any,
+        ) -> Proxy:
             folder = tmp_path_factory.mktemp("proxy")
             (folder / "auth.py").write_text(AUTH)
             config = proxy_config(shared_upstream, cache=cache, timeout_seconds=60, **more)
             config["general_settings"]["custom_auth"] = "auth.user_api_key_auth"
+            config["litellm_settings"]["callbacks"].extend(callbacks)
             return stack.enter_context(running_proxy(config, folder, env, *options, key=key))
 
         yield start_one
@@ -324,10 +332,15 @@ async def test_a_client_that_goes_away_harms_nobody_and_its_call_is_remembered(l
 
 
 @pytest.fixture(scope="module")
-def workers(start: Start, redis_server: RedisServer) -> list[Proxy]:
-    """Two proxies of two workers each."""
+def workers(start: Start, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> list[Proxy]:
+    """Two proxies of two workers each, with metrics."""
     cache = {"backend": "redis", "redis_url": redis_server.url}
-    return [start(cache, *TWO_WORKERS) for _ in range(2)]
+    callbacks = ["prometheus"] if HAS_PROMETHEUS else []
+
+    def env() -> dict[str, str]:
+        return {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics"))}
+
+    return [start(cache, *TWO_WORKERS, env=env(), callbacks=callbacks) for _ in range(2)]
 
 
 async def test_a_thousand_at_once_in_four_workers_are_one_call(workers: list[Proxy], upstream: Upstream) -> None:
@@ -341,6 +354,19 @@ async def test_a_thousand_at_once_in_four_workers_are_one_call(workers: list[Pro
     paid, *free = sorted(cached(response) for response in responses)
     assert paid == ("1", "0", "0.00021")
     assert set(free) == {("1", "1", "0")}
+
+
+@needs_prometheus
+def test_their_metrics_add_up_to_one_call_that_the_others_shared(workers: list[Proxy]) -> None:
+    """This runs after the test above. Each page has the sums of two workers."""
+    pages = [metrics_of(proxy) for proxy in workers]
+    model = '{vision_model="gpt-4o-mini"}'
+    names = [f"images_analysed_total{model}", f"images_cached_total{model}", f"request_duration_seconds_count{model}"]
+    assert [sum(page.get(name, 0) for page in pages) for name in names] == [1, AT_ONCE - 1, AT_ONCE]
+    assert sum(page.get(f"call_duration_seconds_count{model}", 0) for page in pages) == 1
+    late = sum(page[f"images_cached_total{model}"] - page["calls_joined_total"] for page in pages)
+    assert 0 <= late < AT_ONCE / 2  # requests that came when the analysis was known
+    assert sum(page["cache_entries"] for page in pages) in range(1, 5)  # in the memory of each worker that needed it
 
 
 async def test_a_redis_that_dies_in_the_middle_costs_a_call_a_worker_at_most(

@@ -20,8 +20,11 @@ import httpx
 import pytest
 import yaml
 from support.balancer import Balancer, needs_haproxy, running_balancer
+from support.dashboard import filled, panels
 from support.features import needs_callbacks_from_packages, needs_shutdown_grace
 from support.images import image, message, text
+from support.metrics import needs_prometheus
+from support.prometheus import needs_server, running_prometheus
 from support.proxy import Proxy, eventually, running_proxy
 from support.redis_server import running_redis
 from support.upstream import ANSWER, Rule, Upstream, images_in
@@ -93,6 +96,36 @@ def test_a_model_that_fails_is_called_once(hosts: list[Proxy], upstream: Upstrea
 def test_prometheus_needs_no_key(hosts: list[Proxy]) -> None:
     metrics = httpx.get(f"{hosts[0].url}/metrics/", timeout=60).text
     assert "litellm_image_analysis_calls_in_flight" in metrics
+
+
+@needs_prometheus
+@needs_server
+def test_prometheus_has_values_for_the_dashboard_and_no_alert(
+    hosts: list[Proxy], upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.rules.append(Rule(lambda body: "damaged" in str(body) and bool(images_in(body)), status=400))
+    with running_prometheus([host.port for host in hosts], tmp_path) as prometheus:
+        analysed = "sum(litellm_image_analysis_images_analysed_total)"
+        assert eventually(lambda: prometheus.value("sum(up)") == len(hosts), 60)
+        before = prometheus.value(analysed) or 0
+        for mark in ("first", "second", "first", "damaged"):
+            for host in hosts:
+                with host.client() as client:
+                    assert client.post(CHAT, json=question(f"scraped {mark}")).status_code == 200
+        assert eventually(lambda: prometheus.value(analysed) == before + 2, 60)
+
+        def empty_panels() -> set[str]:
+            return {
+                panel.title
+                for panel in panels()
+                for expression, _ in panel.expressions
+                if not prometheus.get("query", query=filled(expression, rate="1m", total="5m"))["result"]
+            }
+
+        assert eventually(lambda: empty_panels() == {"Refused calls"}, 60), empty_panels()
+        rules = prometheus.get("rules")["groups"][0]["rules"]
+        assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
+        assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []
 
 
 @needs_haproxy

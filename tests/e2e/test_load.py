@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 
 import httpx
 import pytest
-from support.billing import send_and_leave
+from support.billing import ROUTES, send_and_leave
 from support.configs import proxy_config
 from support.images import image, message, text
+from support.metrics import HAS_PROMETHEUS, changes, metrics_of, needs_prometheus
 from support.proxy import Proxy, eventually, running_proxy
-from support.upstream import Rule, Upstream
+from support.upstream import COMPLETION_TOKENS, PROMPT_TOKENS, VISION_COST, Rule, Upstream
 
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
@@ -21,7 +21,6 @@ from litellm_image_analysis.vision.gate import BUSY_SECONDS
 
 URL = "/v1/chat/completions"
 PAUSE_SECONDS = 300
-HAS_PROMETHEUS = find_spec("prometheus_client") is not None
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +52,6 @@ def client(small: Proxy, upstream: Upstream) -> Iterator[httpx.Client]:
 def asked(client: httpx.Client, mark: str, vision_model: str) -> httpx.Response:
     content = [message(text("What is it?"), image(mark))]
     return client.post(URL, json={"model": "deepseek-chat", "ocr_model": vision_model, "messages": content})
-
-
-def shown(client: httpx.Client, name: str) -> dict[str, str]:
-    """A metric's values by their labels."""
-    lines = [line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines()]
-    return {labels: value for labels, value in lines if labels.startswith(f"litellm_image_analysis_{name}{{")}
 
 
 def test_a_full_queue_is_a_503_that_says_when_to_try_again(client: httpx.Client, upstream: Upstream) -> None:
@@ -121,14 +114,45 @@ def test_a_vision_model_that_keeps_failing_is_not_asked_and_what_is_remembered_i
     assert "secret words" not in warnings[0] + told
 
 
-@pytest.mark.skipif(not HAS_PROMETHEUS, reason="prometheus_client is not there")
-def test_the_proxy_s_metrics_page_shows_it(client: httpx.Client) -> None:
+@needs_prometheus
+def test_the_proxy_s_metrics_page_shows_it(small: Proxy) -> None:
     """This runs after the tests above. Metrics of several workers come from files."""
-    circuits = shown(client, "open_circuits")
-    prefix = "litellm_image_analysis"
-    assert circuits[f'{prefix}_open_circuits{{vision_model="gpt-4o-mini"}}'] == "1.0"
-    assert circuits[f'{prefix}_open_circuits{{vision_model="other-vision"}}'] == "0.0"
-    refused = shown(client, "calls_refused_total")
-    assert refused[f'{prefix}_calls_refused_total{{reason="busy",vision_model="other-vision"}}'] == "1.0"
-    assert refused[f'{prefix}_calls_refused_total{{reason="circuit_open",vision_model="gpt-4o-mini"}}'] == "1.0"
-    assert set(shown(client, "calls_in_flight").values()) == {"0.0"}
+    page = metrics_of(small)
+    assert page['open_circuits{vision_model="gpt-4o-mini"}'] == 1
+    assert page['open_circuits{vision_model="other-vision"}'] == 0
+    assert page['calls_refused_total{reason="busy",vision_model="other-vision"}'] == 1
+    assert page['calls_refused_total{reason="circuit_open",vision_model="gpt-4o-mini"}'] == 1
+    assert page['images_failed_total{reason="circuit_open",vision_model="gpt-4o-mini"}'] == 1
+    assert {value for name, value in page.items() if name.startswith("calls_in_flight{")} == {0}
+
+
+@needs_prometheus
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_metrics_page_counts_new_known_and_failed_images(
+    client: httpx.Client, small: Proxy, upstream: Upstream, route: str
+) -> None:
+    def send(*marks: str) -> int:
+        path, body = ROUTES[route]("deepseek-chat-ocr", f"What is it on {route}?", list(marks), stream=False)
+        return client.post(path, json={**body, "ocr_model": "other-vision"}).status_code
+
+    upstream.rules.append(Rule(lambda body: body["model"] == "seeing-other", status=400, error="no", times=1))
+    before = metrics_of(small)
+    assert send("bad") == 400
+    assert send(f"one on {route}") == 200
+    assert send(f"one on {route}", f"two on {route}") == 200
+    assert send() == 200
+    found = changes(before, metrics_of(small))
+    sizes = [found.pop(name, 0) for name in ("cache_bytes", "cache_entries")]
+    seconds = [found.pop(f'{name}_duration_seconds_sum{{vision_model="other-vision"}}') for name in ("call", "request")]
+    assert found == {
+        'images_analysed_total{vision_model="other-vision"}': 2,
+        'images_cached_total{vision_model="other-vision"}': 1,
+        'images_failed_total{reason="rejected",vision_model="other-vision"}': 1,
+        'request_duration_seconds_count{vision_model="other-vision"}': 3,
+        'call_duration_seconds_count{vision_model="other-vision"}': 3,
+        'tokens_total{type="input",vision_model="other-vision"}': 2 * PROMPT_TOKENS,
+        'tokens_total{type="output",vision_model="other-vision"}': 2 * COMPLETION_TOKENS,
+        'cost_usd_total{vision_model="other-vision"}': pytest.approx(2 * VISION_COST),
+    }
+    assert min(sizes) > 0  # two analyses, and for five seconds a failure
+    assert min(seconds) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litellm.caching.dual_cache import DualCache
 from litellm.proxy._types import UserAPIKeyAuth
+from litellm.router import Router
 from support.images import image, message, text
 from support.strategies import plain_conversations, spoiled
 
@@ -22,12 +24,14 @@ from litellm_image_analysis.analysis.ports import AskVision
 from litellm_image_analysis.analysis.prompt import VisionRequest
 from litellm_image_analysis.analysis.report import Report
 from litellm_image_analysis.billing.request_state import load_state
+from litellm_image_analysis.cache.per_request import RequestOutcomes
 from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.errors import ConfigError, RequestError
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import NO_ATTACHMENTS, Attachments, chat, generate_content, messages, responses
+from litellm_image_analysis.vision import monitoring
 from litellm_image_analysis.vision.circuit_breaker import FAILURES
 from litellm_image_analysis.vision.gate import Gate, ModelGroup, ModelStatus
 
@@ -77,6 +81,77 @@ async def test_observers_get_each_report_and_a_bug_of_one_changes_nothing(caplog
     await analyzer.replace({"messages": [], "metadata": {}}, NO_ATTACHMENTS, chat, context)
     assert len(seen) == 1
     assert "ZeroDivisionError" in caplog.text
+
+
+@dataclass
+class Counted:
+    """A double for the metrics: records the requests, and fails if it is told to."""
+
+    requests: list[tuple[str | None, Report]] = field(default_factory=list)
+    is_broken: bool = False
+
+    def count_request(self, model: str | None, report: Report) -> None:
+        self.requests.append((model, report))
+        if self.is_broken:
+            raise ZeroDivisionError
+
+    def __getattr__(self, name: str) -> Any:
+        def ignore(*_: object) -> None:
+            if self.is_broken:
+                raise ZeroDivisionError
+
+        return ignore
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    counted = Counted()
+    monkeypatch.setattr(monitoring, "metrics", lambda: counted)
+    return counted
+
+
+async def test_images_of_a_request_are_counted_once_for_all_of_its_attempts(counted: Counted) -> None:
+    analyzer, outcomes = Analyzer(NO_URLS), RequestOutcomes()
+    for _ in range(2):
+        data: dict[str, Any] = {"messages": [message(text("?"), REMOTE)], "metadata": {}}
+        context = RequestContext(config=NO_URLS, vision_model="eyes")
+        await analyzer.replace(data, Attachments(chat.find(data).images), chat, context, outcomes)
+        outcomes.by_key["another"] = Analysed("a cat")  # as an attempt that asks a vision model leaves it
+    ((model, report),) = counted.requests
+    assert (model, report.reasons) == ("eyes", ("url_not_allowed",))
+    await analyzer.replace({"messages": [], "metadata": {}}, NO_ATTACHMENTS, chat, context)
+    assert len(counted.requests) == 1
+
+
+async def test_a_name_that_a_caller_may_have_invented_is_not_a_label(counted: Counted) -> None:
+    data: dict[str, Any] = {"messages": [message(text("?"), REMOTE)], "metadata": {}}
+    router = Router(model_list=[{"model_name": "*", "litellm_params": {"model": "openai/*", "api_key": "sk-a"}}])
+    context = RequestContext(config=NO_URLS, vision_model="invented", router=router)
+    await Analyzer(NO_URLS).replace(data, Attachments(chat.find(data).images), chat, context)
+    assert [model for model, _ in counted.requests] == [None]
+
+
+async def test_a_bug_in_metrics_changes_no_request(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted.is_broken = True
+
+    async def answer(request: VisionRequest) -> Outcome:
+        return Analysed("a cat")
+
+    monkeypatch.setattr("litellm_image_analysis.engine.analyzer.make_ask", lambda caller, identity, rules: answer)
+    data: dict[str, Any] = {"messages": [message(text("?"), image("a"))], "metadata": {}}
+    config = ImageAnalysisConfig()
+    context = RequestContext(config=config, vision_model="eyes")
+    await Analyzer(config).replace(data, Attachments(chat.find(data).images), chat, context)
+    assert "a cat" in str(data["messages"])
+    works = (
+        "measuring the cache",
+        "measuring vision calls",
+        "counting a vision call",
+        "counting the images of a request",
+    )
+    assert [work for work in works if work not in caplog.text] == []
 
 
 async def test_vision_calls_go_through_a_gate_under_the_caller_s_key(monkeypatch: pytest.MonkeyPatch) -> None:

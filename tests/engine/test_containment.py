@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Literal
 
 import anyio
@@ -24,6 +24,7 @@ from litellm_image_analysis.engine import containment, routing
 from litellm_image_analysis.engine.context import RequestContext
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request import chat
+from litellm_image_analysis.vision import monitoring
 
 SECRET = "SECRET words of the request"
 NOTE = (
@@ -218,6 +219,19 @@ class TestOnFailure:
             bug()
         report = Report("eyes", images=replaced, failed=1, cost=None, reasons=("internal",))
         assert load_state(data).report == report
+
+    @pytest.mark.parametrize("on_failure", POLICIES)
+    def test_the_failed_images_are_counted(self, on_failure: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+        counted: list[tuple[str | None, tuple[str, ...]]] = []
+
+        class Counted:
+            def count_request(self, model: str | None, report: Report) -> None:
+                counted.append((model, report.reasons))
+
+        monkeypatch.setattr(monitoring, "metrics", Counted)
+        with suppress(RequestError), contained_analysis(body(), on_failure):
+            bug()
+        assert counted == [("eyes", ("internal",))]
 
     def test_a_bug_in_telling_so_costs_no_note(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(metadata, "save_report", lambda *_: bug())

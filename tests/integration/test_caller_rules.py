@@ -315,7 +315,7 @@ class TestCredentials:
 def fragile_circuits(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The app's plugin with circuits that open."""
     del app
-    gate = Gate(ImageAnalysisConfig(), monitoring.observer(), monitoring.log_circuit)
+    gate = Gate(ImageAnalysisConfig(), monitoring.metrics().show_status, monitoring.log_circuit)
     monkeypatch.setattr(litellm_image_analysis.image_analysis._analyzer, "gate", gate)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,15 +17,17 @@ from litellm.exceptions import (
     ServiceUnavailableError,
 )
 from litellm.router import Router
-from litellm.types.llms.openai import ResponsesAPIResponse
+from litellm.types.llms.openai import ResponseAPIUsage, ResponsesAPIResponse
 from litellm.types.utils import Choices, Message
+from litellm.types.utils import Usage as LiteLLMUsage
 
-from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome
+from litellm_image_analysis.analysis.outcomes import Analysed, Failed, FailureReason, Outcome, Usage
 from litellm_image_analysis.analysis.prompt import Asked, VisionRequest, vision_request
 from litellm_image_analysis.analysis.tenant import Tenant
+from litellm_image_analysis.compat import PARENT_SPAN
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.image import ImageSource
-from litellm_image_analysis.vision.call import current_vision_call, make_ask
+from litellm_image_analysis.vision.call import current_vision_call, make_ask, parent_span
 
 ASKED = Asked("You are the eyes.", "What is it?", [("", ImageSource("https://images.example.com/cat.png"))])
 REQUEST = VisionRequest("key", "team:research", "eyes", ASKED, max_output_tokens=7)
@@ -103,6 +106,16 @@ class TestCall:
         assert completion.was_looking
         assert current_vision_call() is None
 
+    async def test_litellm_s_spans_of_it_hang_below_the_span_of_its_image(self) -> None:
+        async def ask_within(span: object) -> None:
+            parent_span.set(span)
+            await make_ask(completion, {"metadata": {PARENT_SPAN: "the request's"}})(REQUEST)
+
+        completion, span = Completion(answer()), object()
+        await asyncio.ensure_future(ask_within(span))
+        await make_ask(completion, {"metadata": {PARENT_SPAN: "the request's"}})(REQUEST)
+        assert [call["metadata"][PARENT_SPAN] for call in completion.calls] == [span, "the request's"]
+
     async def test_it_is_made_once_even_if_it_fails(self) -> None:
         completion = Completion(InternalServerError(SECRET, **MODEL))
         await make_ask(completion, {})(REQUEST)
@@ -174,6 +187,13 @@ class TestFileOfOpenAI:
         assert caller.was_looking
         assert current_vision_call() is None
 
+    async def test_its_usage_is_known(self) -> None:
+        response = response_of("A cat.")
+        response.usage = ResponseAPIUsage(input_tokens=5, output_tokens=3, total_tokens=8)
+        response._hidden_params = {"custom_llm_provider": "openai"}
+        outcome = await make_ask(Completion(response), {})(self.REQUEST)
+        assert outcome.usage == Usage(5, 3, "openai")
+
     async def test_an_answer_cut_at_the_token_limit_is_truncated(self) -> None:
         outcome = await make_ask(Completion(response_of("A c", "max_output_tokens")), {})(self.REQUEST)
         assert isinstance(outcome, Analysed)
@@ -201,6 +221,20 @@ class TestAnswer:
         assert await outcome_of(answer(" A cat.\n", response_cost=0.00021)) == Analysed(
             " A cat.\n", truncated=False, cost=Decimal("0.00021"), call_id="chatcmpl-1", cached=False
         )
+
+    async def test_its_usage_is_known_but_not_of_a_cached_one(self) -> None:
+        response = answer(custom_llm_provider="openai")
+        response.usage = LiteLLMUsage(prompt_tokens=1000, completion_tokens=100)
+        outcome = await outcome_of(response)
+        assert (outcome.usage, outcome.as_cached().usage) == (Usage(1000, 100, "openai"), None)
+        response._hidden_params = {"cache_hit": True}
+        assert (await outcome_of(response)).usage is None
+
+    @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 5}, "5"])
+    async def test_an_unknown_usage_is_none(self, usage: object) -> None:
+        response = answer("")
+        response.usage = usage
+        assert (await outcome_of(response)).usage == Usage()
 
     async def test_a_text_cut_at_the_token_limit_is_truncated(self) -> None:
         outcome = await outcome_of(answer("A ca", finish_reason="length"))

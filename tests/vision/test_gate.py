@@ -49,8 +49,13 @@ class Door:
         self.told: list[tuple[str, Change, FailureReason | None]] = []
         self.shown: dict[str, ModelStatus] = {}
         self.refused: Counter[str] = Counter()
+        self.ended: list[tuple[str | None, Outcome | None, float]] = []
         self.gate = Gate(
-            ImageAnalysisConfig(**settings), self.show, lambda *what: self.told.append(what), lambda: self.now
+            ImageAnalysisConfig(**settings),
+            self.show,
+            lambda *what: self.told.append(what),
+            lambda: self.now,
+            lambda *what: self.ended.append(what),
         )
 
     def show(self, model: str, load: ModelStatus, refused: FailureReason | None) -> None:
@@ -101,6 +106,24 @@ class TestCircuit:
         door, eyes = Door(), Eyes()
         assert [await door.ask(eyes) for _ in range(20)] == [CAT] * 20
         assert (len(eyes.asked), door.load, door.told) == (20, ModelStatus(), [])
+
+    async def test_each_call_is_told_of_with_its_outcome_and_its_seconds(self) -> None:
+        door, eyes = Door(), Eyes(may_end=False)
+        listed = asyncio.ensure_future(door.ask(eyes))
+        invented = ModelGroup("wild/1", is_listed=False)
+        unlisted = asyncio.ensure_future(door.gate.guarded(eyes, "key", invented)(request_for()))
+        await turns_of_the_loop()
+        door.now += 2
+        eyes.may_end.set()
+        await ends([listed, unlisted])
+        assert door.ended == [("eyes", CAT, 2.0), (None, CAT, 2.0)]
+
+    async def test_a_cancelled_call_is_told_of_without_an_outcome_and_a_refused_one_is_not(self) -> None:
+        door, eyes = Door(max_process_concurrency=1, max_queued=0), Eyes(may_end=False)
+        tasks = await door.asking(1, eyes)
+        assert await door.gate.guarded(eyes, "key")(request_for()) == BUSY
+        await gone(tasks)
+        assert door.ended == [("eyes", None, 0.0)]
 
     @pytest.mark.parametrize("reason", [reason for reason in FailureReason if reason in COUNTED])
     async def test_five_failures_of_the_model_in_a_row_open_it(self, reason: FailureReason) -> None:
