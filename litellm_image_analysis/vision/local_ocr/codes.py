@@ -18,7 +18,7 @@ def read_codes(picture: Pixels) -> list[str]:
     """Return a line for each code in a picture, such as ``QR Code: https://example.com``."""
     reader = _reader()
     found = reader.read_barcodes(picture)[:_MOST_CODES] if reader is not None else []
-    return [f"{code.format.name}: {' '.join(code.text[:_MOST_CHARACTERS].split())}" for code in found if code.text]
+    return [f"{code.format!s}: {' '.join(code.text[:_MOST_CHARACTERS].split())}" for code in found if code.text]
 
 
 @cache

@@ -9,10 +9,10 @@ import base64
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from litellm.exceptions import BadRequestError
 
@@ -25,12 +25,14 @@ MAX_PIXELS = 40_000_000
 MAX_FRAMES = 8
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "ICO")
 
-_DAMAGED = (OSError, SyntaxError, ValueError, struct.error)  # Pillow's exceptions for damaged files
+_DAMAGED = (OSError, SyntaxError, ValueError, struct.error, RuntimeError)  # Pillow's exceptions for damaged files
 _MAX_PIXELS_READ = 80_000_000  # of all frames that are read
 _MAX_PIXELS_COUNTED = 400_000_000  # of all frames that are decoded to count them
 _MAX_COUNTED = 100
 _HAS_COUNT = ("PNG", "WEBP", "AVIF")  # formats whose headers tell the number of frames
+_HAS_FRAMES = ("GIF", "TIFF")
 _PAGES = "TIFF"
+_ROWS_OF_A_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323  # tags of TIFF
 
 # libjpeg decodes each scan of a JPEG over the whole picture, however few bytes the scan has. With Pillow 13 on one
 # core of a small server, a scan of a few bytes takes 0.1 to 0.6 ms per megapixel with Huffman coding and 0.1 to 3 ms
@@ -44,7 +46,9 @@ MAX_SEGMENTS = 1_000  # of a JPEG: enough for 64 MB of metadata. Pillow takes 2 
 _JPEG_START = b"\xff\xd8"
 _JPEG_MARKER = re.compile(rb"\xff([^\x00-\xbf\xd0-\xd7\xff])")
 _JPEG_END, _JPEG_SCAN = b"\xd9", b"\xda"
+_SCAN_MARKER = b"\xff" + _JPEG_SCAN
 _ICON_START = b"\0\0\1\0"
+_BRANDS = 64  # bytes at the beginning, with the names of the formats
 _HEIF = re.compile(rb"^....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", re.DOTALL)
 
 
@@ -87,10 +91,12 @@ def decode(url: str, name: str) -> Decoded:
         file: Image.Image = Image.open(io.BytesIO(encoded), formats=FORMATS)
         _check_pixels(file.size, name)
         most = min(MAX_SCANS, MAX_SCANNED_PIXELS // (file.width * file.height))
-        if scans > most:
+        if scans > most or (file.format == _PAGES and encoded.count(_SCAN_MARKER) > most + _strips(file)):
             refuse(
                 f"{name} is a JPEG of {scans} scans. At this size, at most {most} are decoded. Send a JPEG that is not"
                 " progressive."
+                if scans
+                else f"{name} is a TIFF with too many scans of JPEG. Send a JPEG or PNG."
             )
         first = _upright(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -131,10 +137,19 @@ def _upright(file: Image.Image) -> Image.Image:
     return picture
 
 
+def _strips(file: Image.Image) -> int:
+    """Return how many strips or tiles a TIFF has. Each may be a JPEG of its own."""
+    tags: Mapping[int, Any] = getattr(file, "tag_v2", {})
+    width, height = tags.get(_TILE_WIDTH, file.width), tags.get(_TILE_HEIGHT, tags.get(_ROWS_OF_A_STRIP, file.height))
+    return -(-file.width // max(1, int(width))) * -(-file.height // max(1, int(height)))
+
+
 def _count(file: Image.Image) -> int:
     """Return the number of frames. Where only decoding tells it, count within limits."""
     if file.format in _HAS_COUNT:
         return int(getattr(file, "n_frames", 1))
+    if file.format not in _HAS_FRAMES:  # such as a JPEG with a preview behind it, whose scans were not counted
+        return 1
     most = min(_MAX_COUNTED, _MAX_PIXELS_COUNTED // (file.width * file.height))
     for number in range(1, most):
         try:
@@ -164,7 +179,7 @@ def _frame(file: Image.Image, number: int) -> Image.Image | None:
 
 def _check_format(encoded: bytes, name: str) -> None:
     """Check for formats whose name helps their sender."""
-    if _HEIF.match(encoded):
+    if _HEIF.match(encoded) and b"avif" not in encoded[:_BRANDS]:
         refuse(f"{name} is a HEIC or HEIF image. Send it as a JPEG or PNG.")
 
 

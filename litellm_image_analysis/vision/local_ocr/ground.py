@@ -16,6 +16,7 @@ _FAINTEST = 0.02
 """Share of the visible pixels whose contrast to the ground does not count."""
 _DEEP = ("I", "F")  # the first letters of Pillow's modes with more than 8 bits
 _DEEP_CONTRAST = 16_384  # of 65,536: cameras with 12 bits use less
+_OPAQUE = 255
 _LOW_CONTRAST = 64
 _LEAST_CONTRAST = 4
 """Grey levels. Less is no picture."""
@@ -54,10 +55,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _opaque(image: Image.Image) -> Image.Image:
     """Put a picture on white, black or grey: the ground on which the least contrast of its parts is highest."""
     alpha = image.getchannel("A")
-    least, most = alpha.getextrema()
-    visible = np.asarray(image.convert("RGB").convert("L"))[np.asarray(alpha) > int(most) / 2]
+    opacity = np.asarray(alpha)
+    visible = np.asarray(image.convert("RGB").convert("L"))[opacity > int(opacity.max()) / 2]
     ground = _GROUNDS[0]
-    if int(least) < 255 and visible.size:
+    if opacity.min() < _OPAQUE and visible.size:
         ground = max(_GROUNDS, key=lambda each: float(np.quantile(np.abs(visible.astype(np.int16) - each), _FAINTEST)))
     picture = Image.new("RGB", image.size, (ground, ground, ground))
     picture.paste(image, mask=alpha)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 
 from litellm_image_analysis.vision.local_ocr.engine import Fragment, marked
-from litellm_image_analysis.vision.local_ocr.pitch import find_pitch
+from litellm_image_analysis.vision.local_ocr.pitch import find_pitch, in_columns
 
 _COLUMN_LINES = 4
 """Lines that a column of prose has at least."""
@@ -32,10 +32,14 @@ def text_of(fragments: Iterable[Fragment]) -> list[str]:
     """Return the lines of a picture in reading order."""
     fragments = list(fragments)
     pitch = find_pitch(fragments)
-    if pitch is not None:
-        return [pitch.line(row) for row in rows(fragments)]
-    page = (rows(joined_cells(block)) for block in blocks(fragments))
-    return ["  ".join(marked(fragment) for fragment in row) for block in page for row in block]
+    lines: list[str] = []
+    for block in blocks(fragments):
+        if pitch is None:
+            lines += ["  ".join(map(marked, row)) for row in rows(joined_cells(block))]
+        else:
+            left = min(fragment.left for fragment in block)
+            lines += [in_columns(row, pitch, left) for row in rows(block)]
+    return lines
 
 
 def rows(fragments: Iterable[Fragment]) -> list[list[Fragment]]:
@@ -84,15 +88,14 @@ def _gutters(fragments: Sequence[Fragment]) -> list[float]:
     return [place - height / 4 for place in places[1:]]
 
 
-def _divided(
-    fragments: Sequence[Fragment], gutter: float
-) -> Iterator[tuple[list[Fragment], list[Fragment], list[Fragment], list[Fragment]]]:
+def _divided(fragments: Sequence[Fragment], gutter: float) -> Iterator[tuple[list[Fragment], ...]]:
     """Yield what is above, left, right and below of a gutter, for each stretch of it that no fragment crosses."""
     crossing = sorted(each for each in fragments if each.left < gutter < each.right)
     middles = sorted((each.top + each.bottom) / 2 for each in crossing)
     edges = [float("-inf"), *middles, float("inf")]
     for top, bottom in pairwise(edges):
-        above, left, right, below = parts = ([], [], [], [])
+        parts: tuple[list[Fragment], ...] = ([], [], [], [])
+        above, left, right, below = parts
         for fragment in fragments:
             middle = (fragment.top + fragment.bottom) / 2
             if middle <= top:
@@ -179,7 +182,7 @@ def _joined(table: Sequence[Sequence[Fragment]]) -> list[Fragment]:
 
 
 def _are_wrapped(table: Sequence[Sequence[Sequence[Fragment]]]) -> bool:
-    """Return whether each row has a cell of one line, several have cells of more, and rows are further apart than lines."""
+    """Return whether each row has a cell of one line, several have cells of more, and rows are apart."""
     lines = [[[_middle(line) for line in rows(cell)] for cell in row] for row in table]
     heights = [[len(cell) for cell in row if cell] for row in lines]
     if any(min(row) > 1 for row in heights) or sum(max(row) > 1 for row in heights) < _WRAPPED_ROWS:

@@ -52,6 +52,11 @@ def turned(picture: Pixels, quads: Quads, quarters: int) -> tuple[Pixels, Quads]
     return np.ascontiguousarray(picture), quads
 
 
+def upside_down(crop: Pixels) -> Pixels:
+    """Turn a picture by 180 degrees."""
+    return crop[::-1, ::-1]
+
+
 def downwards(quads: Quads) -> Any:
     """Return the order of boxes from top to bottom."""
     middles = quads.mean(axis=1)
@@ -67,7 +72,7 @@ def within(crops: Sequence[Pixels], budget: float) -> int:
 def mean_score(found: Sequence[Line], crops: Sequence[Pixels]) -> float:
     """Return the mean score, in relation to the lines' widths."""
     widths = [crop.shape[1] for crop, _ in zip(crops, found, strict=False)]
-    return sum(width * score for width, (_, score) in zip(widths, found, strict=True)) / max(1, sum(widths))
+    return float(sum(width * score for width, (_, score) in zip(widths, found, strict=True)) / max(1, sum(widths)))
 
 
 def fragments(quads: Quads, scores: Sequence[float], crops: Sequence[Pixels], found: Sequence[Line]) -> list[Fragment]:

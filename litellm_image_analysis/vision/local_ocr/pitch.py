@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from statistics import fmean, median
 from typing import TYPE_CHECKING
@@ -22,33 +21,26 @@ _MONOSPACED_BELOW = 0.78
 _LEAST_SPREAD = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class Pitch:
-    """A page with a monospaced font.
+def in_columns(row: Sequence[Fragment], pitch: float, left: float) -> str:
+    """Return a row of fragments as one line, with spaces before and between them as in the picture.
 
-    Attributes:
-        width: pixels from one character to the next.
+    Args:
+        row: the fragments, from left to right.
+        pitch: pixels from one character to the next.
         left: pixels from the left of the picture to the first column.
     """
-
-    width: float
-    left: float
-
-    def line(self, row: Sequence[Fragment]) -> str:
-        """Return a row of fragments as one line, with spaces before and between them as in the picture."""
-        line, length, end = "", 0, self.left
-        for fragment in row:
-            spaces = round((fragment.left - self.left) / self.width) - length
-            is_apart = length > 0 and fragment.left - end > self.width / 3
-            spaces = max(spaces, int(is_apart))
-            line += " " * spaces + marked(fragment)
-            length += spaces + len(fragment.text)
-            end = fragment.right
-        return line
+    line, length, end = "", 0, left
+    for fragment in row:
+        is_apart = length > 0 and fragment.left - end > pitch / 3
+        spaces = max(round((fragment.left - left) / pitch) - length, int(is_apart))
+        line += " " * spaces + marked(fragment)
+        length += spaces + len(fragment.text)
+        end = fragment.right
+    return line
 
 
-def find_pitch(fragments: Sequence[Fragment]) -> Pitch | None:
-    """Return the pitch of a page, or ``None`` if its font is proportional, or cannot be told."""
+def find_pitch(fragments: Sequence[Fragment]) -> float | None:
+    """Return the pixels from one character to the next, or ``None`` if the font is proportional, or cannot be told."""
     long = [each for each in fragments if len(each.text) >= _SHORTEST and each.text.isascii()]
     if len(long) < _FEWEST:
         return None
@@ -57,7 +49,7 @@ def find_pitch(fragments: Sequence[Fragment]) -> Pitch | None:
     spread = _spread([each.width / proportional(each.text) for each in long])
     if _spread(letter) > _MONOSPACED_BELOW * max(spread, _LEAST_SPREAD):
         return None
-    return Pitch(median(letter), min(each.left for each in fragments))
+    return median(letter)
 
 
 def _spread(values: Sequence[float]) -> float:

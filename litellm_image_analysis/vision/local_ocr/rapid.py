@@ -6,20 +6,19 @@ Its detection and recognition are used here without both. The models are in its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from rapidocr import RapidOCR
 
-from litellm_image_analysis.vision.local_ocr import lines, tiles
+from litellm_image_analysis.vision.local_ocr import lines
+from litellm_image_analysis.vision.local_ocr.detect import Detector
 from litellm_image_analysis.vision.local_ocr.engine import Reading
 
 if TYPE_CHECKING:
     from litellm_image_analysis.vision.local_ocr.engine import GoOn, Pixels
-    from litellm_image_analysis.vision.local_ocr.lines import Line, Quads
-    from litellm_image_analysis.vision.local_ocr.tiles import Tile
+    from litellm_image_analysis.vision.local_ocr.lines import Line
 
 _PARAMS = {
     "Global.log_level": "error",
@@ -31,20 +30,19 @@ _PARAMS = {
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }
-_DETECTED_SIDE = 736  # pixels: the shorter side of a picture that the detector was trained for
-_MOST_ENLARGED = 1.5
-_NETWORK_STEP = 32  # pixels: the network halves its input five times
-_AT_ONCE = 2_000_000  # pixels: a larger picture is looked at in half its size first
-_ENLARGED_TO = 1_500_000
-_MOST_AGAIN = 4_000_000
 _SECONDS = 8.0
-"""Time for a picture on one core of a usual server. It is counted in pixels, so that a result does not depend on load."""
+"""Time for a picture on one core of a usual server. It is counted in pixels, so that the load does not matter."""
+_LEAST_SECONDS = 3.5  # to read lines, however long it took to find them
 _SECONDS_OF_A_MEGAPIXEL = 1.0  # to find lines
 _SECONDS_OF_A_PIXEL = 75e-6  # of a line that is 48 pixels high, to read it
 
-_DOUBTED_BELOW = 0.85
-_UPRIGHT_FROM = 0.93
-_SAMPLE = 12
+_MOST_LINES = 3_000
+_BATCH = 24  # lines that are read before the next look at whether the request was cancelled
+_SAMPLE = 12  # lines
+_UPRIGHT_FROM, _DOUBTFUL_BELOW = 0.93, 0.85
+"""The score of a page that is upright, and the score of a line that may not be."""
+_CLEARLY, _MUCH = 0.02, 0.1
+"""How much better the score of a page and of a line is if it is read upside down."""
 
 
 class RapidEngine:
@@ -56,105 +54,60 @@ class RapidEngine:
     """
 
     def __init__(self) -> None:
-        self._engine = RapidOCR(params=_PARAMS)
+        self._engine: Any = RapidOCR(params=_PARAMS)
         self._engine(np.full((64, 64, 3), 255, np.uint8))  # loads the detector
-        self._detector: Any = self._engine.text_det
-        self._detector.postprocess_op.max_candidates = 3_000
+        network: Any = self._engine.text_det
+        network.postprocess_op.max_candidates = _MOST_LINES
+        self._detector = Detector(network)
 
     def read(self, picture: Pixels, go_on: GoOn) -> Reading:
         """Read the text in a picture."""
-        quads, scores, seen = self._detect(picture, go_on)
-        if len(quads) == 0:
+        found = self._detector.detect(picture, go_on)
+        if not len(found.quads):
             return Reading()
-        quarters = 1 if lines.are_vertical(quads) else 0
-        picture, quads = lines.turned(picture, quads, quarters)
+        quarters = 1 if lines.are_vertical(found.quads) else 0
+        picture, quads = lines.turned(picture, found.quads, quarters)
         order = lines.downwards(quads)
-        quads, scores = quads[order], scores[order]
+        quads, scores = quads[order], found.scores[order]
         crops = [lines.tightened(crop) for crop in self._engine.crop_text_regions(picture, quads)]
-        most = lines.within(crops, (_SECONDS - seen * _SECONDS_OF_A_MEGAPIXEL) / _SECONDS_OF_A_PIXEL)
-        unread, crops = len(crops) - most, crops[:most]
-        found = self._recognise(crops, go_on)
-        if self._is_upside_down(crops, found, go_on):
+        seconds = max(_SECONDS - found.megapixels * _SECONDS_OF_A_MEGAPIXEL, _LEAST_SECONDS)
+        most = lines.within(crops, seconds / _SECONDS_OF_A_PIXEL)
+        crops, unread = crops[:most], len(crops) - most
+        is_upside_down, read = self._recognise(crops, go_on)
+        if is_upside_down:
             quarters += 2
             _, quads = lines.turned(picture, quads, 2)
-            crops = [upside_down(crop) for crop in crops]
-            found = self._recognise(crops, go_on)
-        else:
-            found = self._read_again(crops, found, go_on)
-        return Reading(lines.fragments(quads[:most], scores, crops, found), quarters, unread)
+            crops = [lines.upside_down(crop) for crop in crops]
+        return Reading(lines.fragments(quads[:most], scores, crops, read), quarters, unread)
 
-    def _detect(self, picture: Pixels, go_on: GoOn) -> tuple[Quads, Any, float]:
-        """Return the boxes of the lines, how sure each is, and the megapixels that were looked at."""
-        height, width = picture.shape[:2]
-        seen = 0.0
-        if height * width > _AT_ONCE:
-            half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            text_map = np.zeros(half.shape[:2], np.float32)
-            seen += self._look(half, tiles.tiles(half), text_map, go_on)
-            coarse, _ = self._boxes(text_map, picture)
-            text_map = cv2.resize(text_map, (width, height), interpolation=cv2.INTER_LINEAR)
-            again = tiles.to_look_at_again(picture, coarse, _MOST_AGAIN)
-            seen += self._look(picture, again, text_map, go_on)
-        else:
-            scale = min(_MOST_ENLARGED, max(1.0, _DETECTED_SIDE / min(height, width)))
-            if scale * scale * width * height > _ENLARGED_TO:
-                scale = 1.0
-            looked_at = picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale)
-            text_map = np.zeros(looked_at.shape[:2], np.float32)
-            seen += self._look(looked_at, tiles.tiles(looked_at), text_map, go_on)
-        return *self._boxes(text_map, picture), seen
+    def _recognise(self, crops: Sequence[Pixels], go_on: GoOn) -> tuple[bool, list[Line]]:
+        """Read lines. The longest tell whether the page is upside down. Returns whether it is, too."""
+        longest = sorted(range(len(crops)), key=lambda at: -crops[at].shape[1])[:_SAMPLE]
+        sample = [crops[at] for at in longest]
+        read = self._texts(sample, go_on)
+        score, is_upside_down = lines.mean_score(read, sample), False
+        if score < _UPRIGHT_FROM:
+            turned = self._texts([lines.upside_down(crop) for crop in sample], go_on)
+            if lines.mean_score(turned, sample) > score + _CLEARLY:
+                is_upside_down, read = True, turned
+                crops = [lines.upside_down(crop) for crop in crops]
+        known = dict(zip(longest, read, strict=True))
+        others = [at for at in range(len(crops)) if at not in known]
+        known |= zip(others, self._texts([crops[at] for at in others], go_on), strict=True)
+        return is_upside_down, self._read_again(crops, [known[at] for at in range(len(crops))], go_on)
 
-    def _look(self, picture: Pixels, parts: Iterable[Tile], text_map: Any, go_on: GoOn) -> float:
-        """Write the probabilities of text to a map. Returns the megapixels that were looked at."""
-        pixels = 0
-        for own, seen in parts:
-            go_on()
-            pixels += seen.area
-            found = self._text_map(picture[seen.of])
-            text_map[own.of] = found[
-                own.top - seen.top : own.bottom - seen.top, own.left - seen.left : own.right - seen.left
-            ]
-        return pixels / 1_000_000
+    def _read_again(self, crops: Sequence[Pixels], read: list[Line], go_on: GoOn) -> list[Line]:
+        """Read doubtful lines upside down, and keep what is better: a page may have lines in both directions."""
+        doubtful = [at for at, (_, score) in enumerate(read) if score < _DOUBTFUL_BELOW][:_SAMPLE]
+        again = self._texts([lines.upside_down(crops[at]) for at in doubtful], go_on)
+        better = {at: line for at, line in zip(doubtful, again, strict=True) if line[1] > read[at][1] + _MUCH}
+        return [better.get(at, line) for at, line in enumerate(read)]
 
-    def _boxes(self, text_map: Any, picture: Pixels) -> tuple[Quads, Any]:
-        boxes, scores = self._detector.postprocess_op(text_map[None, None], picture.shape[:2])
-        return np.asarray(boxes, np.float32).reshape(-1, 4, 2), np.asarray(scores)
-
-    def _text_map(self, tile: Pixels) -> Any:
-        height, width = tile.shape[:2]
-        down, right = -height % _NETWORK_STEP, -width % _NETWORK_STEP
-        padded = np.pad(tile, ((0, down), (0, right), (0, 0)), mode="edge")
-        network_input = (padded[:, :, ::-1].astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
-        return self._detector.session(np.ascontiguousarray(network_input))[0, 0, :height, :width]
-
-    def _recognise(self, crops: Sequence[Pixels], go_on: GoOn) -> list[Line]:
+    def _texts(self, crops: Sequence[Pixels], go_on: GoOn) -> list[Line]:
         found: list[Line] = []
-        for start in range(0, len(crops), 24):
+        for start in range(0, len(crops), _BATCH):
             go_on()
-            part = [np.ascontiguousarray(crop[:, :, ::-1]) for crop in crops[start : start + 24]]
-            result = self._engine.recognize_txt(part)
+            batch = [np.ascontiguousarray(crop[:, :, ::-1]) for crop in crops[start : start + _BATCH]]  # in BGR
+            result = self._engine.recognize_txt(batch)
             found += zip(result.txts, map(float, result.scores), strict=True)
         return found
-
-    def _is_upside_down(self, crops: Sequence[Pixels], found: Sequence[Line], go_on: GoOn) -> bool:
-        """Return whether the lines can be read better upside down. Only a page that is read badly is tried."""
-        if lines.mean_score(found, crops) >= _UPRIGHT_FROM:
-            return False
-        sample = sorted(range(len(crops)), key=lambda at: -crops[at].shape[1])[:_SAMPLE]
-        turned = self._recognise([upside_down(crops[at]) for at in sample], go_on)
-        chosen = [crops[at] for at in sample]
-        return lines.mean_score(turned, chosen) > lines.mean_score([found[at] for at in sample], chosen) + 0.02
-
-    def _read_again(self, crops: Sequence[Pixels], found: Sequence[Line], go_on: GoOn) -> list[Line]:
-        """Read doubtful lines upside down, and keep what is better: a page may have lines in both directions."""
-        doubted = [at for at, (_, score) in enumerate(found) if score < _DOUBTED_BELOW][:_SAMPLE]
-        if not doubted:
-            return list(found)
-        again = self._recognise([upside_down(crops[at]) for at in doubted], go_on)
-        better = {at: line for at, line in zip(doubted, again, strict=True) if line[1] > found[at][1] + 0.1}
-        return [better.get(at, line) for at, line in enumerate(found)]
-
-
-def upside_down(crop: Pixels) -> Pixels:
-    """Return a picture turned by 180 degrees."""
-    return crop[::-1, ::-1]

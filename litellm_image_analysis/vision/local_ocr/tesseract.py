@@ -40,7 +40,9 @@ def packs() -> tuple[str, ...]:
     """Return the names of the installed language packs, without those of other kinds. Empty without Tesseract."""
     if shutil.which(_COMMAND) is None:
         return ()
-    listed = subprocess.run([_COMMAND, "--list-langs"], capture_output=True, text=True, timeout=_SECONDS, check=False)
+    listed = subprocess.run(  # noqa: S603 - a fixed command
+        [_COMMAND, "--list-langs"], capture_output=True, text=True, timeout=_SECONDS, check=False
+    )
     names = listed.stdout.splitlines()[1:]
     return tuple(name for name in names if name not in _OTHERS and "/" not in name)[:_MOST_PACKS]
 
@@ -94,7 +96,7 @@ def _read_with(pack: str, picture: bytes) -> list[Fragment]:
     command = [_COMMAND, "stdin", "stdout", "-l", pack, "tsv"]
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - its arguments are names of installed packs
             command, input=picture, capture_output=True, timeout=_SECONDS, check=True, env=environment
         )
     except (OSError, subprocess.SubprocessError):
