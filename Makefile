@@ -172,7 +172,7 @@ WITH_PROXY := --group everywhere --extra proxy --extra redis
 OLDER := 1.87.5 1.90.7 1.94.3 1.99.4 1.102.4 1.105.7 1.106.12 1.108.7
 NEWER := 1.109.3 1.110.2
 constraints: $(VENV)/installed
-	$(PIN) --group dev --extra proxy --extra redis --extra cli --extra eval --extra local-ocr --generate-hashes -o constraints/dev.txt
+	$(PIN) --group dev --extra proxy --extra redis --extra cli --extra eval --extra local-ocr --extra codes --generate-hashes -o constraints/dev.txt
 	$(PIN_GROUP) --group docs --generate-hashes -o constraints/docs.txt
 	$(PIN_GROUP) --group release --generate-hashes -o constraints/release.txt
 	sed -n '/^uv==/,/[^\\]$$/p' constraints/dev.txt > constraints/uv.txt

@@ -354,8 +354,8 @@ async def callers(app: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> No
     await proxy_server.model_max_budget_limiter.dual_cache.async_set_cache(key=spent, value=2.0)
     monkeypatch.setattr(proxy_server, "user_custom_auth", authenticate)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(local_ocr, "available", lambda: False)  # an extra that is not installed
-    monkeypatch.setattr(local_ocr._HANDLER, "_reader", None)  # and was not loaded by another test
+    monkeypatch.setattr(local_ocr.provider, "available", lambda: False)  # an extra that is not installed
+    monkeypatch.setattr(local_ocr.provider._HANDLER, "_engine", None)  # and was not loaded by another test
 
 
 @pytest.fixture
