@@ -1,4 +1,7 @@
-"""What a picture looks like, as far as pixels tell: whether it is flat, and its main colours. Pure."""
+"""What a picture looks like, as far as pixels tell: whether it is flat, and its main colours. Pure.
+
+Shares of the area are not written: a reader may take any number for one in the picture.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 _SIDE = 64  # pixels: a picture is counted at this size
 _FLAT = 4  # grey levels
-_LEAST_SHARE = 0.08
+_LEAST_SHARE = 0.03
 _MOST_COLOURS = 4
 _NAMED = {
     "black": (0, 0, 0),
@@ -44,8 +47,7 @@ def looks(picture: Pixels) -> str:
     shares = _shares(picture)
     if spread <= _FLAT:
         return f"The picture is one flat colour: {shares[0][0]}."
-    named = ", ".join(f"{name} {round(share * 100)} %" for name, share in shares)
-    return f"Main colours: {named}."
+    return f"Main colours, the largest area first: {', '.join(name for name, _ in shares)}."
 
 
 def _shares(picture: Pixels) -> list[tuple[str, float]]:
