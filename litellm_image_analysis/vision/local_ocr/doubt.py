@@ -64,13 +64,18 @@ def legible(fragments: Sequence[Fragment]) -> list[Fragment]:
     texts = [each for each in fragments if each.text.strip()]
     has_lines = sum(len(each.text.strip()) > 1 and _certainty(each) >= _ALONE for each in texts) >= _SURE_LINES
     if not has_lines:
-        texts = [each for each in texts if len(each.text.strip()) > 1 or _certainty(each) >= _ONE_LETTER]
+        texts = [each for each in texts if len(set(each.text.strip())) > 1 or _is_one_letter(each)]
     fewest = _AMONG_LINES if has_lines else _ALONE
     return [each for each in texts if _certainty(each) >= (_GUESSED if _is_long(each) else fewest)]
 
 
 def _certainty(fragment: Fragment) -> float:
     return fragment.score if _is_long(fragment) else fragment.score * fragment.found
+
+
+def _is_one_letter(fragment: Fragment) -> bool:
+    """Return whether a text is one letter. Several equal ones are shapes in a row."""
+    return len(fragment.text.strip()) == 1 and _certainty(fragment) >= _ONE_LETTER
 
 
 def _is_long(fragment: Fragment) -> bool:

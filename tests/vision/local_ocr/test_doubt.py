@@ -47,6 +47,12 @@ def test_beside_words_a_short_text_is_text() -> None:
     assert legible([SHORT, SHORT, digit]) == [SHORT, SHORT, digit]
 
 
+def test_a_row_of_shapes_is_no_text() -> None:
+    assert legible([replace(SURE, text="8888")]) == []
+    assert legible([replace(SHORT, text="8")]) == []
+    assert legible([replace(SHORT, text="A", found=0.9)]) != []
+
+
 def test_a_long_guess_is_no_text() -> None:
     assert legible([replace(SURE, score=0.45)]) == []
 
