@@ -19,6 +19,8 @@ _FEWEST_SIGNS = 0.7
 """Letters, and Chinese or Japanese signs, for each height of a line."""
 _MUCH = 0.3
 _SURE_LINES = 2
+_EQUAL = 2
+"""Equal letters that are still a text, such as the number 88."""
 _GUESSED = 0.5
 _ALONE, _AMONG_LINES, _ONE_LETTER = 0.6, 0.35, 0.8
 """The product of both scores of a short text, which strokes do not reach."""
@@ -64,7 +66,7 @@ def legible(fragments: Sequence[Fragment]) -> list[Fragment]:
     texts = [each for each in fragments if each.text.strip()]
     has_lines = sum(len(each.text.strip()) > 1 and _certainty(each) >= _ALONE for each in texts) >= _SURE_LINES
     if not has_lines:
-        texts = [each for each in texts if len(set(each.text.strip())) > 1 or _is_one_letter(each)]
+        texts = [each for each in texts if not _may_be_shapes(each)]
     fewest = _AMONG_LINES if has_lines else _ALONE
     return [each for each in texts if _certainty(each) >= (_GUESSED if _is_long(each) else fewest)]
 
@@ -73,9 +75,10 @@ def _certainty(fragment: Fragment) -> float:
     return fragment.score if _is_long(fragment) else fragment.score * fragment.found
 
 
-def _is_one_letter(fragment: Fragment) -> bool:
-    """Return whether a text is one letter. Several equal ones are shapes in a row."""
-    return len(fragment.text.strip()) == 1 and _certainty(fragment) >= _ONE_LETTER
+def _may_be_shapes(fragment: Fragment) -> bool:
+    """Return whether a text is one doubtful letter, or several equal ones, as shapes in a row are read."""
+    letters = fragment.text.strip()
+    return len(set(letters)) == 1 and (len(letters) > _EQUAL or _certainty(fragment) < _ONE_LETTER)
 
 
 def _is_long(fragment: Fragment) -> bool:

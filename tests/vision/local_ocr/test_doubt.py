@@ -49,8 +49,9 @@ def test_beside_words_a_short_text_is_text() -> None:
 
 def test_a_row_of_shapes_is_no_text() -> None:
     assert legible([replace(SURE, text="8888")]) == []
-    assert legible([replace(SHORT, text="8")]) == []
+    assert legible([replace(SHORT, text="8", found=0.7)]) == []
     assert legible([replace(SHORT, text="A", found=0.9)]) != []
+    assert legible([replace(SHORT, text="88", found=0.9)]) != []
 
 
 def test_a_long_guess_is_no_text() -> None:
