@@ -17,7 +17,7 @@ PIXELS = "PIXELS"
 Strategy: TypeAlias = st.SearchStrategy[Any]
 
 thorough = settings(
-    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "1000")),
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "300")),
     suppress_health_check=[HealthCheck.too_slow],  # like the deadline, it would be a timing assertion
 )
 """For properties of any request."""
