@@ -11,7 +11,7 @@ import asyncio
 import base64
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
@@ -31,7 +31,7 @@ from litellm_image_analysis import ImageAnalysis, ImageAnalysisConfig
 from litellm_image_analysis.log import LOGGER
 from litellm_image_analysis.request.activation import Mode
 
-T = TypeVar("T")
+T = TypeVar("T", int, dict[str, int])
 
 BLIND = {"supports_vision": False}
 MARGIN = 1.05
@@ -252,6 +252,11 @@ async def calls_by_hook(plugin: ImageAnalysis, data: dict[str, Any]) -> dict[str
     return {name: (await calls_of(hook())).total() for name, hook in hooks.items()}
 
 
+def total(found: int | Mapping[str, int]) -> int:
+    """The number of calls."""
+    return sum(found.values()) if isinstance(found, Mapping) else found
+
+
 class TestCallsOfFunctions:
     """Of Python's functions and built-in ones. Python 3.11 makes these, and later versions a few less."""
 
@@ -287,10 +292,10 @@ class TestCallsOfFunctions:
     """For a request with remembered images, beside these: the most of all wire formats."""
 
     async def settled(self, count: Callable[[], Awaitable[T]]) -> T:
-        """What is counted once nothing is done for the first time any more."""
+        """What is counted once nothing is done for the first time any more: the least of three, without other tasks."""
         for _ in range(self.WARM_UP):
             await count()
-        return await count()
+        return min([await count() for _ in range(3)], key=total)
 
     @pytest.mark.parametrize(
         ("way", "changes"),
