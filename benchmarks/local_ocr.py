@@ -25,7 +25,7 @@ from litellm.exceptions import BadRequestError
 from rapidocr import RapidOCR
 
 from benchmarks import ocr_measures
-from benchmarks.ocr_set import Picture, drawn, from_folder, named
+from benchmarks.ocr_set import Picture, drawn, from_folder
 from litellm_image_analysis.vision.local_ocr import MODEL, LocalOCR, tesseract
 
 LOCAL, BARE, TESSERACT = "local-ocr", "RapidOCR", "Tesseract"
@@ -117,7 +117,7 @@ def engines() -> dict[str, Engine]:
     found = {LOCAL: local(LocalOCR()), BARE: bare(RapidOCR(params=ONE_THREAD))}
     if shutil.which("tesseract"):
         found[TESSERACT] = with_tesseract
-    first = named(drawn(), "frames")[0]
+    first = drawn("frames")[0]
     for read in found.values():
         read(first)
     return found
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="a set with truth.json and img/")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     pictures = from_folder(arguments.folder) if arguments.folder else drawn()
     found = engines()
     print(f"For each engine: {', '.join(_FIGURES)}, CPU. A star marks a turn of {LOCAL} without Tesseract.")

@@ -9,13 +9,14 @@ import io
 import json
 import random
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from litellm_image_analysis.cli.evaluate.drawing import MARGIN, Canvas, font, page, table
+from litellm_image_analysis.cli.evaluate.drawing import MARGIN, Canvas, Colour, font, page, table
 
 _READ_BY_RAPIDOCR = ("LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA")
 """The scripts of RapidOCR's models, as the first word of a letter's name in Unicode."""
@@ -134,6 +135,7 @@ _NOTICE = (
     "4. Repairs by others end the guarantee, except in an emergency.",
     "5. Send the device in its own box. We pay up to 18.50 EUR for postage.",
 )
+_SHORT_NOTICE = _NOTICE[:4]
 _RUSSIAN = (
     "Музей открыт ежедневно, кроме вторника.",
     "Билеты продаются в кассе у главного входа.",
@@ -156,36 +158,9 @@ _FRAMES = (
 LONG_LINES = 220
 
 
-def drawn() -> list[Picture]:
-    """Draw the set."""
-    return list(_drawn())
-
-
-def _drawn() -> Iterator[Picture]:
-    yield _columns(2)
-    yield _columns(3)
-    yield Picture("code-light", "code", page(_YAML, 18, is_mono=True), _YAML, is_code=True)
-    dark = page(_PYTHON, 18, (212, 212, 212), (30, 30, 30), is_mono=True)
-    yield Picture("code-dark", "code", dark, _PYTHON, is_code=True)
-    terminal = page(_TERMINAL, 16, (120, 220, 120), "black", is_mono=True, spacing=1.25)
-    yield Picture("terminal", "code", terminal, _TERMINAL, is_code=True)
-    yield Picture("table", "tables", table(_TABLE), tuple(" ".join(row) for row in _TABLE), rows=_TABLE)
-    yield _wrapped_table("table-wrapped", pitch=18)
-    yield _wrapped_table("table-wrapped-wide", pitch=22)
-    yield Picture("small-8", "small text", page(_NOTICE, 8), _NOTICE)
-    yield Picture("small-10", "small text", page(_NOTICE, 10), _NOTICE)
-    yield _small_in_4k()
-    for degrees in (90, 180, 270):
-        yield Picture(f"turned-{degrees}", "turned pages", _turned(page(_NOTICE), degrees), _NOTICE)
-    yield Picture("clear-black", "transparency", _on_nothing("black"), _NOTICE)
-    yield Picture("clear-white", "transparency", _on_nothing("white"), _NOTICE)
-    yield Picture("faint", "contrast", page(_NOTICE, 20, (136, 136, 136), (128, 128, 128)), _NOTICE)
-    yield Picture("cyrillic", "another script", page(_RUSSIAN), _RUSSIAN, lang="rus")
-    yield Picture("greek", "another script", page(_GREEK), _GREEK, lang="ell")
-    yield Picture("frames", "frames", _animation(), tuple(line for frame in _FRAMES for line in frame))
-    yield _long_page()
-    yield Picture("empty", "no text", Canvas(400, 300).png())
-    yield Picture("strokes", "no text", _strokes())
+def drawn(*names: str) -> list[Picture]:
+    """Draw the pictures of these names, in this order. Without names, draw the whole set."""
+    return [_DRAWERS[name](name) for name in names or _DRAWERS]
 
 
 def from_folder(folder: Path) -> list[Picture]:
@@ -218,7 +193,7 @@ def _wrap(text: str, width: float, size: int) -> list[str]:
     return lines
 
 
-def _columns(count: int) -> Picture:
+def _columns(name: str, count: int) -> Picture:
     """Draw a heading over columns of prose."""
     size, width, gap, pitch = 16, 330, 36, 24
     columns = [_wrap(text, width, size) for text in _PROSE[:count]]
@@ -230,7 +205,31 @@ def _columns(count: int) -> Picture:
         for number, line in enumerate(lines):
             canvas.text(MARGIN + column * (width + gap), 70 + number * pitch, line, size)
     lines = [heading, *(line for column in columns for line in column)]
-    return Picture(f"columns-{count}", "columns", canvas.png(), tuple(lines))
+    return Picture(name, "columns", canvas.png(), tuple(lines))
+
+
+def _code(
+    name: str,
+    lines: tuple[str, ...],
+    size: int,
+    colour: Colour = "black",
+    ground: Colour = "white",
+    spacing: float = 1.5,
+) -> Picture:
+    content = page(lines, size, colour, ground, is_mono=True, spacing=spacing)
+    return Picture(name, "code", content, lines, is_code=True)
+
+
+def _notice(name: str, group: str, size: int = 20, colour: Colour = "black", ground: Colour = "white") -> Picture:
+    return Picture(name, group, page(_NOTICE, size, colour, ground), _NOTICE)
+
+
+def _other_script(name: str, lines: tuple[str, ...], lang: str) -> Picture:
+    return Picture(name, "another script", page(lines), lines, lang=lang)
+
+
+def _table(name: str) -> Picture:
+    return Picture(name, "tables", table(_TABLE), tuple(" ".join(row) for row in _TABLE), rows=_TABLE)
 
 
 def _wrapped_table(name: str, pitch: int) -> Picture:
@@ -251,30 +250,31 @@ def _wrapped_table(name: str, pitch: int) -> Picture:
     return Picture(name, "tables", canvas.png(), tuple(" ".join(row) for row in _WRAPPED), rows=_WRAPPED)
 
 
-def _small_in_4k() -> Picture:
+def _small_in_4k(name: str) -> Picture:
     """Draw a window with small text on a large, mostly empty screen."""
     canvas = Canvas(3840, 2160, (24, 40, 66))
     canvas.box((2300, 1200, 2860, 1360), (240, 240, 240), "grey")
     for number, line in enumerate(_NOTICE):
         canvas.text(2316, 1212 + number * 22, line, 12)
-    return Picture("small-in-4k", "small text", canvas.png(), _NOTICE)
+    return Picture(name, "small text", canvas.png(), _NOTICE)
 
 
-def _turned(png: bytes, degrees: int) -> bytes:
-    return _png(Image.open(io.BytesIO(png)).rotate(degrees, expand=True))
+def _turned(name: str, degrees: int) -> Picture:
+    upright = Image.open(io.BytesIO(page(_SHORT_NOTICE)))
+    return Picture(name, "turned pages", _png(upright.rotate(degrees, expand=True)), _SHORT_NOTICE)
 
 
-def _on_nothing(colour: str) -> bytes:
+def _on_nothing(name: str, colour: str) -> Picture:
     """Draw the notice on transparent pixels of the same colour."""
     background = (0, 0, 0, 0) if colour == "black" else (255, 255, 255, 0)
-    image = Image.new("RGBA", (860, 230), background)
+    image = Image.new("RGBA", (860, 170), background)
     draw = ImageDraw.Draw(image)
-    for number, line in enumerate(_NOTICE):
+    for number, line in enumerate(_SHORT_NOTICE):
         draw.text((MARGIN, MARGIN + 30 * number), line, colour, font(20))
-    return _png(image)
+    return Picture(name, "transparency", _png(image), _SHORT_NOTICE)
 
 
-def _animation() -> bytes:
+def _animation(name: str) -> Picture:
     frames = []
     for lines in _FRAMES:
         canvas = Canvas(420, 130)
@@ -283,14 +283,22 @@ def _animation() -> bytes:
         frames.append(canvas.image)
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=500)
-    return file.getvalue()
+    return Picture(name, "frames", file.getvalue(), tuple(line for frame in _FRAMES for line in frame))
 
 
-def _long_page() -> Picture:
+def _long_page(name: str) -> Picture:
     chosen = random.Random(_SEED)
     words = [word.strip(".,") for word in " ".join(_PROSE).split()]
     lines = [f"{number:03d} {' '.join(chosen.choices(words, k=8))}" for number in range(1, LONG_LINES + 1)]
-    return Picture("long", "long page", page(lines, 18), tuple(lines))
+    return Picture(name, "long page", page(lines, 18), tuple(lines))
+
+
+def _no_text(name: str, draw: Callable[[], bytes]) -> Picture:
+    return Picture(name, "no text", draw())
+
+
+def _nothing() -> bytes:
+    return Canvas(400, 300).png()
 
 
 def _strokes() -> bytes:
@@ -311,7 +319,28 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def named(pictures: Sequence[Picture], *names: str) -> list[Picture]:
-    """Return the pictures of these names, in this order."""
-    by_name = {picture.name: picture for picture in pictures}
-    return [by_name[name] for name in names]
+_DRAWERS: dict[str, Callable[[str], Picture]] = {
+    "columns-2": partial(_columns, count=2),
+    "columns-3": partial(_columns, count=3),
+    "code-light": partial(_code, lines=_YAML, size=18),
+    "code-dark": partial(_code, lines=_PYTHON, size=18, colour=(212, 212, 212), ground=(30, 30, 30)),
+    "terminal": partial(_code, lines=_TERMINAL, size=16, colour=(120, 220, 120), ground="black", spacing=1.25),
+    "table": _table,
+    "table-wrapped": partial(_wrapped_table, pitch=18),
+    "table-wrapped-wide": partial(_wrapped_table, pitch=22),
+    "small-8": partial(_notice, group="small text", size=8),
+    "small-10": partial(_notice, group="small text", size=10),
+    "small-in-4k": _small_in_4k,
+    "turned-90": partial(_turned, degrees=90),
+    "turned-180": partial(_turned, degrees=180),
+    "turned-270": partial(_turned, degrees=270),
+    "clear-black": partial(_on_nothing, colour="black"),
+    "clear-white": partial(_on_nothing, colour="white"),
+    "faint": partial(_notice, group="contrast", colour=(136, 136, 136), ground=(128, 128, 128)),
+    "cyrillic": partial(_other_script, lines=_RUSSIAN, lang="rus"),
+    "greek": partial(_other_script, lines=_GREEK, lang="ell"),
+    "frames": _animation,
+    "long": _long_page,
+    "empty": partial(_no_text, draw=_nothing),
+    "strokes": partial(_no_text, draw=_strokes),
+}
