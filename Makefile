@@ -17,7 +17,7 @@ FLOOR_LITELLM := 1.84.0
 UNIT_TESTS := tests $(addprefix --ignore=tests/,e2e cluster integration versions fuzz soak)
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours dashboard bench bench-parts build docs release-check newcomer format constraints clean
+.PHONY: demo test test-floor test-compat check lint coverage nightly fuzz soak mixed neighbours dashboard bench bench-parts bench-ocr build docs release-check newcomer format constraints clean
 .DEFAULT_GOAL := check
 
 # With --no-deps, because pip 23.2 treats an extra of a pinned package as not pinned. uv needs a tenth of pip's
@@ -160,6 +160,12 @@ bench-parts: $(VENV)/installed
 	@PYTHONPATH=tests $(BIN)/python benchmarks/deadline.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/under_load.py
 	@PYTHONPATH=tests $(BIN)/python benchmarks/large_requests.py
+
+# local-ocr, RapidOCR alone and Tesseract (if it is installed) with the same pictures. Writes docs/local-vision.md, but not
+# with SET=folder, a folder with truth.json and img/.
+SET ?=
+bench-ocr: $(VENV)/installed
+	$(BIN)/python -m benchmarks.local_ocr $(SET)
 
 # Pin every dependency by version, for all platforms and Pythons: the newest versions and those of the oldest LiteLLM, both
 # with hashes, and those of each LiteLLM of the sweep. The oldest LiteLLM reads REDIS_HOST only with redis-py before 6.

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 import litellm_image_analysis
-from litellm_image_analysis.vision import local_ocr
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -63,13 +62,17 @@ def api() -> str:
 
 
 def test_the_page_about_local_vision_has_the_limits_of_the_code() -> None:
+    pytest.importorskip("cv2", reason="the extra local-ocr is not installed")
+    from litellm_image_analysis.vision.local_ocr import decode, read
+
     text = " ".join((DOCS / "local-vision.md").read_text().split())
-    assert f"more than {local_ocr.MAX_PIXELS // 1_000_000} megapixels" in text
-    assert f"more than {local_ocr._MAX_SEGMENTS:,} segments" in text
-    assert f"more than {local_ocr._MAX_SCANS} scans" in text
-    assert f"or {local_ocr._MAX_SCANNED_PIXELS // 1_000_000} megapixels in all scans" in text
-    assert f"above {local_ocr._READ_PIXELS // 1_000_000} megapixels are shrunk" in text
-    assert f"{', '.join(local_ocr._FORMATS[:-1])} and {local_ocr._FORMATS[-1]}" in text
+    assert f"more than {decode.MAX_PIXELS // 1_000_000} megapixels" in text
+    assert f"more than {decode.MAX_SEGMENTS:,} segments" in text
+    assert f"more than {decode.MAX_SCANS} scans" in text
+    assert f"or {decode.MAX_SCANNED_PIXELS // 1_000_000} megapixels in all scans" in text
+    assert f"above {read.MAX_READ_PIXELS // 1_000_000} megapixels are shrunk" in text
+    assert f"at most {decode.MAX_FRAMES} frames" in text
+    assert f"{', '.join(decode.FORMATS[:-1])} and {decode.FORMATS[-1]}" in text
 
 
 @pytest.mark.parametrize(
