@@ -18,8 +18,8 @@ _COLUMN_LINES = 4
 """Lines that a column of prose has at least."""
 _FULL = 0.7
 """Share of the column's width that a full line has at least."""
-_BAND = 1.1
-"""Heights of a line: the least distance of the middles of lines in different rows of a table."""
+_BANDS = (1.1, 1.3, 1.55)
+"""Heights of a line: the least distance of the middles of lines in different rows of a table. The first that fits."""
 _ROW_PITCH = 1.25
 """The least distance of rows of a table, over the distance of lines in a cell."""
 _TABLE_ROWS = 3
@@ -132,9 +132,18 @@ def _is_prose(column: Sequence[Fragment]) -> bool:
 
 def joined_cells(fragments: Sequence[Fragment]) -> list[Fragment]:
     """Join the lines of each cell in tables whose rows have cells of several lines. Other fragments stay."""
+    for distance in _BANDS:
+        joined = _joined_at(fragments, distance)
+        if len(joined) < len(fragments):
+            return joined
+    return list(fragments)
+
+
+def _joined_at(fragments: Sequence[Fragment], distance: float) -> list[Fragment]:
+    """Join cells if rows are this far apart, in heights of a line."""
     found: list[Fragment] = []
     run: list[list[Fragment]] = []
-    for band in [*_bands(fragments), []]:
+    for band in [*_bands(fragments, distance), []]:
         columns = len(_columns([each for other in [*run, band] for each in other]))
         if not band or columns < 2 or (run and columns < len(_columns(run[0]))):
             found += _joined(run)
@@ -143,7 +152,7 @@ def joined_cells(fragments: Sequence[Fragment]) -> list[Fragment]:
     return found + [each for band in run for each in band]
 
 
-def _bands(fragments: Sequence[Fragment]) -> list[list[Fragment]]:
+def _bands(fragments: Sequence[Fragment], distance: float) -> list[list[Fragment]]:
     """Divide fragments where free space runs across all of them. Boxes of lines may overlap, so their middles count."""
     if not fragments:
         return []
@@ -152,7 +161,7 @@ def _bands(fragments: Sequence[Fragment]) -> list[list[Fragment]]:
     bottom = float("-inf")
     for fragment in sorted(fragments, key=lambda each: (each.top + each.bottom, each)):
         middle = (fragment.top + fragment.bottom) / 2
-        if middle - bottom >= _BAND * height:
+        if middle - bottom >= distance * height:
             bands.append([])
         bands[-1].append(fragment)
         bottom = middle

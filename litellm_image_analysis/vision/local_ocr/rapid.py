@@ -30,7 +30,7 @@ _PARAMS = {
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
 }
-_SECONDS = 8.0
+_SECONDS = 7.0
 """Time for a picture on one core of a usual server. It is counted in pixels, so that the load does not matter."""
 _LEAST_SECONDS = 3.5  # to read lines, however long it took to find them
 _SECONDS_OF_A_MEGAPIXEL = 1.0  # to find lines
@@ -41,6 +41,8 @@ _BATCH = 24  # lines that are read before the next look at whether the request w
 _SAMPLE = 12  # lines
 _UPRIGHT_FROM, _DOUBTFUL_BELOW = 0.93, 0.85
 """The score of a page that is upright, and the score of a line that may not be."""
+_READABLE_FROM = 0.85
+"""The score of text in a script that the engine knows. What it makes of others tells no direction."""
 _CLEARLY, _MUCH = 0.02, 0.1
 """How much better the score of a page and of a line is if it is read upside down."""
 
@@ -88,7 +90,8 @@ class RapidEngine:
         score, is_upside_down = lines.mean_score(read, sample), False
         if score < _UPRIGHT_FROM:
             turned = self._texts([lines.upside_down(crop) for crop in sample], go_on)
-            if lines.mean_score(turned, sample) > score + _CLEARLY:
+            turned_score = lines.mean_score(turned, sample)
+            if turned_score > score + _CLEARLY and turned_score >= _READABLE_FROM:
                 is_upside_down, read = True, turned
                 crops = [lines.upside_down(crop) for crop in crops]
         known = dict(zip(longest, read, strict=True))

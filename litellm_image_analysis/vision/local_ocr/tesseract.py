@@ -10,7 +10,7 @@ import io
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -58,18 +58,23 @@ def read(picture: Pixels, weak: Sequence[Fragment], go_on: GoOn) -> list[Fragmen
     Returns:
         The lines, or nothing if no pack is sure of them.
     """
-    sample, whole = _encoded(_sample(picture, weak)), _encoded(picture)
-    tried: list[tuple[float, str]] = []
-    for pack in packs():
-        go_on()
-        tried.append((sureness(_read_with(pack, sample)), pack))
-    best = [pack for _, pack in sorted(tried, reverse=True)[:_BEST]]
-    readings = []
-    for pack in dict.fromkeys([*best, *(f"{pack}+{_LATIN}" for pack in best if pack != _LATIN and _LATIN in packs())]):
-        go_on()
-        readings.append(_read_with(pack, whole))
-    surest = max(readings, key=sureness, default=[])
-    return surest if sureness(surest) >= _SURE else []
+    sample = _encoded(_sample(picture, weak))
+
+    def tried(candidates: Iterable[str]) -> list[tuple[float, str]]:
+        found: list[tuple[float, str]] = []
+        for pack in candidates:
+            go_on()
+            found.append((sureness(_read_with(pack, sample)), pack))
+        return sorted(found, reverse=True)
+
+    alone = tried(packs())[:_BEST]
+    with_latin = tried(f"{pack}+{_LATIN}" for _, pack in alone if pack != _LATIN and _LATIN in packs())
+    score, surest = max([*alone, *with_latin], default=(0.0, ""))
+    if score < _SURE:
+        return []
+    go_on()
+    lines = _read_with(surest, _encoded(picture))
+    return lines if sureness(lines) >= _SURE else []
 
 
 def _sample(picture: Pixels, weak: Sequence[Fragment]) -> Pixels:

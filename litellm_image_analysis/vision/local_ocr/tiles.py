@@ -89,7 +89,7 @@ def to_look_at_again(picture: Pixels, quads: Quads, most_pixels: int) -> list[Ti
     counts = sorted(((int(cells[_cells(box)].sum()), box) for box in _grid(picture)), reverse=True)
     chosen: list[Tile] = []
     for count, box in counts:
-        if count >= max(_FEWEST_CELLS, clear[_cells(box)].sum() / 4) and most_pixels >= box.area:
+        if count >= max(_FEWEST_CELLS, clear[_cells(box)].sum() / 2) and most_pixels >= box.area:
             chosen.append(_tile(picture, box))
             most_pixels -= box.area
     return chosen
