@@ -84,10 +84,18 @@ def read_config(path: Path) -> GatewayConfig:
 
 
 def apply_environment(config: GatewayConfig) -> None:
-    """Set the variables of the config's section ``environment_variables`` in this process, as LiteLLM does."""
+    """Set the variables of the config's section ``environment_variables`` in this process, as LiteLLM does.
+
+    Raises:
+        ConfigFileError: the system does not accept a name or a value.
+    """
     for name, value in config.section("environment_variables").items():
         if value is not None:
-            os.environ[str(name)] = str(value)
+            try:
+                os.environ[str(name)] = str(value)
+            except ValueError:
+                problem = "the name has a =, or the name or value has a zero byte"
+                raise ConfigFileError(f"environment_variables.{name}: {problem}") from None
 
 
 def _with_includes(path: Path, repeated: list[str]) -> dict[str, Any]:
@@ -98,6 +106,8 @@ def _with_includes(path: Path, repeated: list[str]) -> dict[str, Any]:
         included = declared_in.parent / name
         if not included.exists():
             included = path.parent / name  # the rule of older versions
+        if not included.exists():
+            raise ConfigFileError(f"{declared_in}: include names {name}, which does not exist")
         if included.resolve() in known:
             continue
         known.add(included.resolve())
@@ -122,15 +132,22 @@ def _read_file(path: Path, repeated: list[str]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, yaml.SafeLoader)
         config = yaml.safe_load(text)
+        twice = list(_repeated(node, ""))
     except OSError as error:
         raise ConfigFileError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ConfigFileError(f"{path}: no valid YAML{line}: {getattr(error, 'problem', None) or 'no UTF-8'}") from None
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None)
+        what = "no UTF-8" if isinstance(error, UnicodeDecodeError) else reason
+        raise ConfigFileError(f"{path}: no valid YAML{line}: {what}") from None
+    except RecursionError:
+        raise ConfigFileError(f"{path}: it is nested too deeply, or an anchor (&) contains itself") from None
+    except ValueError as error:  # a date such as 2026-13-45
+        raise ConfigFileError(f"{path}: a value is not valid: {error}. Write dates in quotes") from None
     if not isinstance(config, dict):
         raise ConfigFileError(f"{path}: the file must hold a mapping, such as model_list: [...]")
-    repeated += _repeated(node, "")
+    repeated += twice
     return {str(key): value for key, value in config.items()}
 
 

@@ -22,14 +22,14 @@ LOGGERS = ("LiteLLM", "LiteLLM.image_analysis", "LiteLLM Router", "LiteLLM Proxy
 
 def write_json(value: Any) -> None:
     """Write a value as JSON to stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(json.dumps(value, indent=2, default=str))  # ASCII, because a text may have half a surrogate pair
 
 
 def write_lines(lines: list[Line]) -> None:
     """Write lines to stdout. Styles are shown on a terminal only, and not with ``NO_COLOR``."""
     if not _has_colours():
         for line in lines:
-            click.echo(line if isinstance(line, str) else "".join(text for text, _ in line))
+            click.echo(_printable(line if isinstance(line, str) else "".join(text for text, _ in line)))
         return
     from rich.console import Console
     from rich.text import Text
@@ -37,7 +37,13 @@ def write_lines(lines: list[Line]) -> None:
     console = Console(highlight=False)
     for line in lines:
         pieces = [(line, None)] if isinstance(line, str) else line
-        console.print(Text.assemble(*((text, style or "") for text, style in pieces)), soft_wrap=True)
+        console.print(Text.assemble(*((_printable(text), style or "") for text, style in pieces)), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Escape what the encoding of stdout does not have, such as half a surrogate pair of a text that was cut."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _has_colours() -> bool:

@@ -169,13 +169,15 @@ class _Trace:
             self._span.set_attributes(_known(numbers))
             calls, first_shown = dict(self._calls), len(result.images) - MOST_IMAGES
             for index, image in enumerate(result.images):
-                call = calls.pop(image.key or "", None)
-                if call is not None:
-                    call.set_attributes(_call(image.outcome))
-                    self._end_image(call, index, image, self._ended_at.get(image.key or ""))
-                elif index >= first_shown:
-                    span = self._start({"gen_ai.request.model": self._model})
-                    self._end_image(span, index, image)
+                with _ENDING:
+                    self._show_image(index, image, calls.pop(image.key or "", None), is_shown=index >= first_shown)
+
+    def _show_image(self, index: int, image: ImageResult, call: Span | None, *, is_shown: bool) -> None:
+        if call is not None:
+            call.set_attributes(_call(image.outcome))
+            self._end_image(call, index, image, self._ended_at.get(image.key or ""))
+        elif is_shown:
+            self._end_image(self._start({"gen_ai.request.model": self._model}), index, image)
 
     def _end_image(self, span: Span, index: int, result: ImageResult, end_time: int | None = None) -> None:
         source, outcome = result.image.source, result.outcome
@@ -202,9 +204,11 @@ class _Trace:
     def end(self) -> None:
         """End all spans. A vision call whose answer nobody awaited any more goes on without one."""
         for key, span in self._calls.items():
-            if span.is_recording():
-                span.end(self._ended_at.get(key))
-        self._span.end()
+            with _ENDING:
+                if span.is_recording():
+                    span.end(self._ended_at.get(key))
+        with _ENDING:
+            self._span.end()
 
 
 def _call(outcome: Outcome) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class _Prometheus:
         label = self._label(model)
         if label != model:
             return
-        self._circuits.labels(label).set(status.is_open)
+        self._circuits.labels(label).set(status.is_open_for_all)
         self._in_flight.labels(label).set(status.in_flight)
         self._queued.labels(label).set(status.queued)
         if refused is not None:

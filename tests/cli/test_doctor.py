@@ -180,3 +180,17 @@ def test_values_of_other_types_are_no_bugs_of_the_command(
         path = written(each)
         assert run("doctor", "--config", path, "--json").json["findings"]
         assert run("explain", "-", "--config", path, text=body).code in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("general_settings", "x"),
+        ("callback_settings", ["x"]),
+        ("environment_variables", ["A"]),
+        ("model_list", {"a": 1}),
+    ],
+)
+def test_a_section_of_a_wrong_type(config: dict[str, Any], doctor: Doctor, name: str, value: Any) -> None:
+    config[name] = value
+    assert (name, "config") in [(fault["where"], fault["check"]) for fault in doctor()]

@@ -272,3 +272,28 @@ class TestTheOutput:
         assert "The text model gets:" in ran.out
         assert "A cat." in ran.out
         assert '"mine": "1"' in ran.out
+
+
+def test_a_text_that_was_cut_within_a_letter_is_explained(
+    explain: Explain, run: Run, written: Callable[[Any], str], config: dict[str, Any]
+) -> None:
+    body = asked(text("cut \ud83d here"), image(PNG_URI))
+    assert explain(body).code == 0
+    assert run("explain", "-", "--config", written(config), text=json.dumps(body)).code == 0
+
+
+def test_a_body_with_a_byte_order_mark_is_read(
+    run: Run, written: Callable[[Any], str], config: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "body.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(asked(image(PNG_URI))).encode())
+    assert run("explain", str(path), "--config", written(config), "--json").code == 0
+
+
+def test_an_alias_of_litellm_s_settings_is_served(
+    explain: Explain, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm.model_alias_map", {})
+    config["litellm_settings"]["model_alias_map"] = {"al": "deepseek-chat"}
+    assert explain(asked(image(PNG_URI), model="al-ocr")).code == 0
+    assert explain(asked(image(PNG_URI), model="other-ocr")).code == 1

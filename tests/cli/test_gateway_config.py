@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,34 @@ class TestIncludes:
             read_config(wrote(tmp_path, f"include: {include}\n"))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "a: [", "a: b: c", "\x00"])
-def test_no_config(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigFileError, match=r"config\.yaml: "):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "must hold a mapping"),
+        ("[]", "must hold a mapping"),
+        ("a: [", "no valid YAML in line 1"),
+        ("a: b: c", "no valid YAML in line 1"),
+        ("\x00", "special characters are not allowed"),
+        ("day: 2026-13-45", "month must be in 1..12. Write dates in quotes"),
+        ("a: &x {b: *x}", "an anchor (&) contains itself"),
+        ("a: " + "[" * 3_000, "nested too deeply"),
+    ],
+)
+def test_no_config(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigFileError, match=rf"config\.yaml: .*{re.escape(problem)}"):
         read_config(wrote(tmp_path, text))
+
+
+def test_a_missing_include_is_named_with_the_file_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFileError, match=r"config\.yaml: include names nope\.yaml, which does not exist"):
+        read_config(wrote(tmp_path, "include: [nope.yaml]\n"))
+
+
+@pytest.mark.parametrize("text", ["A=B: c", '"N": "x\\0y"'])
+def test_variables_that_the_system_does_not_accept(tmp_path: Path, text: str) -> None:
+    config = read_config(wrote(tmp_path, f"environment_variables: {{{text}}}\n"))
+    with pytest.raises(ConfigFileError, match=r"environment_variables\..*zero byte"):
+        apply_environment(config)
 
 
 def test_keys_that_stand_twice(tmp_path: Path) -> None:

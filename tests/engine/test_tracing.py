@@ -108,6 +108,22 @@ async def test_one_call_for_several_images_is_counted_in_the_span_of_the_first(e
     assert "image_analysis.cost_usd" not in (analysis_of(exporter).attributes or {})  # unknown, and never 0
 
 
+@pytest.mark.usefixtures("exporter")
+async def test_a_span_processor_that_raises_leaves_no_span_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    def fail(_: object, span: ReadableSpan) -> None:
+        ended.append(span.name)
+        raise OSError
+
+    monkeypatch.setattr(SimpleSpanProcessor, "on_end", fail)
+    with traced_analysis({}, "eyes") as trace:
+        await answered(trace, "first")
+        await answered(trace, "second")
+        trace.show(result_for(("first", CAT), ("second", CAT)))
+    assert ended == [IMAGE, IMAGE, ANALYSIS]
+
+
 def test_of_many_known_images_the_last_ones_have_a_span(exporter: InMemorySpanExporter) -> None:
     with traced_analysis({}, "eyes") as trace:
         trace.show(result_for(*[("known", CAT.as_cached())] * (MOST_IMAGES + 5)))

@@ -28,9 +28,9 @@ async def examine(path: Path, *, looks: bool) -> list[Finding]:
     found = versions.check_versions(sys.version_info[:3], version("litellm"), __version__)
     try:
         config = read_config(path)
+        apply_environment(config)
     except ConfigFileError as error:
         return [*found, problem("config", str(error), None, "Correct the file")]
-    apply_environment(config)
     return [*found, *settings.check_file(config), *await _examine_config(config, looks=looks)]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from litellm_image_analysis.cli.doctor.finding import Finding, ok, problem, warning
@@ -14,6 +16,9 @@ from litellm_image_analysis.proxy.startup import misplaced_settings
 if TYPE_CHECKING:
     from litellm_image_analysis.cli.gateway_config import GatewayConfig
 
+_MAPPINGS = ("general_settings", "litellm_settings", "router_settings", "callback_settings", "environment_variables")
+"""Sections of a config that are mappings."""
+
 
 def check_file(config: GatewayConfig) -> list[Finding]:
     """Find keys that stand twice, and references to variables that are not set."""
@@ -21,6 +26,14 @@ def check_file(config: GatewayConfig) -> list[Finding]:
         problem("config", f"{where} stands twice. YAML keeps the last one only", where, f"Merge both {where}")
         for where in config.repeated
     ]
+    found += [
+        problem("config", f"{name} is no mapping, so none of it is read", name, "Write keys with values")
+        for name in _MAPPINGS
+        if not isinstance(config.values.get(name), (Mapping, NoneType))
+    ]
+    if not isinstance(config.values.get("model_list"), (list, NoneType)):
+        fix = "Begin each model with a hyphen: - model_name: ..."
+        found.append(problem("config", "model_list is no list, so no model is served", "model_list", fix))
     for each in config.unset:
         what, fix = f"the variable {each.name} is not set", f"Set {each.name} in the environment of the proxy"
         if config.has_secret_manager:
@@ -28,7 +41,7 @@ def check_file(config: GatewayConfig) -> list[Finding]:
             found.append(warning("environment", f"{what}. {more}", each.where, f"{fix}, or in the secret manager"))
         else:
             found.append(problem("environment", what, each.where, fix))
-    if not config.repeated:
+    if not any(each.check == "config" for each in found):
         found.append(ok("config", f"{config.path} was read"))
     if not config.unset:
         found.append(ok("environment", "all variables that the config refers to are set"))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from litellm_image_analysis.config import ImageAnalysisConfig
     from litellm_image_analysis.vision.call import CompletionApi
 
-_NEEDED = ("PIL", "matplotlib", "rapidfuzz")
+_NEEDED = ("PIL", "filelock", "matplotlib", "rapidfuzz")
 
 _EPILOG = """\b
 Exit codes: 0 every picture has a report
@@ -78,6 +79,8 @@ def command(
     if missing:
         raise click.UsageError(f"eval needs {', '.join(missing)}: pip install 'litellm-image-analysis[eval]'")
     silence_litellm()
+    from filelock import FileLock, Timeout
+
     from litellm_image_analysis.cli.evaluate import summary
     from litellm_image_analysis.cli.evaluate.results import Results
     from litellm_image_analysis.cli.evaluate.run import Budget, End
@@ -86,10 +89,19 @@ def command(
     settings, router = _gateway(path)
     subjects = _subjects(models or (settings.vision_model,), prompts, settings, router)
     pictures = _pictures(groups)
+    if not is_unlimited:
+        _check_prices(router, subjects)
+    for file in filter(None, (out, chart)):
+        _check_writable(file)
+    lock = FileLock(f"{out}.lock", timeout=0)
     try:
+        lock.acquire()
         results = Results(out)
+    except Timeout:
+        raise click.UsageError(f"another evaluation writes {out}. Name another file with --out") from None
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
+    ctx.call_on_close(lock.release)
     budget = Budget(None if is_unlimited else max_usd)
     end = asyncio.run(_run(router, settings, results, budget, subjects, pictures, concurrency))
     if as_json:
@@ -120,6 +132,23 @@ def _gateway(path: Path) -> tuple[ImageAnalysisConfig, Router]:
         raise click.UsageError(f"{path}: LiteLLM does not accept model_list or router_settings ({error})") from None
 
 
+def _check_prices(router: Router, subjects: Sequence[Subject]) -> None:
+    unknown = sorted({subject.model for subject in subjects if not _has_price(router, subject.model)})
+    if unknown:
+        raise click.UsageError(
+            f"LiteLLM knows no price of {', '.join(unknown)}, so no budget can be kept. Set input_cost_per_token and"
+            " output_cost_per_token in its model_info, or give --no-max-usd."
+        )
+
+
+def _check_writable(file: Path) -> None:
+    """Find out before the first call is paid that the results could not be written."""
+    try:
+        TemporaryFile(dir=file.parent).close()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
+
+
 def _subjects(
     models: Sequence[str], prompts: Sequence[Path], settings: ImageAnalysisConfig, router: Router
 ) -> list[Subject]:
@@ -130,7 +159,10 @@ def _subjects(
         if not serves(router, name, None):
             raise click.UsageError(f"--model {name}: model_list of the config has no such model")
     texts: list[tuple[str | None, str]] = [(settings.prompt, "built-in" if settings.prompt is None else "config")]
-    texts += [(prompt.read_text(encoding="utf-8").strip(), prompt.name) for prompt in prompts]
+    try:
+        texts += [(prompt.read_text(encoding="utf-8").strip(), prompt.name) for prompt in prompts]
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--prompt: a file cannot be read as UTF-8 ({error})") from None
     return [Subject(model, text, name) for model in dict.fromkeys(models) for text, name in texts]
 
 
@@ -209,4 +241,4 @@ def _lines(rows: Sequence[Sequence[str]], end: End, out: Path) -> list[Line]:
         is_total = number == 0 or not row[0].startswith(" ")
         lines.append([("  ".join(cells).rstrip(), "bold" if is_total else None)])
     note: Line = "" if end is End.DONE else [(f"Not complete: {end.value}. The same command continues.", "yellow")]
-    return [*lines, "", *([note] if note else []), f"All reports are in {out}."]
+    return [*lines, "", *([note] if note else []), f"The reports are in {out}."]

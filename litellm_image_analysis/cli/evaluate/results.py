@@ -91,7 +91,7 @@ class Results:
         if self._path is not None:
             text = json.dumps({"format": _FORMAT, "results": [asdict(each) for each in self._all.values()]}, indent=1)
             new = self._path.with_name(f"{self._path.name}.new")
-            new.write_text(text)
+            new.write_text(text, encoding="utf-8")
             new.replace(self._path)
 
     def of(self, subject: Subject, picture: Picture) -> Result | None:
@@ -185,9 +185,11 @@ def _mean(shares: Iterable[float | None]) -> float | None:
 
 def _read(path: Path) -> list[Result]:
     try:
-        content: Any = json.loads(path.read_text())
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
         found = [Result(**each) for each in content["results"]]
         is_known = content["format"] == _FORMAT
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError):
         is_known, found = False, []
     if not is_known:

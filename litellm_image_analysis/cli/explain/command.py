@@ -24,7 +24,7 @@ Exit codes: 0 the proxy would serve the request
 
 
 @click.command("explain", epilog=_EPILOG)
-@click.argument("request_file", metavar="REQUEST.json", type=click.File(encoding="utf-8"))
+@click.argument("request_file", metavar="REQUEST.json", type=click.File(encoding="utf-8-sig"))
 @click.option(
     "--config",
     "path",

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import litellm
+
 from litellm_image_analysis.analysis.outcomes import FailureReason
 from litellm_image_analysis.engine import routing, vision_support
 from litellm_image_analysis.errors import RequestError
@@ -96,7 +98,7 @@ def _asked(named: str, body: dict[str, Any], activation: Active) -> Decision:
 
 def _checked(decision: Decision, activation: Active, config: ImageAnalysisConfig, router: Router) -> Decision:
     """Check that the models are served and allowed."""
-    names = [name.strip() for name in str(activation.model).split(",")]
+    names = [name.strip() for name in _called(activation.model).split(",")]
     if not any(served_models.may_be_served(name, router, None) for name in names):
         return _refused(decision, served_models.unknown_model(activation.model))
     name, allowed = activation.vision_model, config.allowed_vision_models
@@ -110,6 +112,11 @@ def _checked(decision: Decision, activation: Active, config: ImageAnalysisConfig
         problem, status = vision_choice.NOT_SERVED, 400
     message = f"{PARAMETER}: {problem.format(name=name)}"
     return _refused(decision, RequestError(message, status_code=status, param=PARAMETER, code="invalid_ocr_model"))
+
+
+def _called(model: Any) -> str:
+    """Return the model that LiteLLM calls by the aliases of its settings."""
+    return str(litellm.model_alias_map.get(model, model))
 
 
 def _refused(decision: Decision, refusal: RequestError) -> Decision:
@@ -128,7 +135,7 @@ def _not_asked(activation: Inactive, config: ImageAnalysisConfig, router: Router
             vision_support.accepts_images(model, info),
             vision_support.analysis_due(model, info, config.mode),
         )
-        for model, info in routing.deployments(router, activation.model, None)
+        for model, info in routing.deployments(router, _called(activation.model), None)
     ]
     decision = replace(decision, deployments=found)
     due = [each.analysed for each in found]

@@ -37,6 +37,7 @@ async def run(path: Path, request: Request, team_id: str | None, *, looks: bool)
     try:
         config = read_config(path)
         apply_environment(config)
+        gateway.apply_module_settings(config)
         settings = _without_cache(gateway.read_settings(config))
         router = gateway.make_router(config, settings)
         explanation = await explain(request, config, settings, router, team_id)
@@ -46,7 +47,6 @@ async def run(path: Path, request: Request, team_id: str | None, *, looks: bool)
         raise UnusableConfigError(f"LiteLLM does not accept model_list or router_settings: {error}") from None
     report = as_report(request, explanation, router)
     if looks:
-        gateway.apply_module_settings(config)
         report["look"] = await look(request, explanation)
         await gateway.close_clients()
     return report

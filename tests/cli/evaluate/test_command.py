@@ -9,6 +9,7 @@ from typing import Any
 
 import imagesize
 import pytest
+from filelock import FileLock
 from support.configs import deployment
 from support.scripted_vision import inventing, obeying, perfect
 from support.upstream import Body, Rule, Upstream, images_in, running_upstream
@@ -102,9 +103,9 @@ def test_a_vision_model_that_fails(run: Callable[..., Any], config: str) -> None
 def test_a_model_without_a_price(run: Callable[..., Any], config: str, upstream: Upstream) -> None:
     arguments = ("eval", "--config", config, "--model", "unpriced", "--group", "empty")
     ran = run(*arguments)
-    assert ran.code == 1
-    assert "LiteLLM knows no price of the vision model" in ran.out
-    assert len(upstream.requests) == 1
+    assert ran.code == 2
+    assert "LiteLLM knows no price of unpriced, so no budget can be kept" in " ".join(ran.out.split())
+    assert upstream.requests == []
     assert run(*arguments, "--no-max-usd").code == 0
 
 
@@ -115,13 +116,25 @@ def test_a_model_without_a_price(run: Callable[..., Any], config: str, upstream:
         (("--group", "cats"), "--group cats: there are text, tables, code"),
         (("--max-usd", "0"), "0.0 is not in the range x>0"),
         (("--out", "config.yaml"), "config.yaml: not a file of this version's evaluations"),
+        (("--out", "no/folder.json"), "no/folder.json cannot be written: No such file or directory"),
+        (("--chart", "no/chart.png"), "no/chart.png cannot be written"),
+        (("--prompt", "not-utf-8.txt"), "--prompt: a file cannot be read as UTF-8"),
         (("--prompt", "nowhere.txt"), "'nowhere.txt' does not exist"),
     ],
 )
 def test_wrong_usage(
     run: Callable[..., Any], config: str, upstream: Upstream, arguments: tuple[str, ...], problem: str
 ) -> None:
+    Path("not-utf-8.txt").write_bytes(b"\xff\xfe")
     ran = run("eval", "--config", config, *arguments)
     assert ran.code == 2
     assert problem in " ".join(ran.out.split())
+    assert upstream.requests == []
+
+
+def test_two_evaluations_do_not_write_one_file(run: Callable[..., Any], config: str, upstream: Upstream) -> None:
+    with FileLock("eval.json.lock"):
+        ran = run("eval", "--config", config, "--model", "perfect", "--group", "empty")
+    assert ran.code == 2
+    assert "another evaluation writes eval.json" in " ".join(ran.out.split())
     assert upstream.requests == []
