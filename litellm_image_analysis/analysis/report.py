@@ -24,6 +24,7 @@ class Report:
         reasons: code of each failure such as ``timeout``, in the images' order.
         cures: problems of the vision model and what the operator has to do, each once.
         files: number of files that are not images and were replaced by a note.
+        analysed: number of images with an analysis for which the request made a vision call.
     """
 
     vision_model: str
@@ -36,6 +37,7 @@ class Report:
     reasons: tuple[str, ...] = ()
     cures: tuple[str, ...] = ()
     files: int = 0
+    analysed: int = 0
 
 
 def make_report(
@@ -61,6 +63,7 @@ def make_report(
         images=replaced,
         cached=sum(isinstance(outcome, Analysed) and outcome.cached for outcome in by_image),
         failed=len(failures),
+        analysed=sum(isinstance(outcome, Analysed) and not outcome.cached for outcome in by_image),
         cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         duration_ms=duration_ms,
         call_ids=tuple(outcome.call_id for outcome in outcomes if outcome.call_id is not None),

@@ -43,7 +43,7 @@ class Cache:
         self._config = config
         self._call_seconds = call_seconds
         self._memory = None if config.backend == "off" else Memory(config.max_bytes)
-        self._store = store
+        self.store = self._store = store
         self._flushes = 0
         self._calls: SingleFlight[Outcome] = SingleFlight()
         self._reads: SingleFlight[dict[str, Outcome]] = SingleFlight()

@@ -428,6 +428,7 @@ class TestReport:
             duration_ms=250,
             call_ids=("call-A", "call-B", "call-D"),
             reasons=("empty", "timeout"),
+            analysed=2,
         )
 
     async def test_what_the_vision_models_own_cache_answered_counts_as_cached(self) -> None:
