@@ -137,13 +137,9 @@ def load(text: str | bytes) -> Entry | None:
         is_price = usd is None or 0 <= usd <= _MOST
         if not (are_texts and are_counts and is_price and isinstance(read["reasons"], list) and time.tzinfo):
             return None
-        return Entry(
-            time=time.astimezone(timezone.utc),
-            usd=usd,
-            reasons=tuple(map(_short, reasons[:_MOST_REASONS])),
-            **counts,
-            **{name: _short(value) for name, value in names.items()},
-        )
+        values: dict[str, Any] = {**counts, **{name: _short(value) for name, value in names.items()}}
+        short = tuple(map(_short, reasons[:_MOST_REASONS]))
+        return Entry(time=time.astimezone(timezone.utc), usd=usd, reasons=short, **values)
     except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
         return None
 
