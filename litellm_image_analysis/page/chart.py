@@ -41,7 +41,7 @@ class Chart:
         svg: the chart.
         top: number of images at its upper edge.
         labels: the times at its left edge, middle and right edge.
-        span: the time of one bar, in words.
+        span: the time of one bar, in words, such as hour or 2 minutes.
     """
 
     svg: str
@@ -129,7 +129,7 @@ def _round_up(count: int) -> int:
     """Return a round number, not below this one, whose half is a whole number."""
     size = 1
     while True:
-        for digit in (2, 4, 6, 10):
+        for digit in (2, 4, 6, 8, 10):
             if digit * size >= count:
                 return digit * size
         size *= 10
@@ -139,5 +139,5 @@ def _in_words(seconds: int) -> str:
     for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds % unit == 0:
             number = seconds // unit
-            return f"{number} {name}s" if number > 1 else f"1 {name}"
+            return f"{number} {name}s" if number > 1 else name
     return f"{seconds} seconds"

@@ -107,7 +107,7 @@ def test_it_shows_the_requests_just_made(client: httpx.Client) -> None:
     assert float(newest["usd"]) == pytest.approx(0.00021)
     page = client.get(PATH).text
     assert newest["request_id"] in page
-    assert '<td data-name="Model"><span>deepseek-chat<span class="sub">/v1/chat/completions' in page
+    assert '<td data-name="Model" class="model"><span>deepseek-chat<span class="sub">/v1/chat/completions' in page
 
 
 def test_a_failure_is_shown_with_its_reason_on_both_wire_formats(client: httpx.Client, upstream: Upstream) -> None:
@@ -198,7 +198,7 @@ def address(proxy: Proxy, query: str = "") -> str:
 def test_nothing_is_wider_than_the_window(proxy: Proxy, tab: Tab, width: int, query: str) -> None:
     tab.resize(width, 844)
     tab.open(address(proxy, query))
-    assert "Images for each" in tab.html()
+    assert "Images per" in tab.html()
     assert tab.size()[0] == width
     assert tab.errors == []
 

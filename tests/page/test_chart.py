@@ -34,7 +34,7 @@ def test_an_entry_is_in_the_bar_of_its_time() -> None:
 @pytest.mark.parametrize(
     ("age", "span"),
     [
-        (timedelta(minutes=10), "1 minute"),
+        (timedelta(minutes=10), "minute"),
         (timedelta(hours=5), "30 minutes"),
         (timedelta(days=3), "4 hours"),
         (timedelta(days=300), "14 days"),
@@ -46,7 +46,9 @@ def test_the_span_of_a_bar_fits_the_time(age: timedelta, span: str) -> None:
     assert chart.span == span
 
 
-@pytest.mark.parametrize(("images", "top"), [(0, 2), (1, 2), (3, 4), (5, 6), (7, 10), (11, 20), (61, 100), (999, 1000)])
+@pytest.mark.parametrize(
+    ("images", "top"), [(0, 2), (1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 20), (61, 80), (999, 1000)]
+)
 def test_the_scale_ends_at_a_round_number(images: int, top: int) -> None:
     assert draw([entry(analysed=images)], "1h", NOW).top == top
 

@@ -43,7 +43,7 @@ TAGS = {
         "section",
     ),
     *("form", "label", "select", "option", "input", "button", "div", "dl", "dt", "dd", "ul", "li", "nav"),
-    *("svg", "line", "g", "rect", "table", "thead", "tbody", "tr", "th", "td"),
+    *("svg", "line", "g", "rect", "table", "thead", "tbody", "tr", "th", "td", "time"),
 }
 ALL = Filters()
 

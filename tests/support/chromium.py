@@ -125,6 +125,7 @@ def running_chromium(folder: Path) -> Iterator[Tab]:
     options = [*OPTIONS, "--remote-debugging-port=0", f"--user-data-dir={folder}"]
     if os.getuid() == 0:
         options.append("--no-sandbox")
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([binary, *options, "about:blank"], stdout=log, stderr=log)
     try:
