@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from litellm_image_analysis.engine import containment
-from litellm_image_analysis.event_loops import PerLoop
+from litellm_image_analysis.event_loops import PerLoop, computed
 from litellm_image_analysis.page.journal import dump, load
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class SharedJournal:
     async def read(self) -> list[Entry] | None:
         """Return the entries of all workers, the newest first. ``None`` if Redis is not available."""
         texts = await self._store.read_log(self._most)
-        return None if texts is None else [entry for entry in map(load, texts) if entry is not None]
+        if texts is None:
+            return None
+        return await computed(lambda: [entry for entry in map(load, texts) if entry is not None], in_thread=True)
 
 
 class _Sender:
