@@ -78,6 +78,7 @@ class PageSettings(TypedDict, total=False):
 
     enabled: bool
     max_entries: int
+    show_texts: bool
 
 
 class Settings(TypedDict, total=False):
@@ -233,6 +234,11 @@ class PageConfig(_Settings):
         title="requests that the page keeps. The oldest are dropped first",
         default=1000,
         description="a whole number of requests from 1 to 10000, such as 1000",
+    )
+    show_texts: Flag = Field(
+        title="whether the page shows the beginning of each analysis. Admins can then read what users' images show",
+        default=False,
+        description="true or false",
     )
 
 

@@ -479,7 +479,11 @@ class TestPage:
     """The group of settings under ``page``."""
 
     def test_it_is_off_and_bounded(self) -> None:
-        assert ImageAnalysisConfig().page.model_dump() == {"enabled": False, "max_entries": 1000}
+        assert ImageAnalysisConfig().page.model_dump() == {
+            "enabled": False,
+            "max_entries": 1000,
+            "show_texts": False,
+        }
 
     @pytest.mark.parametrize(
         ("name", "value"),

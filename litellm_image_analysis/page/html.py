@@ -27,7 +27,9 @@ _DASH = "\N{EN DASH}"
 _LEAST_USD = Decimal("0.000001")
 
 
-def render(entries: Sequence[Entry], filters: Filters, page: int, now: datetime, source: str) -> str:
+def render(
+    entries: Sequence[Entry], filters: Filters, page: int, now: datetime, source: str, *, has_texts: bool = False
+) -> str:
     """Return the page.
 
     Args:
@@ -36,6 +38,7 @@ def render(entries: Sequence[Entry], filters: Filters, page: int, now: datetime,
         page: the number of the page, from 1.
         now: the time, in UTC.
         source: whose entries they are, in words.
+        has_texts: whether texts of analyses are shown.
     """
     shown = filters.select(entries, now)
     pages = page_count(len(shown))
@@ -57,6 +60,7 @@ def render(entries: Sequence[Entry], filters: Filters, page: int, now: datetime,
         seconds=_seconds,
         now=now,
         source=source,
+        has_texts=has_texts,
     )
 
 

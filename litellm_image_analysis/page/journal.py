@@ -42,6 +42,7 @@ class Entry:
         usd: cost of the vision calls. ``None`` if LiteLLM knows no price for one of them.
         key_alias: the name of the caller's key, never the key.
         team_alias: the name of the caller's team.
+        texts: the beginnings of the analyses, if ``page.show_texts`` is set. They stay in this process.
     """
 
     time: datetime
@@ -57,6 +58,7 @@ class Entry:
     usd: Decimal | None = Decimal(0)
     key_alias: str = ""
     team_alias: str = ""
+    texts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def images(self) -> int:
@@ -69,9 +71,11 @@ class Entry:
         return tuple(name for name in OUTCOMES if getattr(self, name))
 
     def as_json(self) -> dict[str, Any]:
-        """Return its attributes as JSON values."""
+        """Return its attributes as JSON values, without texts."""
         usd = None if self.usd is None else str(self.usd)
-        return {**asdict(self), "time": self.time.isoformat(), "reasons": list(self.reasons), "usd": usd}
+        values = {**asdict(self), "time": self.time.isoformat(), "reasons": list(self.reasons), "usd": usd}
+        del values["texts"]
+        return values
 
 
 def entry_of(data: Mapping[str, Any], report: Report, time: datetime) -> Entry | None:
@@ -99,6 +103,7 @@ def entry_of(data: Mapping[str, Any], report: Report, time: datetime) -> Entry |
         usd=report.cost,
         key_alias=_short(metadata.get("user_api_key_alias")),
         team_alias=_short(metadata.get("user_api_key_team_alias")),
+        texts=tuple(_encodable(text) for text in report.texts),
     )
 
 
@@ -115,6 +120,10 @@ def _short(value: object) -> str:
     """Return a caller's text without what cannot be written as UTF-8, cut to a length."""
     text = value if isinstance(value, str) else ""
     text = text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
@@ -171,7 +180,7 @@ def merged(*sources: Iterable[Entry], most: int) -> list[Entry]:
     """Return the latest entries of several sources, each once, the newest first.
 
     Args:
-        sources: the entries. Two sources may have the same one.
+        sources: the entries. If several have the same one, that of the first source is returned.
         most: number of entries.
     """
     once = dict.fromkeys(entry for source in sources for entry in source)

@@ -53,7 +53,7 @@ class Page:
     """
 
     def __init__(self, config: PageConfig, analyzer: Analyzer) -> None:
-        self._most = config.max_entries
+        self._most, self._shows_texts = config.max_entries, config.show_texts
         self._journal = Journal(config.max_entries)
         store = analyzer.cache.store
         self._shared = None if store is None else SharedJournal(store, config.max_entries)
@@ -81,24 +81,27 @@ class Page:
         def make() -> Response:
             entries = merged(self._journal, shared or (), most=self._most)
             if query.get("format") == "json":
-                return JSONResponse(_as_json(entries, filters, number, now, source))
-            return HTMLResponse(render(entries, filters, number, now, source))
+                return JSONResponse(self._as_json(entries, filters, number, now, source))
+            return HTMLResponse(render(entries, filters, number, now, source, has_texts=self._shows_texts))
 
         return await computed(make, in_thread=self._most > _FEW_ENTRIES)
 
-
-def _as_json(entries: list[Entry], filters: Filters, page: int, now: datetime, source: str) -> dict[str, Any]:
-    shown = filters.select(entries, now)
-    pages = page_count(len(shown))
-    page = min(page, pages)
-    return {
-        "source": source,
-        "filters": query_of(filters),
-        "total": len(shown),
-        "page": page,
-        "pages": pages,
-        "entries": [{**entry.as_json(), "images": entry.images} for entry in on_page(shown, page)],
-    }
+    def _as_json(self, entries: list[Entry], filters: Filters, page: int, now: datetime, source: str) -> dict[str, Any]:
+        shown = filters.select(entries, now)
+        pages = page_count(len(shown))
+        page = min(page, pages)
+        rows = [{**entry.as_json(), "images": entry.images} for entry in on_page(shown, page)]
+        if self._shows_texts:
+            for row, entry in zip(rows, on_page(shown, page), strict=True):
+                row["texts"] = list(entry.texts)
+        return {
+            "source": source,
+            "filters": query_of(filters),
+            "total": len(shown),
+            "page": page,
+            "pages": pages,
+            "entries": rows,
+        }
 
 
 def install(config: PageConfig, analyzer: Analyzer) -> None:

@@ -15,7 +15,7 @@ from support.configs import proxy_config
 from support.images import data_uri, image, message, text
 from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.redis_server import running_redis
-from support.upstream import Rule, Upstream, running_upstream
+from support.upstream import Rule, Upstream, description_of, running_upstream
 
 PATH = "/image-analysis"
 SECRET = "a private question"
@@ -172,6 +172,18 @@ def test_workers_share_entries_in_redis_and_only_admins_see_them(upstream: Upstr
             redis.stop()
             assert "Redis does not answer: requests of this worker only" in get("sk-admin").text
             redis.start()
+
+
+def test_it_shows_texts_if_the_operator_allows_it(upstream: Upstream, tmp_path: Path) -> None:
+    page = {"enabled": True, "show_texts": True}
+    with running_proxy(proxy_config(upstream, page=page), tmp_path) as proxy, proxy.client() as client:
+        assert ask(client, "shown").status_code == 200
+        [entry] = listed(client)
+        assert entry["texts"] == [description_of(data_uri("shown"))]
+        shown = client.get(PATH).text
+        assert f"<blockquote>{entry['texts'][0]}</blockquote>" in shown
+        assert SECRET not in shown
+        assert entry["texts"][0] not in proxy.log
 
 
 def test_without_the_setting_the_path_is_unknown(upstream: Upstream, tmp_path: Path) -> None:

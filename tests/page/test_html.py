@@ -18,7 +18,18 @@ from litellm_image_analysis.page.journal import Entry, Filters
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}&amp;"
 ATTRIBUTES = {
-    *("aria-hidden", "aria-label", "autocomplete", "charset", "class", "content", "data-name", "height", "href"),
+    *(
+        "aria-hidden",
+        "aria-label",
+        "autocomplete",
+        "charset",
+        "class",
+        "colspan",
+        "content",
+        "data-name",
+        "height",
+        "href",
+    ),
     *("lang", "method", "name", "placeholder", "preserveaspectratio", "rel", "role", "scope", "selected"),
     *("spellcheck", "style", "value", "viewbox", "width", "x", "x1", "x2", "y", "y1", "y2"),
 }
@@ -44,6 +55,7 @@ TAGS = {
     ),
     *("form", "label", "select", "option", "input", "button", "div", "dl", "dt", "dd", "ul", "li", "nav"),
     *("svg", "line", "g", "rect", "table", "thead", "tbody", "tr", "th", "td", "time"),
+    *("details", "summary", "blockquote"),
 }
 ALL = Filters()
 
@@ -70,7 +82,7 @@ class Markup(HTMLParser):
 
 
 def page_of(found: Sequence[Entry], filters: Filters = ALL, page: int = 1) -> Markup:
-    return Markup(render(found, filters, page, NOW, "this worker only"))
+    return Markup(render(found, filters, page, NOW, "this worker only", has_texts=True))
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
@@ -127,6 +139,12 @@ def test_it_shows_an_entry() -> None:
 def test_a_price_is_shown_in_usd(usd: str | None, shown: str) -> None:
     page = page_of([entry(analysed=1, usd=None if usd is None else Decimal(usd))])
     assert shown in page.texts[page.texts.index("USD") :]
+
+
+def test_texts_are_shown_only_if_the_operator_allows_it() -> None:
+    found = [entry(analysed=1, texts=("an invoice", HOSTILE))]
+    assert {"an invoice", HOSTILE} <= set(page_of(found).texts)
+    assert "an invoice" not in render(found, ALL, 1, NOW, "this worker only")
 
 
 def test_without_entries_it_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -98,6 +99,16 @@ class TestStored:
     def test_so_are_entries_with_a_wrong_value(self, change: dict[str, object]) -> None:
         assert load(json.dumps({**entry().as_json(), **change})) is None
         assert load(json.dumps(entry().as_json())) == entry()
+
+
+def test_texts_are_not_sent_to_redis_and_not_printed_and_those_of_this_worker_stay() -> None:
+    ours = entry_of(DATA, replace(REPORT, texts=("an invoice \ud800",)), NOW)
+    assert ours is not None
+    assert ours.texts == ("an invoice ?",)
+    assert "invoice" not in dump(ours) + repr(ours)
+    stored = load(dump(ours))
+    assert stored is not None
+    assert [each.texts for each in merged([ours], [stored], most=5)] == [ours.texts]
 
 
 def test_the_journal_keeps_the_latest() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -139,6 +140,18 @@ async def test_the_same_entries_as_json(client: httpx.AsyncClient, analyzer: Ana
     first = found["entries"][0]
     assert (first["images"], first["failed"], first["usd"], first["milliseconds"]) == (1, 1, None, 812)
     assert first["reasons"] == ["timeout"]
+
+
+@pytest.mark.parametrize("show_texts", [False, True])
+async def test_texts_are_in_the_json_if_the_operator_allows_it(
+    app: FastAPI, analyzer: Analyzer, show_texts: bool
+) -> None:
+    install(PageConfig(enabled=True, show_texts=show_texts), analyzer)
+    analyzer._report({"metadata": {}}, replace(REPORT, texts=("an invoice",)), is_logged=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://proxy") as client:
+        for form in ("json", "html"):
+            found = await client.get(f"{PATH}?format={form}", headers=bearer("sk-admin"))
+            assert ("an invoice" in found.text) is show_texts
 
 
 @pytest.mark.parametrize("page", ["", "0", "-1", "x", "9" * 5000, "²", "99"])

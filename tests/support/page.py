@@ -41,4 +41,5 @@ def entries(texts: st.SearchStrategy[str] = _texts) -> st.SearchStrategy[Entry]:
         usd=st.none() | st.decimals(0, 1000, allow_nan=False),
         key_alias=texts,
         team_alias=texts,
+        texts=st.lists(texts, max_size=2).map(tuple),
     )
