@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, Outcome
 
-
 TEXT_CHARACTERS = 500
 """Characters of an analysis in a report."""
 MOST_TEXTS = 10
