@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,25 @@ def test_workers_share_entries_in_redis_and_only_admins_see_them(upstream: Upstr
             redis.stop()
             assert "Redis does not answer: requests of this worker only" in get("sk-admin").text
             redis.start()
+
+
+@pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="needs PostgreSQL: set DATABASE_URL")
+def test_keys_of_the_database_see_it_if_their_user_is_an_admin(upstream: Upstream, tmp_path: Path) -> None:
+    config = proxy_config(upstream, page={"enabled": True})
+    env = {"DATABASE_URL": os.environ["DATABASE_URL"], "LITELLM_SALT_KEY": "sk-salt"}
+    with running_proxy(config, tmp_path, env) as proxy, proxy.client() as client:
+
+        def status(key: str) -> int:
+            return httpx.get(f"{proxy.url}{PATH}", auth=("any", key), timeout=60, verify=False).status_code
+
+        def key_of(role: str) -> str:
+            user = client.post("/user/new", json={"user_role": role, "auto_create_key": False}).json()["user_id"]
+            return str(client.post("/key/generate", json={"user_id": user}).json()["key"])
+
+        assert status(client.post("/key/generate", json={}).json()["key"]) == 403
+        roles = ("proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer")
+        assert [status(key_of(role)) for role in roles] == [200, 200, 403, 403]
+        assert status("sk-wrong") == 401
 
 
 def test_it_shows_texts_if_the_operator_allows_it(upstream: Upstream, tmp_path: Path) -> None:
