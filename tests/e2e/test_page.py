@@ -6,6 +6,8 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,13 @@ import pytest
 from support.chromium import Tab, chromium, running_chromium
 from support.configs import proxy_config
 from support.images import data_uri, image, message, text
+from support.page import NOW, entry
 from support.proxy import TWO_WORKERS, Proxy, eventually, running_proxy
 from support.redis_server import running_redis
 from support.upstream import Rule, Upstream, description_of, running_upstream
+
+from litellm_image_analysis.page.html import render
+from litellm_image_analysis.page.journal import Filters
 
 PATH = "/image-analysis"
 SECRET = "a private question"
@@ -198,12 +204,12 @@ def test_it_shows_texts_if_the_operator_allows_it(upstream: Upstream, tmp_path: 
     page = {"enabled": True, "show_texts": True}
     with running_proxy(proxy_config(upstream, page=page), tmp_path) as proxy, proxy.client() as client:
         assert ask(client, "shown").status_code == 200
-        [entry] = listed(client)
-        assert entry["texts"] == [description_of(data_uri("shown"))]
+        [newest] = listed(client)
+        assert newest["texts"] == [description_of(data_uri("shown"))]
         shown = client.get(PATH).text
-        assert f"<blockquote>{entry['texts'][0]}</blockquote>" in shown
+        assert f"<blockquote>{newest['texts'][0]}</blockquote>" in shown
         assert SECRET not in shown
-        assert entry["texts"][0] not in proxy.log
+        assert newest["texts"][0] not in proxy.log
 
 
 def test_without_the_setting_the_path_is_unknown(upstream: Upstream, tmp_path: Path) -> None:
@@ -233,6 +239,20 @@ def test_nothing_is_wider_than_the_window(proxy: Proxy, tab: Tab, width: int, qu
     assert "Images per" in tab.html()
     assert tab.size()[0] == width
     assert tab.errors == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 950, 1220, 1221, 1280])
+def test_long_names_make_nothing_wider(tab: Tab, tmp_path: Path, width: int) -> None:
+    long = "x" * 200
+    names = dict.fromkeys(("path", "model", "vision_model", "key_alias", "team_alias", "request_id"), long)
+    counts = dict.fromkeys(("analysed", "cached", "failed", "milliseconds"), 99_999)
+    many = entry(**names, **counts, reasons=(long, long), texts=(long * 2,))
+    found = [many, replace(many, usd=Decimal("12345.123456"))]
+    page = tmp_path / "page.html"
+    page.write_text(render(found, Filters(since="all"), 1, NOW, "this worker only", has_texts=True))
+    tab.resize(width, 844)
+    tab.open(page.as_uri())
+    assert tab.size()[0] == width
 
 
 def test_the_filters_are_a_form_that_works_without_javascript(proxy: Proxy, client: httpx.Client, tab: Tab) -> None:
