@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
+    from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig, PageConfig
     from litellm_image_analysis.errors import AttemptError, ConfigError, ImageAnalysisError, RequestError
     from litellm_image_analysis.plugin import ImageAnalysis
     from litellm_image_analysis.sdk.functions import acompletion, anthropic_messages, aresponses, completion, responses
@@ -30,6 +30,7 @@ __all__ = [
     "ImageAnalysis",
     "ImageAnalysisConfig",
     "ImageAnalysisError",
+    "PageConfig",
     "RequestError",
     "acompletion",
     "anthropic_messages",
@@ -48,6 +49,7 @@ _HOMES = {
     "ImageAnalysis": "plugin",
     "ImageAnalysisConfig": "config",
     "ImageAnalysisError": "errors",
+    "PageConfig": "config",
     "RequestError": "errors",
     "acompletion": "sdk.functions",
     "anthropic_messages": "sdk.functions",

@@ -224,6 +224,11 @@ def budget_exceeded_status() -> int:
     return status
 
 
+def is_admin_only(error: Exception) -> bool:
+    """Whether an error of LiteLLM's auth says that the caller is known, but is no admin. Its status is 401."""
+    return "Only proxy admin" in f"{error} {getattr(error, 'message', '')} {getattr(error, 'detail', '')}"
+
+
 def has_own_limits() -> bool:
     """Whether the proxy has registered its own limits. It does so after it has created its router."""
     return _LIMITS in (getattr(proxy_global("proxy_logging_obj"), "proxy_hook_mapping", None) or {})

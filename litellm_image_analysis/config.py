@@ -49,6 +49,7 @@ def _url_host(value: str, info: ValidationInfo) -> str:
 
 
 _Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+_Entries = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=10_000)]
 _CountOrNone = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 _Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]
 _SecondsOrNone = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
@@ -70,6 +71,14 @@ class CacheSettings(TypedDict, total=False):
     scope: Literal["tenant", "global"]
     redis_url: str | None
     secret: str | None
+
+
+class PageSettings(TypedDict, total=False):
+    """The settings of ``PageConfig``, as keyword arguments or a mapping."""
+
+    enabled: bool
+    max_entries: int
+    show_texts: bool
 
 
 class Settings(TypedDict, total=False):
@@ -107,6 +116,7 @@ class Settings(TypedDict, total=False):
     context_tags: Sequence[str]
     grouping: Literal["per_image", "per_message"]
     cache: CacheConfig | CacheSettings
+    page: PageConfig | PageSettings
     count_vision_tokens: bool
     billing: Literal["per_call", "per_request"]
 
@@ -202,6 +212,34 @@ class CacheConfig(_Settings):
         if value is not None and not value.get_secret_value().strip():
             raise ValueError("empty")
         return value
+
+
+class PageConfig(_Settings):
+    """Settings of the page of recent analyses. Frozen.
+
+    Raises:
+        ConfigError: a value is wrong, or a setting is unknown. The message names the valid values.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[PageSettings]) -> None: ...
+
+    enabled: Flag = Field(
+        title="whether the proxy serves `GET /image-analysis` to its admins",
+        default=False,
+        description="true or false",
+    )
+    max_entries: _Entries = Field(
+        title="requests that the page keeps. The oldest are dropped first",
+        default=1000,
+        description="a whole number of requests from 1 to 10000, such as 1000",
+    )
+    show_texts: Flag = Field(
+        title="whether the page shows the beginning of each analysis. Admins can then read what users' images show",
+        default=False,
+        description="true or false",
+    )
 
 
 class ImageAnalysisConfig(_Settings):
@@ -377,6 +415,11 @@ class ImageAnalysisConfig(_Settings):
         title="settings of the cache, below",
         default=CacheConfig(),
         description="a mapping of settings such as {backend: redis, ttl_seconds: 3600}",
+    )
+    page: PageConfig = Field(
+        title="settings of the page of recent analyses, below",
+        default=PageConfig(),
+        description="a mapping of settings such as {enabled: true}",
     )
     count_vision_tokens: Flag = Field(
         title="whether the tokens of vision calls count against each tpm_limit, such as those of key, team and user",

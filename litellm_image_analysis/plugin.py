@@ -18,6 +18,7 @@ from litellm_image_analysis.engine import containment, routing, tenancy, unserve
 from litellm_image_analysis.engine.analyzer import Analyzer
 from litellm_image_analysis.errors import RequestError
 from litellm_image_analysis.event_loops import take_turn
+from litellm_image_analysis.page import route
 from litellm_image_analysis.proxy import admission, budgets, connections, http_errors, startup
 from litellm_image_analysis.proxy.admission import RequestedAnalysis
 from litellm_image_analysis.proxy.aliases import advertise, advertise_again, check_suffix, withdraw
@@ -167,11 +168,13 @@ class ImageAnalysis(CustomLogger):
         return self._analyzer.gate.loads()
 
     async def check_start(self, *, has_settings: bool = True) -> None:
-        """Proxy: log problems with the vision model or the cache, once the router is up.
+        """Proxy: serve the page, and log problems with the vision model or the cache, once the router is up.
 
         Args:
             has_settings: whether the settings are those of the config. Otherwise they are the defaults.
         """
+        with containment.log_and_continue("installing the page"):
+            route.install(self.config.page, self._analyzer)
         with containment.log_and_continue("checking the start"):
             await startup.router_is_up()
             startup.report_ready(self.config, has_settings=has_settings, is_registered=self._is_registered())

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 from support.strategies import json_values
 
-from litellm_image_analysis.config import CacheConfig, CacheSettings, ImageAnalysisConfig, Settings
+from litellm_image_analysis.config import (
+    CacheConfig,
+    CacheSettings,
+    ImageAnalysisConfig,
+    PageConfig,
+    PageSettings,
+    Settings,
+)
 from litellm_image_analysis.errors import ConfigError
 from litellm_image_analysis.request.context_blocks import TAGS
 
@@ -133,6 +140,9 @@ SETTINGS = {
     ),
     "cache": Setting(
         CacheConfig(), accepted=[({}, CacheConfig()), ({"ttl_seconds": "60"}, CacheConfig(ttl_seconds=60))], refused=[]
+    ),
+    "page": Setting(
+        PageConfig(), accepted=[({}, PageConfig()), ({"enabled": True}, PageConfig(enabled=True))], refused=[]
     ),
     "count_vision_tokens": flag(default=True),
     "billing": Setting(
@@ -350,7 +360,9 @@ def test_so_is_one_of_the_cache() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "model"), [(Settings, ImageAnalysisConfig), (CacheSettings, CacheConfig)], ids=["all", "cache"]
+    ("settings", "model"),
+    [(Settings, ImageAnalysisConfig), (CacheSettings, CacheConfig), (PageSettings, PageConfig)],
+    ids=["all", "cache", "page"],
 )
 def test_type_checkers_know_every_setting(settings: type[Any], model: type[BaseModel]) -> None:
     assert list(settings.__annotations__) == list(model.model_fields)
@@ -463,6 +475,25 @@ class TestCache:
             assert PASSWORD not in shown
 
 
+class TestPage:
+    """The group of settings under ``page``."""
+
+    def test_it_is_off_and_bounded(self) -> None:
+        assert ImageAnalysisConfig().page.model_dump() == {
+            "enabled": False,
+            "max_entries": 1000,
+            "show_texts": False,
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("enabled", "yes"), ("enabled", 1), ("max_entries", 0), ("max_entries", 10_001), ("max_entries", True)],
+    )
+    def test_a_refusal_names_the_path_and_what_would_be_right(self, name: str, value: object) -> None:
+        [line] = refusal_of({"page": {name: value}}).splitlines()[1:]
+        assert line == (f"  {PATH}.page.{name}: got {value!r}; it must be {PageConfig.model_fields[name].description}")
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats()
 cache_groups = st.dictionaries(st.sampled_from(list(CACHE_SETTINGS)) | scalars, json_values, max_size=3) | json_values
 
@@ -477,7 +508,7 @@ def test_whatever_the_yaml_holds_nothing_but_a_config_error_comes_of_it(settings
         ImageAnalysisConfig.from_settings(settings)
 
 
-@pytest.mark.parametrize("model", [ImageAnalysisConfig, CacheConfig])
+@pytest.mark.parametrize("model", [ImageAnalysisConfig, CacheConfig, PageConfig])
 def test_settings_are_passed_by_name(model: Any) -> None:
     with pytest.raises(ConfigError, match=r"Config: pass settings by name, such as \w+Config\("):
         model("gpt-4o-mini")

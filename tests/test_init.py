@@ -18,6 +18,7 @@ PUBLIC_NAMES = [
     "ImageAnalysis",
     "ImageAnalysisConfig",
     "ImageAnalysisError",
+    "PageConfig",
     "RequestError",
     "acompletion",
     "anthropic_messages",

@@ -33,7 +33,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
 def test_the_wheel_has_the_package_and_nothing_else(built: Distributions) -> None:
     with ZipFile(built.wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in {".py", ".typed"}}
+    kinds = {".py", ".typed", ".html"}
+    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in kinds}
     assert names == sources
 
 

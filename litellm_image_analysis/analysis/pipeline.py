@@ -171,14 +171,16 @@ async def rewrite(
     answered = await _ask_all(requests, known, config, target, time_limit.deadline)
     duration_ms = round((anyio.current_time() - started) * 1000)
 
+    report_on = partial(make_report, target.model, with_texts=config.page.show_texts)
+
     def result() -> Rewrite:
         outcomes = _outcomes(plan, answered)
         images = _by_image(found, plan, outcomes)
         by_image = [each.outcome for each in images]
         if config.on_failure == "reject" and (rejection := _rejection(images)):
-            return Rewrite({}, make_report(target.model, 0, outcomes, by_image, duration_ms), rejection, images)
+            return Rewrite({}, report_on(0, outcomes, by_image, duration_ms), rejection, images)
         texts = _texts(plan, outcomes, config)
-        report = make_report(target.model, len(texts), outcomes, by_image, duration_ms)
+        report = report_on(len(texts), outcomes, by_image, duration_ms)
         return Rewrite(wire_format.replace_images(body, {**notes, **texts}), report, images=images)
 
     return await computed(result, in_thread=takes_long)

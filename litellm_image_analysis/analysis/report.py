@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from litellm_image_analysis.analysis.outcomes import Analysed, Failed, Outcome
+
+TEXT_CHARACTERS = 500
+"""Characters of an analysis in a report."""
+MOST_TEXTS = 10
+"""Analyses of a request whose beginnings are in its report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Report:
         reasons: code of each failure such as ``timeout``, in the images' order.
         cures: problems of the vision model and what the operator has to do, each once.
         files: number of files that are not images and were replaced by a note.
-        analysed: number of images with an analysis from a vision call of this request.
+        analysed: number of images with an analysis for which the request made a vision call.
+        texts: the beginnings of the analyses, in the images' order, if ``page.show_texts`` is set. Never printed.
     """
 
     vision_model: str
@@ -38,6 +44,7 @@ class Report:
     cures: tuple[str, ...] = ()
     files: int = 0
     analysed: int = 0
+    texts: tuple[str, ...] = field(default=(), repr=False)
 
 
 def make_report(
@@ -46,6 +53,8 @@ def make_report(
     outcomes: Sequence[Outcome],
     by_image: Sequence[Outcome],
     duration_ms: int,
+    *,
+    with_texts: bool = False,
 ) -> Report:
     """Sum up a request's outcomes.
 
@@ -55,8 +64,10 @@ def make_report(
         outcomes: one for each vision request.
         by_image: one for each image, in the images' order.
         duration_ms: wall time of the analysis.
+        with_texts: whether the report has the beginnings of the analyses.
     """
     costs = [outcome.cost for outcome in outcomes]
+    analyses = [outcome for outcome in by_image if isinstance(outcome, Analysed)] if with_texts else []
     failures = [outcome for outcome in by_image if isinstance(outcome, Failed)]
     return Report(
         vision_model=vision_model,
@@ -66,6 +77,7 @@ def make_report(
         cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
         duration_ms=duration_ms,
         call_ids=tuple(outcome.call_id for outcome in outcomes if outcome.call_id is not None),
+        texts=tuple(analysis.text[:TEXT_CHARACTERS] for analysis in analyses[:MOST_TEXTS]),
         reasons=tuple(failure.reason.code for failure in failures),
         cures=tuple(dict.fromkeys(failure.cure for failure in failures if failure.cure is not None)),
         analysed=sum(isinstance(outcome, Analysed) and not outcome.cached for outcome in by_image),

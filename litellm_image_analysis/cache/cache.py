@@ -55,7 +55,7 @@ class Cache:
         self._config = config
         self._call_seconds = call_seconds
         self._memory = None if config.backend == "off" else Memory(config.max_bytes, on_change=on_change)
-        self._store = store
+        self.store = self._store = store
         self._on_join = on_join
         self._flushes = 0
         self._calls: SingleFlight[Outcome] = SingleFlight()

@@ -22,6 +22,8 @@ NEVER_FLUSHED = "-:-"
 """The generation before the first flush."""
 FINGERPRINT = "fingerprint"
 """The name of a value that hosts with the same cache keys have in common."""
+LOG = "page"
+"""The end of the name of the list of recent requests."""
 CURRENT_SECONDS = 5.0
 """Seconds until a worker asks again whether the cache was flushed."""
 
@@ -218,6 +220,40 @@ class RedisStore:
         except RedisClusterException as error:
             raise Unreachable(str(error)) from error
 
+    async def append_to_log(self, texts: Sequence[str], *, most: int, ttl_seconds: int) -> None:
+        """Add texts to a list that all workers share. They are lost if Redis is not available.
+
+        Args:
+            texts: the texts, the newest last.
+            most: number of texts in the list. The oldest are dropped first.
+            ttl_seconds: seconds until the list ends, unless further texts come.
+        """
+        link = self._links.get()
+        if link is None:
+            return
+
+        async def append() -> None:
+            name = _log(link)
+            async with link.client.pipeline(transaction=False) as pipeline:
+                pipeline.lpush(name, *texts)
+                pipeline.ltrim(name, 0, most - 1)
+                pipeline.expire(name, ttl_seconds)
+                await pipeline.execute()
+
+        await link.attempt(append)
+
+    async def read_log(self, most: int) -> list[str | bytes] | None:
+        """Return the latest texts of the list, the newest first, or ``None`` if Redis is not available."""
+        link = self._links.get()
+        if link is None:
+            return None
+
+        async def read() -> list[str | bytes]:
+            texts: list[str | bytes] = await link.client.lrange(_log(link), 0, most - 1)
+            return texts
+
+        return await link.attempt(read)
+
     async def aclose(self) -> None:
         """Close the connection of the running event loop."""
         link = self._links.pop()
@@ -270,6 +306,11 @@ async def _flush(link: RedisConnection, start: str) -> None:
     entries = [name for name in names if not _text(name).endswith((":generation", f":{FINGERPRINT}"))]
     for place in range(0, len(entries), 1000):
         await link.client.unlink(*entries[place : place + 1000])
+
+
+def _log(link: RedisConnection) -> str:
+    """Return the name of the list. A flush deletes names with the prefix and a colon, so it keeps the list."""
+    return f"{link.prefix}-{LOG}"
 
 
 def _tag(scope: str) -> str:

@@ -431,6 +431,18 @@ class TestReport:
             analysed=2,
         )
 
+    @pytest.mark.parametrize("on_failure", ["placeholder", "reject"])
+    async def test_it_has_the_beginnings_of_analyses_only_if_the_page_shows_them(self, on_failure: str) -> None:
+        eyes = Eyes(A=Analysed("x" * 501), B=TIMEOUT, C=Analysed("read", cached=True))
+        body = body_with("A", "B", "C")
+        shown = await answer_to(body, eyes, on_failure=on_failure, page={"show_texts": True})
+        hidden = await answer_to(body, eyes, on_failure=on_failure)
+        assert isinstance(shown, Rewrite)
+        assert isinstance(hidden, Rewrite)
+        assert shown.report.texts == ("x" * 500, "read")
+        assert "read" not in repr(shown.report)
+        assert hidden.report.texts == ()
+
     async def test_what_the_vision_models_own_cache_answered_counts_as_cached(self) -> None:
         eyes = Eyes(A=Analysed("seen A", cost=Decimal(0), cached=True))
         report = await report_on(body_with("A", "B"), eyes)
@@ -529,9 +541,9 @@ class TestThreads:
         def watch(holder: Any, name: str) -> None:
             work = getattr(holder, name)
 
-            def watched(*given: Any) -> Any:
+            def watched(*given: Any, **named: Any) -> Any:
                 seen[name] = threading.current_thread()
-                return work(*given)
+                return work(*given, **named)
 
             monkeypatch.setattr(holder, name, watched)
 

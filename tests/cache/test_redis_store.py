@@ -665,3 +665,43 @@ class TestClusterMode:
         with pytest.raises(RedisConnectionError):
             await store.flush()
         await store.aclose()
+
+    async def test_the_log_is_one_of_all_nodes(self, store: RedisStore) -> None:
+        await store.append_to_log(["1", "2"], most=5, ttl_seconds=60)
+        assert await store.read_log(5) == [b"2", b"1"]
+
+
+class TestLog:
+    async def test_workers_share_the_latest_texts(
+        self, store: RedisStore, other_store: RedisStore, redis: RedisServer
+    ) -> None:
+        await store.append_to_log(["1", "2"], most=3, ttl_seconds=60)
+        await other_store.append_to_log(["3", "4"], most=3, ttl_seconds=60)
+        assert await store.read_log(3) == [b"4", b"3", b"2"]
+        assert await store.read_log(1) == [b"4"]
+        with redis.client as client:
+            assert client.keys() == [f"{PREFIX}-page"]
+            assert 0 < client.ttl(f"{PREFIX}-page") <= 60
+
+    async def test_a_flush_keeps_it(self, store: RedisStore) -> None:
+        await store.append_to_log(["1"], most=3, ttl_seconds=60)
+        await store.flush()
+        assert await store.read_log(3) == [b"1"]
+
+    async def test_it_is_in_the_namespace(self, redis: RedisServer) -> None:
+        async with aclosing(store_at(redis.url, "gateway")) as store:
+            await store.append_to_log(["1"], most=3, ttl_seconds=60)
+        with redis.client as client:
+            assert client.keys() == [f"gateway:{PREFIX}-page"]
+
+    async def test_without_redis_texts_are_lost(self) -> None:
+        store = RedisStore(lambda: None, pytest.fail)
+        await store.append_to_log(["1"], most=3, ttl_seconds=60)
+        assert await store.read_log(3) is None
+
+    async def test_a_redis_that_is_gone_is_no_error(self) -> None:
+        warnings: list[str] = []
+        async with aclosing(store_at(f"redis://127.0.0.1:{free_port()}", warn=warnings.append)) as store:
+            await store.append_to_log(["1"], most=3, ttl_seconds=60)
+            assert await store.read_log(3) is None
+        assert len(warnings) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ByteSize
 
-from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig
+from litellm_image_analysis.config import CacheConfig, ImageAnalysisConfig, PageConfig
 
 
 def settings_tables() -> str:
@@ -20,6 +20,12 @@ def settings_tables() -> str:
             "Under `cache` in the settings above. [`cache.md`](cache.md) describes the cache.",
             "",
             *_table(CacheConfig),
+            "",
+            "## Page",
+            "",
+            "Under `page` in the settings above. [`page.md`](page.md) describes the page.",
+            "",
+            *_table(PageConfig),
         ]
     )
 
@@ -34,7 +40,8 @@ def _table(model: type[BaseModel]) -> list[str]:
 
 def _default(value: Any) -> str:
     if isinstance(value, BaseModel):
-        return f"{{backend: {value.model_dump()['backend']}}}"
+        name, first = next(iter(value.model_dump().items()))
+        return f"{{{name}: {_default(first)}}}"
     if isinstance(value, ByteSize):
         return value.human_readable(separator="").replace(".0", "")
     if isinstance(value, float):
