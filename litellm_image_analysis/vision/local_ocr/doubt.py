@@ -19,10 +19,8 @@ _FEWEST_SIGNS = 0.7
 """Letters, and Chinese or Japanese signs, for each height of a line."""
 _MUCH = 0.3
 _SURE_LINES = 2
-_EQUAL = 2
-"""Equal letters that are still a text, such as the number 88."""
 _GUESSED = 0.5
-_ALONE, _AMONG_LINES, _ONE_LETTER = 0.6, 0.35, 0.8
+_ALONE, _AMONG_LINES, _ONE_LETTER, _EQUAL_LETTERS = 0.6, 0.35, 0.65, 0.8
 """The product of both scores of a short text, which strokes do not reach."""
 
 
@@ -72,13 +70,19 @@ def legible(fragments: Sequence[Fragment]) -> list[Fragment]:
 
 
 def _certainty(fragment: Fragment) -> float:
-    return fragment.score if _is_long(fragment) else fragment.score * fragment.found
+    return fragment.score if _is_long(fragment) else _of_both(fragment)
+
+
+def _of_both(fragment: Fragment) -> float:
+    return fragment.score * fragment.found
 
 
 def _may_be_shapes(fragment: Fragment) -> bool:
-    """Return whether a text is one doubtful letter, or several equal ones, as shapes in a row are read."""
+    """Return whether a text may be shapes: signs without letters, a doubtful letter, or equal letters in a row."""
     letters = fragment.text.strip()
-    return len(set(letters)) == 1 and (len(letters) > _EQUAL or _certainty(fragment) < _ONE_LETTER)
+    if not any(letter.isalnum() for letter in letters):
+        return True
+    return len(set(letters)) == 1 and _of_both(fragment) < (_ONE_LETTER if len(letters) == 1 else _EQUAL_LETTERS)
 
 
 def _is_long(fragment: Fragment) -> bool:

@@ -48,10 +48,14 @@ def test_beside_words_a_short_text_is_text() -> None:
 
 
 def test_a_row_of_shapes_is_no_text() -> None:
-    assert legible([replace(SURE, text="8888")]) == []
-    assert legible([replace(SHORT, text="8", found=0.7)]) == []
-    assert legible([replace(SHORT, text="A", found=0.9)]) != []
-    assert legible([replace(SHORT, text="88", found=0.9)]) != []
+    assert legible([replace(SHORT, text="8888", found=0.7)]) == []
+    assert legible([replace(SHORT, text="8", found=0.62)]) == []
+    assert legible([replace(SHORT, text="●", found=0.9)]) == []
+
+
+@pytest.mark.parametrize("text", ["A", "7", "88", "000", "WWW"])
+def test_a_few_equal_letters_are_a_text(text: str) -> None:
+    assert legible([replace(SHORT, text=text, found=0.85)]) != []
 
 
 def test_a_long_guess_is_no_text() -> None:
