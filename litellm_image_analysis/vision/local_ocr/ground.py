@@ -17,6 +17,7 @@ _FAINTEST = 0.02
 _DEEP = ("I", "F")  # the first letters of Pillow's modes with more than 8 bits
 _DEEP_CONTRAST = 16_384  # of 65,536: cameras with 12 bits use less
 _OPAQUE = 255
+_LONGEST_SIDE, _LEAST_SIDE = 20_000, 8  # pixels
 _LOW_CONTRAST = 64
 _LEAST_CONTRAST = 4
 """Grey levels. Less is no picture."""
@@ -28,13 +29,13 @@ def to_rgb(image: Image.Image, most_pixels: int) -> Pixels:
         image = _eight_bits(_shrunk(image.convert("F"), most_pixels))
     if image.has_transparency_data:
         image = _opaque(_shrunk(image.convert("RGBA"), most_pixels))
-    return _with_contrast(np.asarray(_shrunk(image.convert("RGB"), most_pixels)))
+    return _with_least_sides(_with_contrast(np.asarray(_shrunk(image.convert("RGB"), most_pixels))))
 
 
 def shrunk_size(size: tuple[int, int], most_pixels: int) -> tuple[int, int]:
     """Return the width and height of a picture with at most this number of pixels."""
     width, height = size
-    scale = min(1.0, math.sqrt(most_pixels / (width * height)))
+    scale = min(1.0, math.sqrt(most_pixels / (width * height)), _LONGEST_SIDE / max(width, height))
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
@@ -63,6 +64,13 @@ def _opaque(image: Image.Image) -> Image.Image:
     picture = Image.new("RGB", image.size, (ground, ground, ground))
     picture.paste(image, mask=alpha)
     return picture
+
+
+def _with_least_sides(picture: Pixels) -> Pixels:
+    """Repeat the last pixels of a very thin picture, which could not be shrunk or cut further."""
+    height, width = picture.shape[:2]
+    down, right = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
+    return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge") if down or right else picture
 
 
 def _with_contrast(picture: Pixels) -> Pixels:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     """Boxes of shape (lines, 4, 2): the corners from the top left in the direction of the clock, as x and y."""
 
 LINE_HEIGHT = 48
-_LEAST_WIDTH = 96
+_LEAST_COST = 200  # pixels: what any line costs
 _LOOSE, _TIGHT = 1.8, 1.5
 """Heights of the ink: of a box that is too high, and of the box that is cut from it."""
 _FAINT, _INK = 8.0, 0.35
@@ -65,7 +65,7 @@ def downwards(quads: Quads) -> Any:
 
 def within(crops: Sequence[Pixels], budget: float) -> int:
     """Return how many lines can be read with a budget, in pixels of lines that are ``LINE_HEIGHT`` high."""
-    widths = [max(_LEAST_WIDTH, LINE_HEIGHT * crop.shape[1] / max(1, crop.shape[0])) for crop in crops]
+    widths = [max(_LEAST_COST, LINE_HEIGHT * crop.shape[1] / max(1, crop.shape[0])) for crop in crops]
     return int(np.searchsorted(np.cumsum(widths), budget, side="right"))
 
 

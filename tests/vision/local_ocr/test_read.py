@@ -11,6 +11,7 @@ pytest.importorskip("rapidocr")
 
 from litellm_image_analysis.vision.local_ocr import codes, read, tesseract
 from litellm_image_analysis.vision.local_ocr.engine import Fragment, Reading
+from litellm_image_analysis.vision.local_ocr.rapid import RapidEngine
 
 RECEIPT = Path(__file__).parents[3] / "examples" / "receipt.png"
 NO_TEXT = "No text was found. This engine reads text; it does not describe pictures."
@@ -151,3 +152,9 @@ def test_no_frame_is_read_after_a_request_was_cancelled() -> None:
     with pytest.raises(CancelledError):
         read.transcribe(animation("red", "green", "blue"), "The image", engine, go_on)
     assert len(engine.pictures) == 1
+
+
+@pytest.mark.parametrize("size", [(3_000_000, 1), (1, 3_000_000), (1, 1), (1_000_001, 2)])
+def test_a_picture_of_any_shape_is_read_by_the_real_engine(size: tuple[int, int]) -> None:
+    url = data_uri(encoded(blank(*size, mode="L", colour=200)))
+    assert NO_TEXT in read.transcribe(url, "The image", RapidEngine(), lambda: None)
