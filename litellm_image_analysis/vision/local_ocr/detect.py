@@ -63,8 +63,12 @@ class Detector:
         half = np.asarray(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
         seen, text_map = self._look(half, go_on)
         coarse, _ = self._boxes(text_map, picture)
-        text_map = np.asarray(cv2.resize(text_map, (width, height)), np.float32)
+        coarse_map = np.asarray(cv2.resize(text_map, (width, height)), np.float32)
+        text_map = coarse_map.copy()
         seen += self._look_at(picture, tiles.to_look_at_again(picture, coarse, _MOST_AGAIN), text_map, go_on)
+        is_large = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(is_large, list(np.round(tiles.large(coarse)).astype(np.int32)), 1)
+        text_map = np.where(is_large, coarse_map, text_map)  # a seam between tiles may divide large letters
         return Found(*self._boxes(text_map, picture), seen)
 
     def _look(self, picture: Pixels, go_on: GoOn) -> tuple[float, NDArray[np.float32]]:

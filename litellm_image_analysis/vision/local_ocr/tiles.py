@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from litellm_image_analysis.vision.local_ocr.engine import Pixels
     from litellm_image_analysis.vision.local_ocr.lines import Quads
 
+WHOLE = 2_300_000
+"""Pixels of a picture that is one tile."""
 SIDE = 960
-"""Pixels: the longest side of a tile without its margins."""
+"""Pixels: the longest side of a tile of a larger picture, without its margins."""
 MARGIN = 48
 CELL = 16
 _FLAT = 6
@@ -82,10 +84,9 @@ def to_look_at_again(picture: Pixels, quads: Quads, most_pixels: int) -> list[Ti
         quads: the boxes that were found at half the size.
         most_pixels: the tiles have at most this number of pixels. Those with most to see are chosen.
     """
-    heights = np.linalg.norm(quads[:, 0] - quads[:, 3], axis=1)
     clear = contrasts(picture) >= _CLEAR
     cells = clear.astype(np.uint8)
-    cv2.fillPoly(cells, list(np.round(quads[heights >= _SMALL] / CELL).astype(np.int32)), 0)
+    cv2.fillPoly(cells, list(np.round(large(quads) / CELL).astype(np.int32)), 0)
     counts = sorted(((int(cells[_cells(box)].sum()), box) for box in _grid(picture)), reverse=True)
     chosen: list[Tile] = []
     for count, box in counts:
@@ -93,6 +94,12 @@ def to_look_at_again(picture: Pixels, quads: Quads, most_pixels: int) -> list[Ti
             chosen.append(_tile(picture, box))
             most_pixels -= box.area
     return chosen
+
+
+def large(quads: Quads) -> Quads:
+    """Return the boxes of text that is large enough to be found at half the size."""
+    heights = np.linalg.norm(quads[:, 0] - quads[:, 3], axis=1)
+    return np.asarray(quads[heights >= _SMALL], np.float32)
 
 
 def contrasts(picture: Pixels) -> Any:
@@ -106,6 +113,9 @@ def contrasts(picture: Pixels) -> Any:
 
 def _grid(picture: Pixels) -> Iterator[Box]:
     height, width = picture.shape[:2]
+    if height * width <= WHOLE:  # no seam, at which large letters may be divided
+        yield Box(0, 0, width, height)
+        return
     for top, bottom in _parts(height):
         for left, right in _parts(width):
             yield Box(left, top, right, bottom)

@@ -13,7 +13,7 @@ pytest.importorskip("cv2")
 
 import numpy as np
 
-from litellm_image_analysis.vision.local_ocr.tiles import CELL, MARGIN, SIDE, contrasts, tiles, to_look_at_again
+from litellm_image_analysis.vision.local_ocr.tiles import CELL, MARGIN, SIDE, WHOLE, contrasts, tiles, to_look_at_again
 
 if TYPE_CHECKING:
     from litellm_image_analysis.vision.local_ocr.engine import Pixels
@@ -42,7 +42,12 @@ def test_tiles_are_the_whole_picture_once(height: int, width: int) -> None:
 @given(sides, sides)
 def test_tiles_are_bounded_and_lie_within_what_is_seen(height: int, width: int) -> None:
     for own, seen in tiles(busy(height, width)):
-        assert max(seen.right - seen.left, seen.bottom - seen.top) <= SIDE + 2 * MARGIN
+        assert own.area <= max(WHOLE, SIDE * SIDE)
+        assert height * width <= WHOLE or max(own.right - own.left, own.bottom - own.top) <= SIDE
+        assert (
+            max(seen.right - seen.left - own.right + own.left, seen.bottom - seen.top - own.bottom + own.top)
+            <= 2 * MARGIN
+        )
         assert seen.left <= own.left < own.right <= seen.right <= width
         assert seen.top <= own.top < own.bottom <= seen.bottom <= height
 
@@ -71,8 +76,8 @@ def test_parts_without_found_text_are_looked_at_again() -> None:
 
 
 def test_parts_with_small_text_are_looked_at_again_and_those_with_large_text_are_not() -> None:
-    picture = np.full((960, 1_920, 3), 255, np.uint8)
-    picture[100:900] = busy(800, 1_920)
+    picture = np.full((960, 2_880, 3), 255, np.uint8)
+    picture[100:900, :1_920] = busy(800, 1_920)
     small = np.array([[[0, 100], [960, 100], [960, 120], [0, 120]]], np.float32)
     large = np.array([[[960, 80], [1_920, 80], [1_920, 920], [960, 920]]], np.float32)
     (tile,) = to_look_at_again(picture, np.concatenate([small, large]), 10_000_000)
