@@ -49,7 +49,6 @@ class ModelStatus:
         queued: number of calls in the queue.
         refused_while_open: number of calls refused because its circuit was open.
         refused_while_full: number of calls refused because the queue was full.
-        is_open_for_all: whether the circuit is open for all. Otherwise ``is_open`` is about some keys, teams or users.
     """
 
     is_open: bool = False
@@ -58,7 +57,6 @@ class ModelStatus:
     queued: int = 0
     refused_while_open: int = 0
     refused_while_full: int = 0
-    is_open_for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,7 @@ class _Model:
 
     @property
     def load(self) -> ModelStatus:
-        circuit = self.circuit
-        return ModelStatus(circuit.is_open, circuit.failures, **self.counts, is_open_for_all=circuit.is_open_for_all)
+        return ModelStatus(self.circuit.is_open, self.circuit.failures, **self.counts)
 
     @property
     def is_idle(self) -> bool:

@@ -51,11 +51,6 @@ class ModelCircuit:
         return self._shared.is_open or any(member.is_open for member in self._members.values())
 
     @property
-    def is_open_for_all(self) -> bool:
-        """Whether the circuit is open for every payer."""
-        return self._shared.is_open
-
-    @property
     def is_idle(self) -> bool:
         """Whether it can be removed without loss."""
         return not (self.failures or self._members)

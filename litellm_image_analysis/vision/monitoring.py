@@ -103,7 +103,9 @@ class _Prometheus:
             return Histogram(f"{_PREFIX}_{name}", meaning, [_MODEL], buckets=_SECONDS)
 
         self._circuits = gauge(
-            "open_circuits", "Workers that do not ask a vision model because it keeps failing", _MODEL
+            "open_circuits",
+            "Workers that do not ask a vision model, for all or for some keys, because it keeps failing",
+            _MODEL,
         )
         self._in_flight = gauge("calls_in_flight", "Vision calls in flight", _MODEL)
         self._queued = gauge("calls_queued", "Vision calls in the queue", _MODEL)
@@ -125,7 +127,7 @@ class _Prometheus:
         label = self._label(model)
         if label != model:
             return
-        self._circuits.labels(label).set(status.is_open_for_all)
+        self._circuits.labels(label).set(status.is_open)
         self._in_flight.labels(label).set(status.in_flight)
         self._queued.labels(label).set(status.queued)
         if refused is not None:

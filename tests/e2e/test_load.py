@@ -141,8 +141,10 @@ def test_the_metrics_page_counts_new_known_and_failed_images(
     assert send(f"one on {route}") == 200
     assert send(f"one on {route}", f"two on {route}") == 200
     assert send() == 200
-    found = changes(before, metrics_of(small))
-    sizes = [found.pop(name, 0) for name in ("cache_bytes", "cache_entries")]
+    after = metrics_of(small)
+    found = changes(before, after)
+    for name in ("cache_bytes", "cache_entries"):  # a failure of an earlier test may have expired
+        found.pop(name, None)
     seconds = [found.pop(f'{name}_duration_seconds_sum{{vision_model="other-vision"}}') for name in ("call", "request")]
     assert found == {
         'images_analysed_total{vision_model="other-vision"}': 2,
@@ -154,5 +156,6 @@ def test_the_metrics_page_counts_new_known_and_failed_images(
         'tokens_total{type="output",vision_model="other-vision"}': 2 * COMPLETION_TOKENS,
         'cost_usd_total{vision_model="other-vision"}': pytest.approx(2 * VISION_COST),
     }
-    assert min(sizes) > 0  # two analyses, and for five seconds a failure
+    assert after["cache_entries"] >= 2
+    assert after["cache_bytes"] > 0
     assert min(seconds) > 0

@@ -29,8 +29,8 @@ from litellm_image_analysis.vision.monitoring import metrics
 shown = metrics()
 assert metrics() is shown  # also for a second plugin in the same process
 shown.show_status("eyes", ModelStatus(in_flight=9), None)
-shown.show_status("eyes", ModelStatus(is_open_for_all=True, in_flight=3, queued=2), FailureReason.CIRCUIT_OPEN)
-shown.show_status("eyes", ModelStatus(is_open_for_all=True, in_flight=3, queued=2), FailureReason.BUSY)
+shown.show_status("eyes", ModelStatus(is_open=True, in_flight=3, queued=2), FailureReason.CIRCUIT_OPEN)
+shown.show_status("eyes", ModelStatus(is_open=True, in_flight=3, queued=2), FailureReason.BUSY)
 shown.count_call("eyes", Analysed("a cat", cost=Decimal("0.25"), usage=Usage(1000, 100)), 1.5)
 shown.count_call("eyes", Failed(FailureReason.EMPTY, cost=Decimal("0.5"), usage=Usage(10, None)), 0.01)
 shown.count_call("eyes", Analysed("a dog", cost=None, usage=Usage()), 3)
