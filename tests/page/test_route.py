@@ -191,7 +191,8 @@ def test_switched_off_it_does_nothing(app: FastAPI, analyzer: Analyzer) -> None:
     assert (paths(app), analyzer._observers) == ([], [])
 
 
-def test_without_a_proxy_there_is_nothing_to_install(analyzer: Analyzer) -> None:
+def test_without_a_proxy_there_is_nothing_to_install(analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litellm_image_analysis.page.route.proxy_global", lambda name: None)
     install(ON, analyzer)
     assert analyzer._observers == []
 

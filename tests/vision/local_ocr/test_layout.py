@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("PIL")
 
 from litellm_image_analysis.vision.local_ocr.engine import Fragment
 from litellm_image_analysis.vision.local_ocr.layout import blocks, joined_cells, rows, text_of
