@@ -14,7 +14,7 @@ from benchmarks.ocr_set import Picture
 
 _SIZE = re.compile(r"\AImage size: .*? pixels\.\n*")
 _NOTE = re.compile(
-    r"^(No text was found\..*|Main colours: .*|The picture is one flat colour: .*"
+    r"^(No text was found\..*|Main colours, .*|The picture is one flat colour: .*"
     r"|The image has text in a script that .*|\.\.\. \d+ more lines were not read\."
     r"|(Frame|Page) \d+:( the same as .*)?|\d+ other (frame|page)s were not read\.)\n?",
     re.MULTILINE,

@@ -25,7 +25,7 @@ def picture(*lines: str, rows: tuple[tuple[str, ...], ...] = (), is_code: bool =
             "Image size: 3 frames of 40 x 30 pixels.\n\nFrame 1:\none\nFrame 2:\ntwo\nFrame 3: the same as frame 1.",
             "one\ntwo\n",
         ),
-        (f"{SIZE}No text was found. This engine reads text.\nMain colours: red 50 %, blue 50 %.", ""),
+        (f"{SIZE}No text was found. This engine reads text.\nMain colours, the largest area first: red, blue.", ""),
         (f"{SIZE}{UNREAD}Mockba", "Mockba"),
         (f"{SIZE}one\n... 12 more lines were not read.", "one\n"),
     ],
