@@ -55,7 +55,7 @@ class Cache:
         self._config = config
         self._call_seconds = call_seconds
         self._memory = None if config.backend == "off" else Memory(config.max_bytes, on_change=on_change)
-        self.store = self._store = store
+        self.store = store
         self._on_join = on_join
         self._flushes = 0
         self._calls: SingleFlight[Outcome] = SingleFlight()
@@ -64,11 +64,11 @@ class Cache:
     async def recall(self, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
         """Return the known answers to these requests of one tenant, by key, with at most one round trip to Redis."""
         found = self._remembered(requests)
-        if self._store is None or not requests:
+        if self.store is None or not requests:
             return found
         scope = requests[0].scope
         missing = [request for request in requests if request.key not in found and request.key not in self._calls]
-        if missing or not self._store.is_current(scope):
+        if missing or not self.store.is_current(scope):
             keys = tuple(request.key for request in missing)
             read, _ = await self._reads.join((scope, keys), partial(self._read, scope, missing))
             found = self._remembered(requests) | read  # again, because the read may show that the cache was flushed
@@ -122,13 +122,13 @@ class Cache:
         """
         self._flushes += 1
         self._forget(scope)
-        if self._store is not None:
-            await self._store.flush(scope)
+        if self.store is not None:
+            await self.store.flush(scope)
 
     async def check(self) -> None:
         """Try Redis, so that the log shows problems before the first request."""
-        if self._store is not None:
-            await self._store.read("", ())
+        if self.store is not None:
+            await self.store.read("", ())
 
     async def has_other_keys(self, fingerprint: str) -> bool:
         """Return whether another host has left another fingerprint in Redis, and leave this one.
@@ -136,23 +136,21 @@ class Cache:
         Args:
             fingerprint: hosts whose cache keys are the same have it in common.
         """
-        before = None if self._store is None else await self._store.replace_fingerprint(fingerprint)
+        before = None if self.store is None else await self.store.replace_fingerprint(fingerprint)
         return before not in (None, fingerprint)
 
     async def aclose(self) -> None:
         """Close the connection to Redis."""
-        if self._store is not None:
-            await self._store.aclose()
+        if self.store is not None:
+            await self.store.aclose()
 
     async def _call(self, request: VisionRequest, ask: AskVision) -> Outcome:
         if found := self._remembered([request]):  # answered while this request waited
             return found[request.key]
-        if (
-            self._store is None or self._analysis_seconds(request) <= 0
-        ):  # an answer that is not stored cannot be awaited
+        if self.store is None or self._analysis_seconds(request) <= 0:  # an answer that is not stored cannot be awaited
             return await self._asked(request, ask)
         with anyio.move_on_after(self._call_seconds):
-            return await self._asked_by_one_worker(request, ask, self._store)
+            return await self._asked_by_one_worker(request, ask, self.store)
         return Failed(FailureReason.TIMEOUT)  # while another worker made the call
 
     async def _asked_by_one_worker(self, request: VisionRequest, ask: AskVision, store: RedisStore) -> Outcome:
@@ -174,17 +172,17 @@ class Cache:
 
     async def _asked(self, request: VisionRequest, ask: AskVision, *, no_store: bool = False) -> Outcome:
         """Ask, and store the outcome unless the cache was flushed in the meantime."""
-        if self._store is not None and not self._store.is_current(request.scope):
+        if self.store is not None and not self.store.is_current(request.scope):
             await self._read(request.scope, [])  # an answer of an unknown generation would not be found again
         era = self._era(request.scope)
         outcome = await _within(self._call_seconds, ask(request))
         seconds = 0.0 if no_store else self._seconds(request, outcome)
         if seconds > 0 and era == self._era(request.scope):
             self._remember(request, outcome.as_cached(), seconds)
-            if self._store is not None:
+            if self.store is not None:
                 _, generation = era
                 value = stored_outcome.dump(request.key, outcome, generation, seconds)
-                await self._store.write(request.scope, request.key, value, seconds)
+                await self.store.write(request.scope, request.key, value, seconds)
         return outcome
 
     def _seconds(self, request: VisionRequest, outcome: Outcome) -> float:
@@ -201,7 +199,7 @@ class Cache:
 
     async def _read(self, scope: str, requests: Sequence[VisionRequest]) -> dict[str, Outcome]:
         """Return the answers in Redis, and copy them to the memory."""
-        reading = await self._store.read(scope, [request.key for request in requests]) if self._store else None
+        reading = await self.store.read(scope, [request.key for request in requests]) if self.store else None
         if reading is None:
             return {}
         if reading.flushed:
@@ -230,7 +228,7 @@ class Cache:
 
     def _era(self, scope: str) -> tuple[int, str]:
         """Return a value that changes with each flush, in this worker or another."""
-        return self._flushes, NEVER_FLUSHED if self._store is None else self._store.generation(scope)
+        return self._flushes, NEVER_FLUSHED if self.store is None else self.store.generation(scope)
 
     def _analysis_seconds(self, request: VisionRequest) -> float:
         """Return the seconds to keep an analysis."""

@@ -81,7 +81,7 @@ class Analyzer:
 
     def observe(self, observer: ReportObserver) -> None:
         """Call a function with the report of each further request that has images or files."""
-        self._observers.append(observer)
+        self._observers.append(containment.contained(observer, "telling an observer what was done"))
 
     @staticmethod
     async def find(
@@ -248,8 +248,7 @@ class Analyzer:
                 summary.log_request(data.get("litellm_call_id"), report)
         if is_logged:
             for observer in self._observers:
-                with containment.log_and_continue("telling an observer what was done"):
-                    observer(data, report)
+                observer(data, report)
 
 
 def _once_needed(make_ask: Callable[[], AskVision]) -> AskVision:

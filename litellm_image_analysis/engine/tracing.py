@@ -202,7 +202,7 @@ class _Trace:
         self._show_error(self._span, error.code if isinstance(error, RequestError) else type(error).__qualname__)
 
     def end(self) -> None:
-        """End all spans. A vision call whose answer nobody awaited any more goes on without one."""
+        """End all spans. A vision call that outlives its request goes on without a span."""
         for key, span in self._calls.items():
             with _ENDING:
                 if span.is_recording():

@@ -41,10 +41,9 @@ def render(
         has_texts: whether texts of analyses are shown.
     """
     shown = filters.select(entries, now)
-    pages = page_count(len(shown))
-    page = min(max(page, 1), pages)
+    page, pages, on_page = paged(shown, page)
     return _template().render(
-        entries=on_page(shown, page),
+        entries=on_page,
         sums=sums(shown),
         chart=draw(shown, filters.since, now),
         filters=filters,
@@ -64,19 +63,16 @@ def render(
     )
 
 
-def page_count(entries: int) -> int:
-    """Return the number of pages."""
-    return max(1, -(-entries // ON_A_PAGE))
-
-
-def on_page(entries: Sequence[Entry], page: int) -> Sequence[Entry]:
-    """Return the entries of one page.
+def paged(entries: Sequence[Entry], page: int) -> tuple[int, int, Sequence[Entry]]:
+    """Return the number of the page that is shown, the number of pages, and the entries of the page.
 
     Args:
         entries: the entries of all pages.
-        page: the number of the page, from 1.
+        page: the number of the page that is asked for, from 1. The last page stands for those behind it.
     """
-    return entries[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
+    pages = max(1, -(-len(entries) // ON_A_PAGE))
+    page = min(max(page, 1), pages)
+    return page, pages, entries[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
 
 
 def query_of(filters: Filters) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from litellm_image_analysis.compat import is_admin_only, proxy_global
 from litellm_image_analysis.event_loops import computed
-from litellm_image_analysis.page.html import on_page, page_count, query_of, render
+from litellm_image_analysis.page.html import paged, query_of, render
 from litellm_image_analysis.page.journal import Filters, Journal, entry_of, merged
 from litellm_image_analysis.page.shared import SharedJournal
 
@@ -88,11 +88,10 @@ class Page:
 
     def _as_json(self, entries: list[Entry], filters: Filters, page: int, now: datetime, source: str) -> dict[str, Any]:
         shown = filters.select(entries, now)
-        pages = page_count(len(shown))
-        page = min(page, pages)
-        rows = [{**entry.as_json(), "images": entry.images} for entry in on_page(shown, page)]
+        page, pages, on_page = paged(shown, page)
+        rows = [{**entry.as_json(), "images": entry.images} for entry in on_page]
         if self._shows_texts:
-            for row, entry in zip(rows, on_page(shown, page), strict=True):
+            for row, entry in zip(rows, on_page, strict=True):
                 row["texts"] = list(entry.texts)
         return {
             "source": source,

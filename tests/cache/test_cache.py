@@ -620,10 +620,10 @@ async def test_whoever_started_a_call_may_go_and_other_workers_have_it(workers: 
 
 async def test_the_call_of_a_worker_that_died_is_taken_over(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     dead, *living = workers.start(3)
-    assert dead._store is not None
+    assert dead.store is not None
     with monkeypatch.context() as short:
         short.setattr(lease, "LEASE_SECONDS", 0.3)
-        assert await dead._store.lease(SCOPE, "cat").take()  # after that, no worker renews the lease
+        assert await dead.store.lease(SCOPE, "cat").take()  # after that, no worker renews the lease
     eyes = Eyes(CAT)
     outcomes = await asyncio.gather(*[task for worker in living for task in asking(10, worker, eyes)])
     assert eyes.asked == ["cat"]
@@ -962,8 +962,8 @@ async def test_what_was_flushed_stays_so_when_redis_comes_back_empty(mortal_redi
         mortal_redis.stop()
         mortal_redis.start()
         clock.now += redis_store.CURRENT_SECONDS
-        assert other._store is not None
-        store = other._store
+        assert other.store is not None
+        store = other.store
         await other.recall([request_for("another image")])
         await until(lambda: store.available)
         assert await answer(other, eyes) == CAT

@@ -90,14 +90,7 @@ def decode(url: str, name: str) -> Decoded:
             _check_pixels(size, name)
         file: Image.Image = Image.open(io.BytesIO(encoded), formats=FORMATS)
         _check_pixels(file.size, name)
-        most = min(MAX_SCANS, MAX_SCANNED_PIXELS // (file.width * file.height))
-        if scans > most or (file.format == _PAGES and encoded.count(_SCAN_MARKER) > most + _strips(file)):
-            refuse(
-                f"{name} is a JPEG of {scans} scans. At this size, at most {most} are decoded. Send a JPEG that is not"
-                " progressive."
-                if scans
-                else f"{name} is a TIFF with too many scans of JPEG. Send a JPEG or PNG."
-            )
+        _check_scans(file, scans, encoded, name)
         first = _upright(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         refuse(_too_large(name))
@@ -186,6 +179,17 @@ def _check_format(encoded: bytes, name: str) -> None:
 def _check_pixels(size: tuple[int, int], name: str) -> None:
     if size[0] * size[1] > MAX_PIXELS:
         refuse(_too_large(name))
+
+
+def _check_scans(file: Image.Image, scans: int, encoded: bytes, name: str) -> None:
+    most = min(MAX_SCANS, MAX_SCANNED_PIXELS // (file.width * file.height))
+    if scans > most:
+        refuse(
+            f"{name} is a JPEG of {scans} scans. At this size, at most {most} are decoded. Send a JPEG that is not"
+            " progressive."
+        )
+    if file.format == _PAGES and encoded.count(_SCAN_MARKER) > most + _strips(file):
+        refuse(f"{name} is a TIFF with too many scans of JPEG. Send a JPEG or PNG.")
 
 
 def _too_large(name: str) -> str:

@@ -14,7 +14,7 @@ Pixels: TypeAlias = "NDArray[np.uint8]"
 """A picture of shape (height, width, 3), in RGB."""
 
 GoOn: TypeAlias = Callable[[], None]
-"""Raises ``CancelledError`` if nobody waits for the text any more."""
+"""Raises ``CancelledError`` if the request was cancelled."""
 
 
 UNCERTAIN_BELOW = 0.8

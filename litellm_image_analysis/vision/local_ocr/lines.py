@@ -42,14 +42,14 @@ def are_vertical(quads: Quads) -> bool:
     return bool((height > 1.5 * width).sum() > 0.6 * len(quads))
 
 
-def turned(picture: Pixels, quads: Quads, quarters: int) -> tuple[Pixels, Quads]:
-    """Turn a picture and its boxes by quarters against the direction of the clock."""
+def turned(quads: Quads, size: tuple[int, int], quarters: int) -> Quads:
+    """Turn the boxes of a picture with this height and width by quarters against the direction of the clock."""
+    height, width = size
     for _ in range(quarters % 4):
-        width = picture.shape[1]
-        picture = np.rot90(picture)
         # x, y -> y, width - x. The corner that was at the top right is at the top left.
         quads = np.stack([quads[:, :, 1], width - quads[:, :, 0]], axis=2)[:, [1, 2, 3, 0]]
-    return np.ascontiguousarray(picture), quads
+        height, width = width, height
+    return quads
 
 
 def upside_down(crop: Pixels) -> Pixels:

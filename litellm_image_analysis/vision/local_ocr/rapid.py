@@ -68,7 +68,8 @@ class RapidEngine:
         if not len(found.quads):
             return Reading()
         quarters = 1 if lines.are_vertical(found.quads) else 0
-        picture, quads = lines.turned(picture, found.quads, quarters)
+        quads = lines.turned(found.quads, picture.shape[:2], quarters)
+        picture = np.ascontiguousarray(np.rot90(picture, quarters))
         order = lines.downwards(quads)
         quads, scores = quads[order], found.scores[order]
         crops = [lines.tightened(crop) for crop in self._engine.crop_text_regions(picture, quads)]
@@ -78,7 +79,7 @@ class RapidEngine:
         is_upside_down, read = self._recognise(crops, go_on)
         if is_upside_down:
             quarters += 2
-            _, quads = lines.turned(picture, quads, 2)
+            quads = lines.turned(quads, picture.shape[:2], 2)
             crops = [lines.upside_down(crop) for crop in crops]
         return Reading(lines.fragments(quads[:most], scores, crops, read), quarters, unread)
 

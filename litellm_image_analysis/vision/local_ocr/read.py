@@ -33,7 +33,7 @@ def transcribe(url: str, name: str, engine: Engine, go_on: GoOn) -> str:
         url: a ``data:`` URI with base64.
         name: name of the image for error messages.
         engine: reads the pictures.
-        go_on: raises an error if nobody waits for the transcript any more.
+        go_on: raises an error if the request was cancelled.
 
     Raises:
         BadRequestError: the image cannot be decoded.
@@ -83,6 +83,4 @@ def _read(image: Image.Image, engine: Engine, go_on: GoOn) -> str:
     text = [*text_of(fragments), *codes.read_codes(picture)]
     before = [_OTHER_SCRIPT] if is_doubtful and not other else []
     after = [f"... {reading.unread} more lines were not read."] if reading.unread else []
-    if not text and not before and not reading.unread:
-        return "\n".join([_NO_TEXT, looks(picture), *after])
-    return "\n".join([*before, *text, *after])
+    return "\n".join([*before, *text, *after] or [_NO_TEXT, looks(picture)])

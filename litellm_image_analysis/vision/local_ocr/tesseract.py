@@ -53,7 +53,7 @@ def read(picture: Pixels, weak: Sequence[Fragment], go_on: GoOn) -> list[Fragmen
     Args:
         picture: the picture, upright.
         weak: lines that another engine could not read. The packs are tried with some of them.
-        go_on: raises an error if nobody waits any more.
+        go_on: raises an error if the request was cancelled.
 
     Returns:
         The lines, or nothing if no pack is sure of them.

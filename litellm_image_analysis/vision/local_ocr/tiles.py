@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from litellm_image_analysis.vision.local_ocr.lines import sizes
+
 if TYPE_CHECKING:
     from litellm_image_analysis.vision.local_ocr.engine import Pixels
     from litellm_image_analysis.vision.local_ocr.lines import Quads
@@ -98,7 +100,7 @@ def to_look_at_again(picture: Pixels, quads: Quads, most_pixels: int) -> list[Ti
 
 def large(quads: Quads) -> Quads:
     """Return the boxes of text that is large enough to be found at half the size."""
-    heights = np.linalg.norm(quads[:, 0] - quads[:, 3], axis=1)
+    _, heights = sizes(quads)
     return np.asarray(quads[heights >= _SMALL], np.float32)
 
 
