@@ -131,7 +131,7 @@ def test_a_table_of_sentences_stays_rows() -> None:
     left = [
         "The lease ends by itself",
         "A call was not answered",
-        "Nobody asked for the file",
+        "The file is not in use",
         "All of the keys are gone",
     ]
     right = [

@@ -15,7 +15,7 @@ pytest.importorskip("rapidocr")
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from litellm_image_analysis.vision.local_ocr import rapid
+from litellm_image_analysis.vision.local_ocr import lines, rapid
 from litellm_image_analysis.vision.local_ocr.layout import text_of
 from litellm_image_analysis.vision.local_ocr.rapid import RapidEngine
 
@@ -31,10 +31,10 @@ def engine() -> RapidEngine:
     return RapidEngine()
 
 
-def drawn(lines: list[str], size: int = 24, width: int = 640) -> Pixels:
-    picture = Image.new("RGB", (width, 40 + 2 * size * len(lines)), "white")
+def drawn(texts: list[str], size: int = 24, width: int = 640) -> Pixels:
+    picture = Image.new("RGB", (width, 40 + 2 * size * len(texts)), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size)
-    for at, line in enumerate(lines):
+    for at, line in enumerate(texts):
         draw.text((20, 20 + 2 * size * at), line, "black", font)
     return np.asarray(picture)
 
@@ -63,6 +63,17 @@ def test_small_text_in_a_large_picture_is_read(engine: RapidEngine) -> None:
     small = drawn(NOTICE, size=11)
     picture[900 : 900 + small.shape[0], 1_200 : 1_200 + small.shape[1]] = small
     assert text_of(read(engine, picture).fragments) == NOTICE
+
+
+def test_large_letters_are_not_divided(engine: RapidEngine) -> None:
+    picture = Image.new("RGB", (1_280, 720), "white")
+    ImageDraw.Draw(picture).text((270, 280), "Thank you!", "black", ImageFont.load_default(120))
+    assert text_of(read(engine, np.asarray(picture)).fragments) == ["Thank you!"]
+
+
+def test_lines_are_read_without_the_space_around_them(engine: RapidEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "tightened", lambda crop: np.full_like(crop, 255))
+    assert [each.text for each in read(engine, drawn(NOTICE)).fragments] == ["", "", ""]
 
 
 def test_lines_beyond_the_budget_are_counted(engine: RapidEngine, monkeypatch: pytest.MonkeyPatch) -> None:
